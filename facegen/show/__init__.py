@@ -1,0 +1,38 @@
+"""Seeing: grids of faces, loss curves, the scrubber over a training run, its HTML twin and film, numbers as text."""
+
+from facegen.show.figures import (
+    Chart,
+    attribute_histogram,
+    compare_curves,
+    compare_grids,
+    loss_curves,
+    portrait,
+    show_grid,
+    strip,
+)
+from facegen.show.grids import as_uint8, grid, save_image
+from facegen.show.text import digest, html_table, table
+from facegen.show.video import save_film
+from facegen.show.widgets import Scrubber, scrub, show_slider, slider_html
+
+__all__ = [
+    "Chart",
+    "Scrubber",
+    "as_uint8",
+    "attribute_histogram",
+    "compare_curves",
+    "compare_grids",
+    "digest",
+    "grid",
+    "html_table",
+    "loss_curves",
+    "portrait",
+    "save_film",
+    "save_image",
+    "scrub",
+    "show_grid",
+    "show_slider",
+    "slider_html",
+    "strip",
+    "table",
+]

@@ -1,0 +1,31 @@
+# Each job starts from a fresh clone with Python >= 3.10, venv and make; nothing is done twice.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: lab course test bench clean
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir=. notebooks
+
+course: $(READY)  ## run every notebook headless and write build/course/index.html
+	$(BIN)/python -m facegen course --notebooks notebooks --out build/course --preset cpu
+
+# One thread per worker: two OpenMP threads beside another busy process are ten times slower than one.
+test: $(READY)  ## lint, the package's tests, the course's checks, and the notebooks with their stored digests
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests problem_unittests.py
+	OMP_NUM_THREADS=1 FACEGEN_PRESET=ci $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval notebooks
+
+bench: $(READY)  ## our speed beside the textbook's, in the same run
+	$(BIN)/python bench/dcgan_step.py
+	$(BIN)/python bench/loader.py
+	$(BIN)/python bench/drawn.py
+
+$(READY): requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e . --no-build-isolation
+	touch $(READY)
+
+clean:  ## remove what the other jobs made, but for .venv
+	rm -rf build .pytest_cache .ruff_cache

@@ -1,0 +1,311 @@
+"""The command line: `facegen VERB ...`, the same as `python -m facegen VERB ...`. One verb per job.
+
+The modules that a verb needs are imported inside it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from facegen import __version__
+from facegen.files import InputError
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0, 1 for a run that failed, 2 for input that cannot be used, 130 for Ctrl-C.
+
+    FACEGEN_DEBUG=1 shows the traceback behind a one-line error.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        return args.verb(args)
+    except KeyboardInterrupt as stop:
+        print(f"facegen: {stop}" if str(stop) else "facegen: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `facegen data list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (InputError, OSError, RuntimeError) as error:
+        if os.environ.get("FACEGEN_DEBUG"):
+            raise
+        print(f"facegen: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, (InputError, OSError)) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="facegen",
+        description="Generate faces with GANs: get pictures, train on them, make new faces.",
+        epilog="Start with: facegen train --outdir runs/first",
+    )
+    parser.add_argument("--version", action="version", version=f"facegen {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for add in (_add_data, _add_dataset, _add_train, _add_generate, _add_course):
+        add(verbs)
+    return parser
+
+
+def _verb(verbs, name: str, run: Verb, text: str, example: str = "", aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"Example: {example}" if example else None,
+        aliases=aliases,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(verb=run)
+    return parser
+
+
+# -- data
+
+
+def _add_data(verbs) -> None:
+    parser = verbs.add_parser("data", help="list the known sets of faces, or fetch one", description="Known sets of faces.")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _verb(actions, "list", _data_list, "show every known set with contents, size, licence, terms and citation")
+    fetch = _verb(actions, "fetch", _data_fetch, "download a set, check every byte, unpack it", "facegen data fetch congress")
+    fetch.add_argument("name", metavar="NAME", help="a name from `facegen data list`")
+    fetch.add_argument("--dest", type=Path, metavar="DIR", help="where to put it (default: data/NAME)")
+    fetch.add_argument("--archive", type=Path, metavar="FILE", help="use this file that you downloaded yourself")
+
+
+def _data_list(args: argparse.Namespace) -> int:
+    from facegen.data.sources import table
+
+    print(table())
+    return 0
+
+
+def _data_fetch(args: argparse.Namespace) -> int:
+    from facegen.data.sources import fetch
+
+    print(fetch(args.name, args.dest, archive=args.archive))
+    return 0
+
+
+def _add_dataset(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "dataset",
+        _dataset,
+        "pack a folder or zip of pictures into a data set that StyleGAN's tools read too",
+        "facegen dataset --source data/congress --dest faces64.zip --resolution=64x64 --transform=center-crop",
+        aliases=["dataset_tool"],
+    )
+    parser.add_argument("--source", required=True, type=Path, metavar="DIR|ZIP", help="the pictures, nested folders are fine")
+    parser.add_argument("--dest", required=True, type=Path, metavar="FILE.zip|DIR", help="what to write")
+    parser.add_argument("--resolution", metavar="WxH", help="size of the packed pictures, such as 64x64")
+    parser.add_argument("--transform", choices=["center-crop", "center-crop-wide"], help="how to fit other shapes")
+    parser.add_argument("--max-images", type=int, metavar="N", help="take only the first N pictures")
+
+
+def _dataset(args: argparse.Namespace) -> int:
+    from facegen.data import pack
+
+    report = pack(
+        args.source, args.dest, resolution=args.resolution, transform=args.transform, max_images=args.max_images
+    )
+    print(report)
+    return 0
+
+
+# -- train
+
+
+def _add_train(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "train",
+        _train,
+        "train a generator on faces; run the same command again to continue an interrupted run",
+        "facegen train --cfg=dcgan --data data/congress --outdir runs/congress --mirror=1 --augment=color,translation",
+    )
+    from facegen.config import RECIPES
+
+    parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="the run's folder")
+    parser.add_argument("--cfg", choices=sorted(RECIPES), default="dcgan", help="which recipe the other flags start from")
+    parser.add_argument(
+        "--data", default="drawn:8192", metavar="DIR|ZIP|drawn:N", help="pictures, or N faces drawn by the package itself"
+    )
+    parser.add_argument("--max-images", type=int, metavar="N", help="use only the first N pictures")
+    parser.add_argument("--snap", type=float, default=10.0, metavar="KIMG", help="thousands of pictures between snapshots")
+    parser.add_argument("--keep", default="last:2", help="which checkpoints stay: all, last:K or every:N")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard event files")
+    parser.add_argument("--new", action="store_true", help="refuse to continue a run that is already in --outdir")
+    parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
+    group = parser.add_argument_group("settings (default: the recipe's)")
+    for field in dataclasses.fields(RECIPES["dcgan"]):
+        _add_setting(group, field)
+
+
+# What each setting means, for a person who has not read the code.
+SETTING_HELP = {
+    "image_size": "pixels: 32, 64 or 128",
+    "z_size": "length of the noise vector",
+    "conv_dim": "width of the networks; twice as wide is four times the work",
+    "norm_G": "batch, instance, spectral or none",
+    "norm_D": "batch, instance, spectral or none",
+    "slope": "of D's leaky ReLU",
+    "padding_mode": "zeros, reflect, replicate or circular",
+    "init": "normal, xavier, kaiming or orthogonal",
+    "loss": "bce, lsgan, hinge, wgan, wgan-gp or relativistic",
+    "smooth": "1: real targets are 0.9 (bce, lsgan)",
+    "clip": "wgan: D's weights stay within +-CLIP",
+    "gp_weight": "wgan-gp: weight of the gradient penalty",
+    "r1_gamma": "R1 penalty on real pictures, 0 is off",
+    "r2_gamma": "R2 penalty on fakes, 0 is off",
+    "penalty_every": "penalties only every N-th step, N times as strong",
+    "d_steps": "D steps per G step",
+    "augment": "for small sets: color,translation,cutout, or none",
+    "mirror": "1: flip half of the real pictures",
+    "batch": "pictures per step",
+    "kimg": "length of the run in thousands of real pictures shown",
+    "lr_G": "Adam's learning rate for G",
+    "lr_D": "Adam's learning rate for D",
+    "beta1": "Adam's first beta",
+    "beta2": "Adam's second beta",
+    "schedule": "of the learning rates: constant, linear or cosine",
+    "warmup_kimg": "thousands of pictures over which the rates rise from 0",
+    "ema_kimg": "half-life of the averaged generator, 0 is off",
+    "precision": "auto, float32 or bfloat16",
+    "seed": "of everything random",
+}
+
+
+def _add_setting(group, field: dataclasses.Field) -> None:
+    kind = {"int": int, "float": float, "str": str, "bool": _yes_no}[field.type]
+    flag = "--" + field.name.replace("_", "-")
+    names = [flag] if flag == flag.lower() else [flag, flag.lower()]
+    metavar = {"int": "N", "float": "X", "str": "WORD", "bool": "0|1"}[field.type]
+    group.add_argument(
+        *names, dest=field.name, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=SETTING_HELP[field.name]
+    )
+
+
+def _yes_no(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither 0 nor 1")
+
+
+def _train(args: argparse.Namespace) -> int:
+    from facegen import config as settings
+    from facegen.data import load_faces
+    from facegen.training.fit import fit
+    from facegen.training.steps import dcgan_from
+
+    recipe = settings.RECIPES[args.cfg]
+    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipe) if hasattr(args, field.name)}
+    chosen = dataclasses.replace(recipe, **given)
+    device = settings.device(args.device)
+    method = dcgan_from(chosen, device)
+    if args.dry_run:
+        for name, value in dataclasses.asdict(chosen).items():
+            print(f"{name:14} {value}")
+        print(f"{'device':14} {device}, {method.dtype or 'torch.float32'}\n{'steps':14} {chosen.steps}")
+        return 0
+    faces = load_faces(args.data, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
+    print(f"{len(faces)} pictures from {faces.name}; {chosen.steps} steps of {chosen.batch} on {device}")
+    fit(
+        method,
+        faces.to(device),
+        args.outdir,
+        snap_kimg=args.snap,
+        keep=args.keep,
+        resume=not args.new,
+        tensorboard=args.tensorboard,
+    )
+    print(f"done: {args.outdir / 'network.safetensors'}, pictures in {args.outdir / 'samples'}")
+    return 0
+
+
+# -- generate
+
+
+def _add_generate(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "generate",
+        _generate,
+        "make faces with a trained network",
+        "facegen generate --network runs/congress/network.safetensors --seeds 0-63 --grid faces.png",
+    )
+    parser.add_argument("--network", required=True, type=Path, metavar="FILE", help="a network.safetensors of a run")
+    parser.add_argument("--seeds", default="0-63", type=_seeds, metavar="LIST", help="one face per seed: 0-63 or 1,5,12-20")
+    parser.add_argument("--grid", type=Path, metavar="FILE", help="write all faces into one picture")
+    parser.add_argument("--outdir", type=Path, metavar="DIR", help="write one picture per seed into this folder")
+    parser.add_argument("--scale", type=int, default=1, metavar="N", help="enlarge the grid's pictures N times")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+
+
+def _seeds(text: str) -> list[int]:
+    """"0-3,7" -> [0, 1, 2, 3, 7]."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match or int(match.group(2) or match.group(1)) < int(match.group(1)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds such as 0-63 or 1,5,12-20")
+        seeds += range(int(match.group(1)), int(match.group(2) or match.group(1)) + 1)
+        if len(seeds) > 1_000_000:
+            raise argparse.ArgumentTypeError("more than a million seeds at once")
+    return seeds
+
+
+def _generate(args: argparse.Namespace) -> int:
+    import torch
+    from tqdm import tqdm
+
+    from facegen.config import device
+    from facegen.models.pretrained import load
+    from facegen.show import as_uint8, grid, save_image
+
+    if not args.grid and not args.outdir:
+        raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
+    on = device(args.device)
+    G = load(args.network).G.to(on)
+    pictures = []
+    for start in tqdm(range(0, len(args.seeds), 64), unit="batch", disable=None):
+        # One generator per seed: a seed gives the same face, whichever others are asked for beside it.
+        z = [torch.randn(G.z_dim, generator=torch.Generator().manual_seed(s)) for s in args.seeds[start : start + 64]]
+        with torch.no_grad():
+            pictures.append(as_uint8(G(torch.stack(z).to(on)).cpu()))
+    faces = torch.cat(pictures)
+    for seed, face in zip(args.seeds, faces) if args.outdir else ():
+        save_image(face, args.outdir / f"seed{seed:06d}.png")
+    if args.grid:
+        save_image(grid(faces, scale=args.scale), args.grid)
+    print(f"{len(faces)} faces: {', '.join(str(path) for path in (args.grid, args.outdir) if path)}")
+    return 0
+
+
+# -- course
+
+
+def _add_course(verbs) -> None:
+    parser = _verb(verbs, "course", _course, "run every notebook without a browser and write pages to read")
+    parser.add_argument("--notebooks", type=Path, default=Path("notebooks"), metavar="DIR", help="where they are")
+    parser.add_argument("--out", type=Path, default=Path("build/course"), metavar="DIR", help="where the pages go")
+    parser.add_argument("--preset", choices=["ci", "cpu", "gpu"], default="cpu", help="how much the notebooks do")
+
+
+def _course(args: argparse.Namespace) -> int:
+    from facegen.course.run import run_course
+
+    return run_course(sorted(args.notebooks.glob("[0-9]*.ipynb")), args.out, preset=args.preset)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Settings: what a training run is made of, and the three sizes at which the course runs.
+
+FACEGEN_PRESET is read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import torch
+
+from facegen.files import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a training run computes. Two runs with equal settings, data and machine are equal."""
+
+    # networks
+    image_size: int = 64
+    z_size: int = 100
+    conv_dim: int = 64
+    norm_G: str = "batch"
+    norm_D: str = "batch"
+    slope: float = 0.2  # of D's leaky ReLU
+    padding_mode: str = "zeros"
+    init: str = "normal"
+    # objective
+    loss: str = "bce"
+    smooth: bool = False  # real targets 0.9 instead of 1
+    clip: float = 0.01  # wgan: D's weights are kept in [-clip, clip]
+    gp_weight: float = 10.0  # wgan-gp
+    r1_gamma: float = 0.0  # gamma/2 * ||grad D(real)||^2; 0 is off
+    r2_gamma: float = 0.0  # the same on fakes
+    penalty_every: int = 1  # lazy penalties: every k-th D step, k times as strong
+    d_steps: int = 1  # D steps per G step
+    augment: str = ""  # DiffAugment policy: color,translation,cutout
+    mirror: bool = False  # flip half of the real pictures
+    # optimisation
+    batch: int = 64
+    kimg: float = 200.0  # length of the run in thousands of real pictures shown to D
+    lr_G: float = 2e-4
+    lr_D: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    schedule: str = "constant"  # constant, linear (flat, then to 0 over the second half) or cosine
+    warmup_kimg: float = 0.0
+    ema_kimg: float = 5.0  # half-life of the averaged generator; 0 is off
+    precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 where the device computes it natively
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in one line, before anything is built.
+
+        Raises:
+            InputError: a number out of range or an unknown word.
+        """
+        at_least_one = ("z_size", "conv_dim", "penalty_every", "d_steps")
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.batch < 2:
+            raise InputError(f"batch={self.batch}: must be at least 2, batch normalisation compares the pictures of a batch")
+        for name in ("kimg", "lr_G", "lr_D", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)}: must be greater than 0")
+        for name in ("gp_weight", "r1_gamma", "r2_gamma", "warmup_kimg", "ema_kimg", "slope", "seed"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name}={getattr(self, name)}: must not be negative")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: Adam's betas lie in [0, 1)")
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"schedule={self.schedule!r} is not known: choose one of {', '.join(SCHEDULES)}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise InputError(f"precision={self.precision!r} is not known: choose auto, float32 or bfloat16")
+        if self.norm_D == "batch" and (self.loss == "wgan-gp" or self.r1_gamma or self.r2_gamma):
+            raise InputError(
+                "a gradient penalty needs a D that sees each picture alone, and batch norm mixes them: "
+                "set norm_D to instance, spectral or none"
+            )
+
+    @property
+    def steps(self) -> int:
+        """G steps in the run: kimg is counted in real pictures, of which D sees batch * d_steps per G step."""
+        return max(1, round(self.kimg * 1000 / (self.batch * self.d_steps)))
+
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+# Named starting points for `facegen train --cfg`; every field can still be set by its own flag.
+RECIPES: dict[str, TrainConfig] = {
+    "dcgan": TrainConfig(),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """How much the notebooks do. `ci` shrinks sizes, widths and steps, never a code path."""
+
+    name: str
+    faces: int  # pictures in the training set
+    conv_dim: int  # channels of the learner's DCGAN
+    batch: int
+    kimg: float  # of the main run
+    snap_kimg: float  # between two snapshots of it
+    experiment_kimg: float  # of each run in the comparisons
+
+
+PRESETS: dict[str, Preset] = {
+    "ci": Preset("ci", faces=256, conv_dim=8, batch=16, kimg=0.32, snap_kimg=0.08, experiment_kimg=0.08),
+    "cpu": Preset("cpu", faces=4096, conv_dim=32, batch=64, kimg=40, snap_kimg=2.5, experiment_kimg=4),
+    "gpu": Preset("gpu", faces=20000, conv_dim=64, batch=128, kimg=600, snap_kimg=20, experiment_kimg=60),
+}
+
+
+def preset() -> Preset:
+    """The preset named by FACEGEN_PRESET; without it `gpu` where there is an accelerator, else `cpu`.
+
+    Raises:
+        InputError: the variable holds another word.
+    """
+    name = os.environ.get("FACEGEN_PRESET") or ("cpu" if device().type == "cpu" else "gpu")
+    if name not in PRESETS:
+        raise InputError(f"FACEGEN_PRESET={name!r} is not known: set it to one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device called `name`; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises:
+        InputError: a device that PyTorch does not have here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device {name!r} is not available here: use cpu, or leave it to auto") from None
+    return chosen
+
+
+def autocast_dtype(precision: str, on: torch.device) -> torch.dtype | None:
+    """The type that autocast computes convolutions in, or None for plain float32.
+
+    "auto" gives bfloat16 on CUDA devices and on CPUs with native bfloat16 arithmetic (AMX or AVX512-BF16), where it is
+    faster; elsewhere, and on MPS, float32.
+    """
+    if precision == "float32":
+        return None
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if on.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+    if on.type == "cpu":
+        # These two probes have no public name yet; a PyTorch without them gets float32, which is always right.
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        if any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
+            return torch.bfloat16
+    return None

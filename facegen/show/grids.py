@@ -1,0 +1,180 @@
+"""From tensors to pictures: grids of images, and the snapshots of a training run in one common form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from facegen.files import InputError, replacing
+
+__all__ = ["Snapshots", "as_uint8", "grid", "kimg_text", "save_image", "snapshots_of"]
+
+BACKGROUND = 255  # between the tiles: white, as the page around them
+
+
+def as_uint8(images: torch.Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> torch.Tensor:
+    """Images in any of the project's forms as uint8 [N, 3, H, W] on the CPU.
+
+    Args:
+        images: uint8 or floating, [N, 3, H, W], [N, 1, H, W] (grey) or a single [3, H, W].
+        value_range: what black and white are for floating images; values outside are clipped. uint8 is taken as it is.
+
+    Raises:
+        InputError: on another shape or type, no image at all, or NaN.
+    """
+    if not isinstance(images, torch.Tensor):
+        raise InputError(f"images must be a tensor [N, 3, H, W], got {type(images).__name__}")
+    images = images.detach().cpu()
+    if images.ndim == 3:
+        images = images[None]
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.numel() == 0:
+        raise InputError(f"images must be a non-empty tensor [N, 3, H, W], got shape {list(images.shape)}")
+    if images.is_floating_point():
+        low, high = value_range
+        images = (images.float() - low) / (high - low)
+        if images.isnan().any():
+            raise InputError("the images hold NaN: the network that made them has diverged, go back to an earlier one")
+        images = (images * 255).round().clamp(0, 255).to(torch.uint8)
+    elif images.dtype != torch.uint8:
+        raise InputError(f"images must be uint8 or floating, got {str(images.dtype).removeprefix('torch.')}")
+    return images.expand(-1, 3, -1, -1)
+
+
+def grid(
+    images: torch.Tensor,
+    rows: int | None = None,
+    cols: int | None = None,
+    padding: int = 2,
+    scale: int = 1,
+    value_range: tuple[float, float] = (-1.0, 1.0),
+) -> Image.Image:
+    """Images side by side in one RGB picture, row by row, on white.
+
+    With neither `rows` nor `cols` the grid is as square as it can be, wider rather than higher. With both, only the
+    first rows * cols images are shown.
+
+    Args:
+        images: uint8 or floating [N, 3, H, W], see `as_uint8`.
+        rows, cols: how many; what is not given follows from N.
+        padding: pixels between the tiles and around them, not scaled.
+        scale: every image pixel becomes scale x scale pixels.
+        value_range: black and white of floating images.
+
+    Raises:
+        InputError: on a bad tensor, or a number below 1 (padding: below 0).
+    """
+    tiles = as_uint8(images, value_range)
+    for name, number, least in (("rows", rows, 1), ("cols", cols, 1), ("scale", scale, 1), ("padding", padding, 0)):
+        if number is not None and number < least:
+            raise InputError(f"grid: {name} must be at least {least}, got {number}")
+    if cols is None:
+        cols = math.ceil(math.sqrt(len(tiles))) if rows is None else math.ceil(len(tiles) / rows)
+    if rows is None:
+        rows = math.ceil(len(tiles) / cols)
+    tiles = tiles[: rows * cols]
+    if scale > 1:
+        tiles = tiles.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    height, width = tiles.shape[2] + padding, tiles.shape[3] + padding
+    canvas = torch.full((rows * height + padding, cols * width + padding, 3), BACKGROUND, dtype=torch.uint8)
+    for index, tile in enumerate(tiles):
+        y, x = padding + index // cols * height, padding + index % cols * width
+        canvas[y : y + tile.shape[1], x : x + tile.shape[2]] = tile.permute(1, 2, 0)  # [H, W, 3]
+    return Image.fromarray(canvas.numpy())
+
+
+def save_image(picture: Image.Image | torch.Tensor, path: str | Path) -> Path:
+    """Write a picture (or a tensor, as its grid) completely or not at all; the suffix says the format.
+
+    Raises:
+        InputError: if Pillow cannot write that suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise InputError(f"cannot write pictures as {path.name!r}: use a name that ends in .png, .jpg or .webp")
+    if isinstance(picture, torch.Tensor):
+        picture = grid(picture)
+    with replacing(path) as temporary:
+        picture.save(temporary)
+    return path
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """What every view of a run needs: the images of all snapshots, and what is known about each.
+
+    Attributes:
+        images: uint8 [S, N, 3, H, W], the same N noise vectors at S moments.
+        kimg: thousands of real images seen at each snapshot, or None for plain tensors.
+        stats: the run's log, one dict a logged step; empty for plain tensors.
+    """
+
+    images: torch.Tensor
+    kimg: list[float] | None
+    stats: list[Mapping[str, float]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def title(self, index: int) -> str:
+        """The short name of a snapshot: `12.8 kimg`, or `snapshot 3` (from 1) where no kimg is known."""
+        return f"snapshot {index + 1}" if self.kimg is None else f"{kimg_text(self.kimg[index])} kimg"
+
+    def record(self, index: int) -> Mapping[str, float]:
+        """The last logged step that is not later than the snapshot; empty where there is none."""
+        if self.kimg is None:
+            return {}
+        limit = self.kimg[index] * (1 + 1e-6) + 1e-9  # kimg sums up in floats on either side
+        before = [record for record in self.stats if record.get("kimg", math.inf) <= limit]
+        return before[-1] if before else {}
+
+    def details(self, index: int) -> str:
+        """Epoch, step and the two losses at a snapshot, as far as they were logged."""
+        record = self.record(index)
+        if not record:
+            return "before training" if self.kimg is not None and self.kimg[index] == 0 else ""
+        formats = {"epoch": "epoch {:.1f}", "step": "step {:.0f}", "loss_D": "loss D {:.2f}", "loss_G": "loss G {:.2f}"}
+        known = [text.format(record[key]) for key, text in formats.items() if _is_finite(record.get(key))]
+        return " · ".join(known)
+
+    def spread(self, count: int) -> list[int]:
+        """At most `count` snapshots, evenly spaced, the first and the last among them."""
+        count = max(1, min(count, len(self)))
+        if count == 1:
+            return [len(self) - 1]
+        return [round(i * (len(self) - 1) / (count - 1)) for i in range(count)]
+
+
+def snapshots_of(history: object) -> Snapshots:
+    """A run's `History` (`.samples`, `.kimg`, `.stats`), a tensor [S, N, 3, H, W] or a list of [N, 3, H, W].
+
+    Raises:
+        InputError: if there is no snapshot, or the shapes do not fit.
+    """
+    samples = getattr(history, "samples", history)
+    if isinstance(samples, torch.Tensor) and samples.ndim != 5 and samples.numel():
+        raise InputError(f"snapshots must be [snapshots, N, 3, H, W], got shape {list(samples.shape)}")
+    if not isinstance(samples, torch.Tensor | Sequence):
+        raise InputError(f"needs a run's history or a tensor [snapshots, N, 3, H, W], got {type(history).__name__}")
+    if len(samples) == 0 or not all(torch.is_tensor(images) and images.numel() for images in samples):
+        raise InputError("the history holds no snapshot yet: train until the first one is kept, then look again")
+    kimg = getattr(history, "kimg", None)
+    if kimg is not None and len(kimg) != len(samples):
+        raise InputError(f"the history has {len(samples)} snapshots but {len(kimg)} values of kimg")
+    if len({tuple(images.shape) for images in samples}) > 1:
+        raise InputError("all snapshots must have the same shape [N, 3, H, W]")
+    images = torch.stack([as_uint8(images) for images in samples])
+    return Snapshots(images, None if kimg is None else [float(k) for k in kimg], list(getattr(history, "stats", ())))
+
+
+def kimg_text(kimg: float) -> str:
+    """A number of kimg with three digits and no exponent: 0, 0.064, 12.8, 1500."""
+    return f"{kimg:.0f}" if kimg >= 100 else f"{kimg:.3g}"
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,478 @@
+"""The training loop: steps, time, files. One `fit` for every family of networks.
+
+A run is a folder:
+
+    config.json               the settings and the data's name and hash
+    stats.jsonl               one line of numbers per logged step
+    samples/step-00000640.png the same fixed z's at every snapshot, one grid without gaps
+    checkpoints/step-....pt   everything needed to go on as if nothing had happened
+    network.safetensors       the averaged generator and D, at the last snapshot
+
+Exact resume rests on three decisions. The order of the data, the flips and z are pure functions of the step. What else is
+random (augmentation, a learner's own code) draws from generators whose states a checkpoint holds. And whatever a killed
+run wrote after its last checkpoint is cut off before going on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import random
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm.auto import tqdm
+
+from facegen.data.packed import Faces, batch_indices, mirror_flags
+from facegen.files import InputError, replacing
+
+CHECKPOINT_FORMAT = 1
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on: the message says why, at which step, and which checkpoint is the last good one."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: raised after the current step is finished and a checkpoint of it is written."""
+
+
+class Method(Protocol):
+    """What `fit` needs to know of a family of networks; `facegen.training.steps.GAN` is one."""
+
+    config: object  # a dataclass with batch, d_steps, mirror, seed and a property steps
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+
+    def noise(self, n: int, *key: int) -> Tensor: ...
+    def update(self, step: int, reals: list[Tensor]) -> dict[str, Tensor]: ...
+    def refresh(self) -> None: ...
+    def sample(self, z: Tensor) -> Tensor: ...
+    def export(self, path: Path, info: dict[str, object]) -> None: ...
+
+
+@dataclasses.dataclass
+class History:
+    """What a run has shown so far.
+
+    Attributes:
+        samples: uint8 [snapshots, N, 3, H, W], the same N noise vectors at every snapshot.
+        kimg: thousands of real pictures shown, one number per snapshot.
+        stats: one dict per logged step: step, kimg, epoch, seconds, loss_D, loss_G, logits_real, logits_fake, lr_G, lr_D, ...
+    """
+
+    samples: Tensor
+    kimg: list[float]
+    stats: list[dict[str, float]]
+
+    @classmethod
+    def load(cls, outdir: str | Path) -> History:
+        """Read the folder of a run, finished or not.
+
+        Raises:
+            InputError: the folder holds no run.
+        """
+        outdir = Path(outdir)
+        about = _read_config(outdir)
+        pictures = sorted((outdir / "samples").glob("step-*.png"))
+        size, per_step = about["image_size"], about["images_per_step"]
+        samples = [_cut_grid(path, size, about["samples"]) for path in pictures]
+        empty = torch.empty(0, about["samples"], 3, size, size, dtype=torch.uint8)
+        return cls(
+            torch.stack(samples) if samples else empty,
+            [_step_of(path) * per_step / 1000 for path in pictures],
+            _read_stats(outdir / "stats.jsonl"),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What `on_snapshot` gets: where the run is, and the pictures that it has just made from the fixed z's."""
+
+    step: int
+    kimg: float
+    samples: Tensor  # uint8 [N, 3, H, W]
+    stats: list[dict[str, float]]  # all logged so far
+    outdir: Path
+
+
+def fit(
+    method: Method,
+    faces: Faces,
+    outdir: str | Path,
+    *,
+    snap_kimg: float = 10.0,
+    samples: int = 64,
+    keep: str = "last:2",
+    log_every: int = 10,
+    resume: bool = True,
+    stop_at: int | None = None,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
+    tensorboard: bool = False,
+    progress: bool | None = None,
+) -> History:
+    """Train until the settings' kimg are done, and return what was seen on the way.
+
+    Args:
+        method: networks, optimisers and the update: a `GAN`, with the package's own networks or a learner's.
+        faces: the packed data set; its pictures should lie on the method's device.
+        outdir: the run's folder. An unfinished run in it is continued from its newest checkpoint.
+        snap_kimg: thousands of pictures between two snapshots; each writes samples, a checkpoint and the network file.
+        samples: how many fixed z's are followed.
+        keep: which checkpoints stay: "all", "last:K" (the newest K) or "every:N" (each Nth, and the newest).
+        log_every: steps between two lines of stats.jsonl, and between two looks for numbers that are not finite.
+        resume: False refuses a folder that already holds a run.
+        stop_at: stop after this step although the run is longer, as if it had been interrupted there.
+        on_snapshot: called after each snapshot is written. What it raises ends the run; a resumed run does not repeat it.
+        tensorboard: also write event files, if the tensorboard package is there.
+        progress: True or False shows or hides the progress bar; None shows it on a terminal and in notebooks.
+
+    Raises:
+        InputError: settings that do not fit the run in `outdir`, or pictures of the wrong size.
+        TrainingError: a loss is not finite; the folder keeps the last good checkpoint.
+        Interrupted: Ctrl-C, after a checkpoint of the current step.
+    """
+    run = _Run(method, faces, Path(outdir), snap_kimg, samples, _parse_keep(keep), log_every, resume)
+    run.tensorboard = _tensorboard(run.outdir, run.step) if tensorboard else None
+    last = min(run.config.steps, stop_at or run.config.steps)
+    bar = tqdm(total=run.config.steps, initial=run.step, unit="step", disable=_hidden(progress), desc=run.outdir.name)
+    with bar, _deferred_interrupt() as interrupted:
+        while run.step < last:
+            run.advance()
+            bar.update()
+            if run.step % run.log_every == 0 or run.at_snapshot() or run.step == last:
+                bar.set_postfix_str(run.flush())
+            if run.at_snapshot():
+                run.snapshot(on_snapshot)
+            elif interrupted.is_set() or run.step == last:
+                run.checkpoint()
+            if interrupted.is_set():
+                raise Interrupted(f"interrupted at step {run.step}: run the same command again to go on from there")
+    return History.load(run.outdir)
+
+
+class _Run:
+    """The state of a run between two steps, and its folder."""
+
+    def __init__(
+        self,
+        method: Method,
+        faces: Faces,
+        outdir: Path,
+        snap_kimg: float,
+        samples: int,
+        keep: tuple[str, int],
+        log_every: int,
+        resume: bool,
+    ) -> None:
+        self.method, self.faces, self.outdir, self.keep = method, faces, outdir, keep
+        self.config = method.config
+        self.images_per_step = self.config.batch * self.config.d_steps
+        self.snap_steps = max(1, round(snap_kimg * 1000 / self.images_per_step))
+        self.log_every = max(1, log_every)
+        self.step, self.seconds, self.pending = 0, 0.0, []
+        self.tensorboard = None
+        size = self.config.image_size
+        if tuple(faces.images.shape[2:]) != (size, size):
+            raise InputError(
+                f"{faces.name}: pictures are {faces.images.shape[3]}x{faces.images.shape[2]}, the networks take {size}x{size}"
+            )
+        self.z = method.noise(samples, -2)
+        self._open(resume, samples)
+        self.stats = _read_stats(outdir / "stats.jsonl")
+        self.clock = time.perf_counter() - self.seconds
+
+    # -- the folder
+
+    def _open(self, resume: bool, samples: int) -> None:
+        about = {
+            "config": dataclasses.asdict(self.config),
+            "data": {"name": self.faces.name, "hash": self.faces.content_hash, "count": len(self.faces)},
+            "image_size": self.config.image_size,
+            "images_per_step": self.images_per_step,
+            "snap_steps": self.snap_steps,
+            "samples": samples,
+        }
+        if (self.outdir / "config.json").exists():
+            if not resume:
+                raise InputError(f"{self.outdir} already holds a run: choose another folder, or continue it with resume")
+            _compare(_read_config(self.outdir), about, self.outdir)
+            self._resume()
+        else:
+            (self.outdir / "samples").mkdir(parents=True, exist_ok=True)
+            (self.outdir / "checkpoints").mkdir(exist_ok=True)
+            _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
+
+    def _resume(self) -> None:
+        for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        state = self._newest_checkpoint()
+        if state is not None:
+            self.step, self.seconds = state["step"], state["seconds"]
+            for name, net in self.method.networks.items():
+                _load_into(net, state["networks"][name], f"{self.outdir}: the checkpoint's {name}")
+            for name, optimizer in self.method.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            _set_random_state(state["random"])
+        self._cut_after(self.step)
+
+    def _newest_checkpoint(self) -> dict | None:
+        for path in sorted((self.outdir / "checkpoints").glob("step-*.pt"), reverse=True):
+            try:
+                return torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:  # a torn disk, a foreign file: the one before may be good
+                print(f"{path}: cannot be read ({type(error).__name__}), trying the one before")
+        return None
+
+    def _cut_after(self, step: int) -> None:
+        """Remove what the killed run wrote after its last checkpoint: the resumed run will write it again."""
+        for path in (self.outdir / "samples").glob("step-*.png"):
+            if _step_of(path) > step:
+                path.unlink()
+        lines = [line for line in _read_stats(self.outdir / "stats.jsonl") if line["step"] <= step]
+        _write_text(self.outdir / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+    # -- one step
+
+    def advance(self) -> None:
+        config, n = self.config, len(self.faces)
+        reals = []
+        for part in range(config.d_steps):
+            number = self.step * config.d_steps + part
+            flips = mirror_flags(config.batch, number, config.seed) if config.mirror else None
+            reals.append(self.faces.batch(batch_indices(n, config.batch, number, config.seed), flips))
+        stats = self.method.update(self.step, reals)
+        self.step += 1
+        shown = self.step * self.images_per_step
+        self.pending.append(({"step": self.step, "kimg": shown / 1000, "epoch": shown / n}, stats))
+
+    def at_snapshot(self) -> bool:
+        return self.step % self.snap_steps == 0 or self.step == self.config.steps
+
+    def flush(self) -> str:
+        """Fetch the numbers of the steps since the last look, refuse what is not finite, log the last of them."""
+        names = list(dict.fromkeys(name for _, stats in self.pending for name in stats))
+        for place, stats in self.pending:
+            values = torch.stack([stats[name].float().cpu() for name in names if name in stats]).tolist()
+            line = (
+                place
+                | {"seconds": round(time.perf_counter() - self.clock, 3)}
+                | dict(zip([n for n in names if n in stats], values))
+            )
+            bad = [name for name in names if name in line and not math.isfinite(line[name])]
+            if bad:
+                raise TrainingError(self._not_finite(line, bad))
+        self.pending = []
+        self.stats.append(line)
+        with open(self.outdir / "stats.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.tensorboard:
+            for name in names:
+                self.tensorboard.add_scalar(name, line[name], self.step)
+        return f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
+
+    def _not_finite(self, line: dict[str, float], bad: list[str]) -> str:
+        kept = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
+        good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
+        return (
+            f"training stopped at step {line['step']} ({line['kimg']:.2f} kimg): {', '.join(bad)} is not finite; {good}. "
+            "Lower the learning rates, or use float32 instead of bfloat16"
+        )
+
+    # -- snapshots
+
+    def snapshot(self, on_snapshot: Callable[[Snapshot], None] | None) -> None:
+        self.method.refresh()
+        pictures = self.method.sample(self.z)
+        with replacing(self.outdir / "samples" / f"step-{self.step:08d}.png") as temporary:
+            _join_grid(pictures).save(temporary)
+        kimg = self.step * self.images_per_step / 1000
+        with contextlib.suppress(InputError):  # a learner's own class: its weights are in the checkpoints
+            self.method.export(
+                self.outdir / "network.safetensors", {"kimg": kimg, "data": self.faces.name, **_config_info(self.config)}
+            )
+        self.checkpoint()
+        if on_snapshot:
+            on_snapshot(Snapshot(self.step, kimg, pictures, self.stats, self.outdir))
+
+    def checkpoint(self) -> None:
+        state = {
+            "format": CHECKPOINT_FORMAT,
+            "step": self.step,
+            "seconds": time.perf_counter() - self.clock,
+            "networks": {name: net.state_dict() for name, net in self.method.networks.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.method.optimizers.items()},
+            "random": _random_state(),
+        }
+        with replacing(self.outdir / "checkpoints" / f"step-{self.step:08d}.pt") as temporary:
+            torch.save(state, temporary)
+        self._forget()
+
+    def _forget(self) -> None:
+        kind, number = self.keep
+        paths = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
+        if kind == "last":
+            old = paths[:-number]
+        elif kind == "every":
+            old = [p for p in paths[:-1] if _step_of(p) % (number * self.snap_steps)]
+        else:
+            old = []
+        for path in old:
+            path.unlink()
+
+
+def _parse_keep(keep: str) -> tuple[str, int]:
+    kind, _, number = keep.partition(":")
+    if keep == "all":
+        return "all", 0
+    if kind in ("last", "every") and number.isdigit() and int(number) > 0:
+        return kind, int(number)
+    raise InputError(f"keep={keep!r} is not known: use all, last:K or every:N")
+
+
+def _hidden(progress: bool | None) -> bool | None:
+    return None if progress is None else not progress
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn Ctrl-C into a flag, so that no step is torn in two; a second Ctrl-C acts at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def remember(number, frame):
+        flag.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tensorboard(outdir: Path, step: int):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("tensorboard is not installed: pip install tensorboard, or leave --tensorboard out") from None
+    return SummaryWriter(outdir / "tensorboard", purge_step=step + 1)
+
+
+# -- small file and state helpers
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _read_config(outdir: Path) -> dict:
+    path = outdir / "config.json"
+    if not path.exists():
+        raise InputError(f"{outdir} holds no training run (no config.json)")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{path} is damaged: remove the folder and train again") from None
+
+
+def _read_stats(path: Path) -> list[dict[str, float]]:
+    """Every whole line; the last one may be torn if the run was killed while writing it."""
+    lines = []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                lines.append(json.loads(text))
+    return lines
+
+
+def _compare(old: dict, new: dict, outdir: Path) -> None:
+    """Refuse to continue a run with other settings: it would be neither the old run nor the new one. kimg may grow."""
+    flat_old = old["config"] | {"data": old["data"]["hash"], "snapshots": old["snap_steps"], "samples": old["samples"]}
+    flat_new = new["config"] | {"data": new["data"]["hash"], "snapshots": new["snap_steps"], "samples": new["samples"]}
+    differing = [name for name in flat_new if name not in flat_old or flat_old[name] != flat_new[name]]
+    if "kimg" in differing and new["config"].get("schedule") == "constant":
+        differing.remove("kimg")  # with a constant rate a longer run begins like the shorter one
+        _write_text(outdir / "config.json", json.dumps(new, indent=2) + "\n")
+    if differing:
+        name = differing[0]
+        raise InputError(
+            f"{outdir} holds a run with {name}={flat_old.get(name)!r}, not {flat_new[name]!r}: "
+            "give the same settings to continue it, or another folder to start anew"
+        )
+
+
+def _config_info(config: object) -> dict[str, object]:
+    return {"config": dataclasses.asdict(config)}
+
+
+def _load_into(net: nn.Module, weights: dict[str, Tensor], what: str) -> None:
+    try:
+        net.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise InputError(f"{what} does not fit the network: {' '.join(str(error).split())[:160]}") from None
+
+
+def _step_of(path: Path) -> int:
+    return int(re.search(r"step-(\d+)", path.name).group(1))
+
+
+def _join_grid(pictures: Tensor) -> Image.Image:
+    """uint8 [N, 3, H, W] -> one picture without gaps, so that it can be cut again without loss."""
+    n, _, height, width = pictures.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    sheet = torch.zeros(rows * columns, 3, height, width, dtype=torch.uint8)
+    sheet[:n] = pictures
+    sheet = sheet.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
+    return Image.fromarray(sheet.numpy())
+
+
+def _cut_grid(path: Path, size: int, n: int) -> Tensor:
+    """The pictures of `_join_grid` again: uint8 [n, 3, size, size]."""
+    sheet = torch.from_numpy(np.array(Image.open(path)))
+    rows, columns = sheet.shape[0] // size, sheet.shape[1] // size
+    return sheet.view(rows, size, columns, size, 3).permute(0, 2, 4, 1, 3).reshape(-1, 3, size, size)[:n].contiguous()
+
+
+def _random_state() -> dict[str, object]:
+    """The state of every generator that user code may draw from, as tensors and plain numbers only."""
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    state: dict[str, object] = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def _set_random_state(state: dict[str, object]) -> None:
+    torch.set_rng_state(state["torch"])
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])

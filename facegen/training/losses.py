@@ -1,0 +1,127 @@
+"""Adversarial losses and penalties as pure functions: logits (and gradients) -> one number.
+
+`real_logits` and `fake_logits` are D's outputs of any shape, one value per image or patch; every loss is a mean in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facegen.files import InputError
+
+SMOOTH_TARGET = 0.9  # one-sided label smoothing (Salimans et al. 2016, section 3.4)
+
+
+def real_loss(logits: Tensor, smooth: bool = False) -> Tensor:
+    """Binary cross-entropy of "these are real": -mean log sigmoid(logits), or against the target 0.9 if `smooth`."""
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, SMOOTH_TARGET if smooth else 1.0))
+
+
+def fake_loss(logits: Tensor) -> Tensor:
+    """Binary cross-entropy of "these are fake": -mean log(1 - sigmoid(logits))."""
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
+
+
+class AdversarialLoss(NamedTuple):
+    """A matching pair of losses.
+
+    `d_real(real_logits)` + `d_fake(fake_logits)` is what D minimises and `g(fake_logits)` what G minimises; a relativistic
+    loss compares the two sorts of logits instead, so it has only `d_pair(real_logits, fake_logits)` and
+    `g_pair(real_logits, fake_logits)`.
+    """
+
+    d_real: Callable[[Tensor], Tensor] | None = None
+    d_fake: Callable[[Tensor], Tensor] | None = None
+    g: Callable[[Tensor], Tensor] | None = None
+    d_pair: Callable[[Tensor, Tensor], Tensor] | None = None
+    g_pair: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+def _bce(smooth: bool) -> AdversarialLoss:
+    # Goodfellow et al. 2014 (arXiv:1406.2661) with the non-saturating G loss: G wants its fakes called real.
+    return AdversarialLoss(lambda real: real_loss(real, smooth), fake_loss, real_loss)
+
+
+def _lsgan(smooth: bool) -> AdversarialLoss:
+    # Mao et al. 2017 (arXiv:1611.04076): squared distance to the targets 1 and 0.
+    target = SMOOTH_TARGET if smooth else 1.0
+    return AdversarialLoss(
+        lambda real: (real.float() - target).square().mean(),
+        lambda fake: fake.float().square().mean(),
+        lambda fake: (fake.float() - 1).square().mean(),
+    )
+
+
+def _hinge(smooth: bool) -> AdversarialLoss:
+    # Lim and Ye 2017 (arXiv:1705.02894): logits beyond the margin of 1 cost nothing.
+    return AdversarialLoss(
+        lambda real: F.relu(1 - real.float()).mean(),
+        lambda fake: F.relu(1 + fake.float()).mean(),
+        lambda fake: -fake.float().mean(),
+    )
+
+
+def _wgan(smooth: bool) -> AdversarialLoss:
+    # Arjovsky et al. 2017 (arXiv:1701.07875): the critic's mean difference estimates a Wasserstein distance if the
+    # critic is 1-Lipschitz, which clipping (`wgan`) or a gradient penalty (`wgan-gp`) has to see to.
+    return AdversarialLoss(
+        lambda real: -real.float().mean(), lambda fake: fake.float().mean(), lambda fake: -fake.float().mean()
+    )
+
+
+def _relativistic(smooth: bool) -> AdversarialLoss:
+    # Relativistic pairing (Jolicoeur-Martineau 2018, arXiv:1807.00734; with R1 + R2, Huang et al. 2024, arXiv:2501.05441):
+    # each fake is judged against a real of the same batch, so D cannot win by pushing all logits one way.
+    return AdversarialLoss(
+        d_pair=lambda real, fake: F.softplus(fake.float() - real.float()).mean(),
+        g_pair=lambda real, fake: F.softplus(real.float() - fake.float()).mean(),
+    )
+
+
+LOSSES = {"bce": _bce, "lsgan": _lsgan, "hinge": _hinge, "wgan": _wgan, "wgan-gp": _wgan, "relativistic": _relativistic}
+
+
+def adversarial_loss(name: str, smooth: bool = False) -> AdversarialLoss:
+    """The pair of losses called `name`, with one-sided label smoothing where it is defined (bce, lsgan).
+
+    Raises:
+        InputError: an unknown name, or smoothing for a loss that has no target to smooth.
+    """
+    if name not in LOSSES:
+        raise InputError(f"loss={name!r} is not known: choose one of {', '.join(LOSSES)}")
+    if smooth and name not in ("bce", "lsgan"):
+        raise InputError(f"label smoothing needs a loss with targets (bce, lsgan), not {name}: leave it off")
+    return LOSSES[name](smooth)
+
+
+def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """WGAN-GP's penalty: mean (||grad_x D(x)||_2 - 1)^2 at random points between real and fake (Gulrajani et al. 2017, eq. 3).
+
+    Args:
+        D: the critic; it must treat the images of a batch independently (no batch norm), or the gradient mixes them.
+        real, fake: pictures [N, 3, H, W]; one interpolation weight is drawn per pair, uniform in [0, 1].
+
+    Returns:
+        The unweighted penalty, a scalar that can be differentiated with respect to D's weights.
+    """
+    mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    x = (mix * real.detach() + (1 - mix) * fake.detach()).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)  # [N, 3, H, W]
+    return (gradient.flatten(1).norm(2, dim=1) - 1).square().mean()
+
+
+def zero_centred_penalty(D: nn.Module, x: Tensor) -> Tensor:
+    """mean ||grad_x D(x)||^2: R1 if x is real, R2 if it is fake (Mescheder et al. 2018, arXiv:1801.04406, eq. 9 and 10).
+
+    The caller multiplies by gamma / 2. x: pictures [N, 3, H, W].
+    """
+    x = x.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()

@@ -24,7 +24,7 @@ bench: $(READY)  ## our speed beside the textbook's, in the same run
 
 $(READY): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e . --no-build-isolation
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
 	touch $(READY)
 
 clean:  ## remove what the other jobs made, but for .venv

@@ -103,7 +103,9 @@ def compare(folder: Path, args: argparse.Namespace, scratch: str) -> None:
     load_faces(folder, args.size)
     again = time.perf_counter() - start
     print(f"{len(faces):,} pictures at {args.size} px, batch {args.batch}, seed {args.seed}, {machine(device)}")
-    print(f"packed, decoding once         {len(faces) / first:10,.0f} images/s   ({first:.2f} s; later starts {again:.2f} s)")
+    print(
+        f"packed, decoding once         {len(faces) / first:10,.0f} images/s   ({first:.2f} s; later starts {again:.2f} s)"
+    )
     rate(faces.loader(args.batch, seed=args.seed, mirror=True), 0.5, wait)
     ours = rate(faces.loader(args.batch, seed=args.seed, mirror=True), SECONDS, wait)
     print(f"packed, every epoch after     {ours:10,.0f} images/s")
@@ -111,7 +113,9 @@ def compare(folder: Path, args: argparse.Namespace, scratch: str) -> None:
         loader = textbook(folder, args.size, args.batch, workers)
         rate(epoch(loader, device), float("inf"), wait)  # the first epoch fills the file cache and starts the workers
         theirs = rate(epoch(loader, device), float("inf"), wait)
-        print(f"DataLoader, {workers} workers         {theirs:10,.0f} images/s   packed is {ours / theirs:.0f} times as fast")
+        print(
+            f"DataLoader, {workers} workers         {theirs:10,.0f} images/s   packed is {ours / theirs:.0f} times as fast"
+        )
 
 
 def machine(device: torch.device) -> str:

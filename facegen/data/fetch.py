@@ -480,6 +480,8 @@ def _extract_tar(archive: Path, folder: Path, bounds: Bounds) -> int:
                 assert source is not None  # a regular member always has a body
                 _write(source, folder / names.add(member.name), member.size, str(archive))
                 pictures += is_picture(member.name)
+        while stream.read(BLOCK):  # gzip's checksum comes after the end of the tar
+            pass
     return pictures
 
 

@@ -29,7 +29,6 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from facegen.data.loading import get_dataloader, scale, unscale
 from facegen.data.pictures import (
     TRANSFORMS,
     Row,
@@ -48,13 +47,10 @@ __all__ = [
     "PackReport",
     "batch_indices",
     "content_hash",
-    "get_dataloader",
     "load_faces",
     "mirror_flags",
     "pack",
     "parse_resolution",
-    "scale",
-    "unscale",
 ]
 
 CACHE_FORMAT = 1  # raise it when decoding changes, so that no older cache is taken for a new one
@@ -114,11 +110,12 @@ class Faces:
             float32 [B, 3, H, W] in [-1, 1], `pixel / 127.5 - 1`.
         """
         indices = torch.as_tensor(indices, dtype=torch.int64)
-        pixels = self.images[indices.to(self.images.device)]  # uint8 up to here: a quarter of the bytes to move
-        pixels = pixels.to(self.device or pixels.device, non_blocking=True)
+        # uint8 up to the last line: a quarter of the bytes to gather, flip and move.
+        pixels = self.images.index_select(0, indices.to(self.images.device))
         if mirror is not None:
-            chosen = torch.as_tensor(mirror, dtype=torch.bool).to(pixels.device)[:, None, None, None]
-            pixels = torch.where(chosen, pixels.flip(3), pixels)
+            flipped = torch.as_tensor(mirror, dtype=torch.bool).nonzero()[:, 0].to(pixels.device)
+            pixels.index_copy_(0, flipped, pixels.index_select(0, flipped).flip(3))
+        pixels = pixels.to(self.device or pixels.device)
         return pixels.float().div_(127.5).sub_(1)
 
     def loader(self, batch_size: int, *, seed: int = 0, mirror: bool = False, start: int = 0) -> Iterator[Tensor]:
@@ -301,7 +298,7 @@ def _picture_faces(
             continue
     if cache:
         places = " nor ".join(str(file.pixels.parent) for file in files)
-        warnings.warn(f"{source.path}: decoded into memory only, for neither {places} can be written", stacklevel=4)
+        warnings.warn(f"{source.path}: decoded into memory only, for neither {places} can be written", stacklevel=3)
     return _from_memory(source, reader)
 
 
@@ -333,6 +330,10 @@ def _decode_to(
     if not count:
         raise nothing_usable(source, rows)
     classes = labels if all(isinstance(label, int) for label in labels) else None
+    if source.labels and classes is None:
+        rows.append(
+            Row("dataset.json", "labels that are no class numbers, or not for every picture", "labels ignored", False)
+        )
     return {"shape": [count, 3, size, size], "hash": digest.hexdigest(), "labels": classes, "rows": rows}
 
 
@@ -640,14 +641,19 @@ class _CacheFile:
         Raises:
             OSError: if the folder cannot be written or the disk is full.
         """
-        with replacing(self.pixels) as temporary, open(temporary, "wb") as file:
-            file.write(bytes(_HEADER))
-            facts = reader(file)
-            file.seek(0)
-            layout = {"descr": "|u1", "fortran_order": False, "shape": tuple(facts["shape"])}
-            np.lib.format.write_array_header_1_0(file, layout)
-            if file.tell() != _HEADER:
-                raise RuntimeError(f"the .npy header takes {file.tell()} bytes, not {_HEADER}")
+        try:
+            with replacing(self.pixels) as temporary, open(temporary, "wb") as file:
+                file.write(bytes(_HEADER))
+                facts = reader(file)
+                file.seek(0)
+                layout = {"descr": "|u1", "fortran_order": False, "shape": tuple(facts["shape"])}
+                np.lib.format.write_array_header_1_0(file, layout)
+                if file.tell() != _HEADER:
+                    raise RuntimeError(f"the .npy header takes {file.tell()} bytes, not {_HEADER}")
+        except BaseException:
+            with contextlib.suppress(OSError):  # other caches in it: it stays
+                self.pixels.parent.rmdir()
+            raise
         facts = facts | {"settings": self.settings, "rows": [dataclasses.astuple(row) for row in facts["rows"]]}
         with replacing(self.facts) as temporary:
             temporary.write_text(json.dumps(facts), "utf-8")

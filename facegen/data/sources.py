@@ -137,10 +137,10 @@ _CONGRESS_SHA256 = (
 _ALL = (
     Source(
         name="drawn",
-        contents="as many as you ask for, any size: faces drawn by facegen itself, with attributes and landmarks",
-        size="nothing",
+        contents="Faces drawn by facegen itself: as many as you ask for, any size, with attributes and landmarks",
+        size="none",
         licence="MIT",
-        terms="Part of facegen: do with the pictures as you like.",
+        terms="Do with the pictures as you like.",
         citation="facegen",
         kind="embedded",
         home="",
@@ -148,11 +148,11 @@ _ALL = (
     ),
     Source(
         name="congress",
-        contents="about 1,200 official portraits of members of the US Congress, 450x550 JPEG, one per person",
-        size="about 150 MB",
-        licence="public domain",
+        contents="About 1,200 official portraits of members of the US Congress, 450x550 JPEG, one per person",
+        size="~150 MB",
+        licence="Public domain",
         terms="Works of the US government: free for any use.",
-        citation="unitedstates/images; photographs: US Government Publishing Office and others",
+        citation="US Government Publishing Office and others, collected by the project @unitedstates",
         kind="repository",
         home="https://github.com/unitedstates/images",
         repositories=(
@@ -164,7 +164,7 @@ _ALL = (
     Source(
         name="omi",
         contents="1,004 faces made by StyleGAN2, 1024x1024 JPEG, with people's mean ratings of 34 attributes",
-        size="about 125 MB",
+        size="~125 MB",
         licence="CC BY-NC-SA 4.0",
         terms="Not for commercial use; name the authors; what you derive from it carries the same licence.",
         citation="Peterson, Uddenberg, Griffiths, Todorov, Suchow: Deep models of superficial face judgments, PNAS 2022",
@@ -183,10 +183,10 @@ _ALL = (
     Source(
         name="faker",
         contents="200 portraits made by Stable Diffusion 3, 512x512 JPEG, 100 in each of the folders female and male",
-        size="about 10 MB",
+        size="~10 MB",
         licence="CC0 1.0",
         terms="Free for any use.",
-        citation="faker-js/assets-person-portrait",
+        citation="The faker-js project: person portraits, 2024",
         kind="repository",
         home="https://github.com/faker-js/assets-person-portrait",
         repositories=(
@@ -197,12 +197,11 @@ _ALL = (
     Source(
         name="lfw",
         contents="13,233 press photographs of 5,749 people, 250x250 JPEG, a folder per person (Labeled Faces in the Wild)",
-        size="about 240 MB",
-        licence="none stated",
+        size="~240 MB",
+        licence="None stated",
         terms="Research use; the photographers keep their rights and the people shown were not asked.",
         citation="Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, UMass Amherst TR 07-49, 2007; "
-        "aligned: Huang, Jain, Learned-Miller, ICCV 2007 (funneled), Huang, Mattar, Lee, Learned-Miller, "
-        "NIPS 2012 (deep funneled)",
+        "alignment: Huang et al., ICCV 2007 (funneled), NIPS 2012 (deep funneled)",
         kind="sklearn",
         home="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.fetch_lfw_people.html",
         how="bring lfw-funneled.tgz or lfw-deepfunneled.tgz with --archive FILE",
@@ -216,7 +215,7 @@ _ALL = (
         name="celeba",
         contents="202,599 photographs of 10,177 celebrities, aligned, 178x218 JPEG, with 40 attributes",
         size="1.4 GB",
-        licence="own agreement",
+        licence="Own agreement",
         terms="Non-commercial research only; the pictures must not be passed on.",
         citation="Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015",
         kind="archive",
@@ -228,9 +227,9 @@ _ALL = (
     ),
     Source(
         name="celeba64",
-        contents="about 90,000 CelebA faces cropped to the face, 64x64 JPEG (the set of Udacity's course)",
-        size="about 150 MB",
-        licence="own agreement",
+        contents="About 90,000 CelebA faces cropped to the face, 64x64 JPEG (the set of Udacity's course)",
+        size="~150 MB",
+        licence="Own agreement",
         terms="As CelebA: non-commercial research only; the pictures must not be passed on.",
         citation="Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015; cropped by Udacity",
         kind="archive",
@@ -252,9 +251,9 @@ _ALL = (
     ),
     Source(
         name="anime",
-        contents="any set of drawn faces that you have, any size",
+        contents="Any set of drawn faces that you have, any size",
         size="yours",
-        licence="none stated",
+        licence="None stated",
         terms="The sets in circulation were copied from shops and artists without asking: look before you publish.",
         citation="whoever drew them",
         kind="folder",
@@ -285,7 +284,7 @@ def table(width: int | None = None) -> str:
     gap = "  "
     text = width - 8 - 9 - 4 * len(gap)  # what the three columns of prose share
     widths = (8, text * 35 // 100, 9, text * 34 // 100, text - text * 35 // 100 - text * 34 // 100)
-    lines = _table_row(heads, widths, gap) + [gap.join("-" * w for w in widths)]
+    lines = [*_table_row(heads, widths, gap), gap.join("-" * w for w in widths)]
     for row in rows:
         lines += [*_table_row(row, widths, gap), ""]
     kinds: dict[str, list[str]] = {}
@@ -304,7 +303,7 @@ def table(width: int | None = None) -> str:
 
 
 def _table_row(cells: tuple[str, ...], widths: tuple[int, ...], gap: str) -> list[str]:
-    columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, widths)]
+    columns = [textwrap.wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(cells, widths)]
     height = max(len(column) for column in columns)
     return [
         gap.join((column[i] if i < len(column) else "").ljust(width) for column, width in zip(columns, widths))
@@ -348,15 +347,15 @@ def fetch(
         FetchError: the network failed; what has arrived is kept for the next try.
     """
     source = _find(name)
+    target = Path(dest) if dest is not None else Path("data") / name
     if source.kind in ("folder", "embedded"):
         raise InputError(source.how)
     if archive is not None and not source.archives:
         raise InputError(f"{name} comes from {source.home}, not from an archive: leave --archive out")
     if archive is not None and Path(archive).is_dir():
         return _use_folder(source, Path(archive), dest)
-    if source.kind == "archive" and archive is None and not _is_filled(Path(dest or Path("data") / name)):
+    if source.kind == "archive" and archive is None and not _is_filled(target):
         raise InputError(f"{name} is not downloaded: {source.how}")
-    target = Path(dest) if dest is not None else Path("data") / name
     try:
         if _is_complete(source, target):
             print(f"{name}: {target} is complete, every file has its sha256; nothing to do")
@@ -475,12 +474,22 @@ class _Listing:
 def _from_repositories(source: Source, target: Path, base_url: str | None, patience: Patience, threads: int) -> None:
     """Download, check and publish; works in `TARGET.part`, which a later call continues."""
     work = target.with_name(target.name + ".part")
+    listing = _saved_listing(source, work)
+    if listing is None and work.exists() and (not work.is_dir() or any(p.name[0] != "." for p in work.iterdir())):
+        raise InputError(f"{work} is in the way and was not left by this version's fetch of {source.name}: remove it first")
     work.mkdir(parents=True, exist_ok=True)
     with _tidy(work):
-        listing = _saved_listing(source, work) or _first_listing(source, base_url, patience)
-        with replacing(work / LISTING) as temporary:
-            temporary.write_text(json.dumps(dataclasses.asdict(listing)), encoding="utf-8")
+        if listing is None:
+            listing = _first_listing(source, base_url, patience)
+            with replacing(work / LISTING) as temporary:
+                temporary.write_text(json.dumps(dataclasses.asdict(listing)), encoding="utf-8")
+        size = sum(file.size for file in listing.files)
+        print(f"{source.name}: {len(listing.files)} files, {size / 1e6:.0f} MB, from {listing.repository} into {target}")
         _download_all(source, listing, work, (base_url or GITHUB_FILES).rstrip("/"), patience, threads)
+        listed = {work / file.here for file in listing.files} | {work / LISTING}
+        for path in list(work.rglob("*")):
+            if path not in listed and not path.is_dir():
+                path.unlink()  # left by a process that was killed; only what was checked is published
         _check_count(source, sum(is_picture(file.here) for file in listing.files), listing.repository)
         _describe(
             source,
@@ -607,18 +616,26 @@ def _in_parallel(
     work: Callable[[_File], None], files: tuple[_File, ...], threads: int, stop: threading.Event, bar: Any
 ) -> None:
     """Run `work` over the files; the first failure stops the others and is the one that is raised."""
+
+    def run(file: _File) -> None:
+        if stop.is_set():
+            raise Stopped
+        try:
+            work(file)
+        except BaseException:
+            stop.set()
+            raise
+
     with bar, ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, file) for file in files]
+        futures = [pool.submit(run, file) for file in files]
         try:
             for future in as_completed(futures):
-                future.result()
+                with contextlib.suppress(Stopped):  # not the reason: that is another file's failure
+                    future.result()
         except BaseException:  # also Ctrl-C: the threads must not go on downloading
             stop.set()
-            for future in futures:
-                future.cancel()
-            failed = [f.exception() for f in futures if f.done() and not f.cancelled() and f.exception()]
-            first = next((error for error in failed if not isinstance(error, Stopped)), None)
-            raise first or KeyboardInterrupt from None
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _check_count(source: Source, found: int, where: str | Path) -> None:
@@ -661,10 +678,11 @@ def _use_folder(source: Source, root: Path, dest: str | Path | None) -> Path:
         root = root.parent
     try:
         data = CelebA(str(root), split="all", target_type="identity", download=False)
-    except (RuntimeError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError):
+        lists = ", ".join(file for _, _, file in CelebA.file_list if file.endswith(".txt"))
         raise InputError(
-            f"{root}: torchvision's CelebA does not find its files in {root / CelebA.base_folder} "
-            f"({' '.join(str(error).split())}): img_align_celeba/ and the six lists belong there, unchanged"
+            f"{root}: not a folder that torchvision's CelebA reads: {root / CelebA.base_folder} must hold "
+            f"img_align_celeba/ and, unchanged, {lists}"
         ) from None
     pictures = root / CelebA.base_folder / "img_align_celeba"
     missing = set(data.filename) - {entry.name for entry in os.scandir(pictures)}

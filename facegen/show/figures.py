@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -39,6 +40,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW)
 DASHES = ("-", "--", "-.", ":")
 INK, FAINT = "#222222", "#DDDDDD"
+HEADLINE = {"fontsize": 13, "fontweight": "bold", "color": INK}
 KIMG = "real images seen, in thousands (kimg)"
 DPI = 96  # one inch of a figure is 96 CSS pixels on the page
 
@@ -46,16 +48,17 @@ DPI = 96  # one inch of a figure is 96 CSS pixels on the page
 class Chart(Figure):
     """A matplotlib figure that a notebook shows once, sharp on any screen, with its title as the text for the blind."""
 
-    def __init__(self, width: float, height: float, title: str) -> None:
-        """`width` and `height` in CSS pixels of the page."""
+    def __init__(self, width: float, height: float, title: str, density: float = 1.5) -> None:
+        """`width` and `height` in CSS pixels of the page; each becomes `density` pixels of the PNG."""
         super().__init__(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor="white")
         self.title = title
-        self.suptitle(title, fontsize=13, fontweight="bold", color=INK)
+        self.density = density
+        self.suptitle(title, **HEADLINE)
 
-    def png(self, density: float = 1.5) -> bytes:
-        """The figure as PNG, `density` pixels for each CSS pixel."""
+    def png(self, density: float | None = None) -> bytes:
+        """The figure as the bytes of a PNG file."""
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=DPI * density)
+        self.savefig(buffer, format="png", dpi=DPI * (density or self.density))
         return buffer.getvalue()
 
     def _ipython_display_(self) -> None:
@@ -65,6 +68,40 @@ class Chart(Figure):
         picture = base64.b64encode(self.png()).decode()
         metadata = {"image/png": {"width": width, "height": height, "alt": self.title}}
         display({"image/png": picture, "text/plain": self.title}, metadata=metadata, raw=True)
+
+
+def _panels(title: str, panels: Sequence[tuple[str, Image.Image]], across: int, target: float) -> Chart:
+    """Pictures of one size in rows of `across`, each under its caption, about `target` CSS pixels wide.
+
+    They are placed by hand and enlarged by whole pixels, because matplotlib's own layout leaves gaps around pictures
+    and resampled pixels make a PNG several times larger.
+    """
+    density, gap, head = 2, 8, 36
+    across = min(across, len(panels))
+    down = -(-len(panels) // across)
+    widest, highest = (max(picture.size[side] for _, picture in panels) for side in (0, 1))
+    scale = max(1, math.floor(density * target / widest)) / density
+    if widest * scale > 1.5 * target:
+        scale = target / widest
+    width, height = widest * scale, highest * scale
+    lines = max(1 + text.count("\n") if text else 0 for text, _ in panels)
+    band = 16 * lines + 6 * bool(lines)
+    inside = across * (width + gap) - gap
+    total = max(inside + 2 * gap, 9.5 * len(title) + 2 * gap), head + down * (height + band + gap)
+    figure = Chart(*total, title, density=density)
+    figure.set_layout_engine("none")
+    figure.suptitle(title, y=1 - head / 2 / total[1], va="center", **HEADLINE)
+    interpolation = "nearest" if scale * density >= 1 else "antialiased"
+    left = (total[0] - inside) / 2
+    for i, (text, picture) in enumerate(panels):
+        x = left + i % across * (width + gap)
+        y = head + i // across * (height + band + gap) + band  # from the top
+        box = (x, total[1] - y - picture.height * scale, picture.width * scale, picture.height * scale)
+        axes = figure.add_axes((box[0] / total[0], box[1] / total[1], box[2] / total[0], box[3] / total[1]))
+        axes.imshow(np.asarray(picture), interpolation=interpolation, aspect="auto")
+        axes.set_axis_off()
+        axes.set_title(text, fontsize=9.5 if width < 200 else 11, color=INK, pad=4)
+    return figure
 
 
 def show_grid(
@@ -81,27 +118,21 @@ def show_grid(
         images: uint8 or floating [N, 3, H, W], see `as_uint8`.
         title: says what is seen.
         rows, cols, value_range: as for `grid`.
-        captions: one short text under each image, if wanted.
+        captions: one short text (a line or two) above each image, if wanted.
 
     Raises:
         InputError: on a bad tensor, or another number of captions than images.
     """
     if captions is None:
-        return compare_grids({"": images}, title=title, rows=rows, cols=cols, value_range=value_range)
+        picture = grid(images, rows, cols, value_range=value_range)
+        columns = max(1, picture.width // as_uint8(images[:1], value_range).shape[3])
+        return _panels(title, [("", picture)], 1, min(900, 112 * columns))
     tiles = as_uint8(images, value_range)
     if len(captions) != len(tiles):
         raise InputError(f"show_grid: {len(captions)} captions for {len(tiles)} images")
     cols = cols or (-(-len(tiles) // rows) if rows else min(len(tiles), 6))
-    rows = rows or -(-len(tiles) // cols)
-    side = min(150, 900 // cols)
-    figure = Chart(cols * side + 20, rows * (side + 22 * (1 + max(c.count("\n") for c in captions))) + 50, title)
-    grid_of_axes = figure.subplots(rows, cols, squeeze=False).ravel()
-    for axes in grid_of_axes:
-        axes.set_axis_off()
-    for axes, tile, caption in zip(grid_of_axes, tiles, captions):
-        _picture(axes, tile.permute(1, 2, 0).numpy())
-        axes.set_title(caption, fontsize=8.5, color=INK, y=-0.02, va="top")
-    return figure
+    panels = [(caption, grid(tile, padding=0)) for caption, tile in zip(captions, tiles)]
+    return _panels(title, panels, cols, min(128, 900 / cols))
 
 
 def compare_grids(
@@ -111,7 +142,7 @@ def compare_grids(
     cols: int | None = None,
     value_range: tuple[float, float] = (-1.0, 1.0),
 ) -> Chart:
-    """Several grids side by side (at most four a line), each under its name.
+    """Several grids side by side (at most three a line), each under its name.
 
     Args:
         grids: name -> uint8 or floating [N, 3, H, W].
@@ -123,20 +154,9 @@ def compare_grids(
     """
     if not grids:
         raise InputError("compare_grids: nothing to compare, give a dict of name -> images")
-    pictures = {name: grid(images, rows, cols, value_range=value_range) for name, images in grids.items()}
-    across = min(len(pictures), 4)
-    down = -(-len(pictures) // across)
-    widest = max(picture.width for picture in pictures.values())
-    width = min(920 / across, max(widest, 340 if across == 1 else 0))  # small pictures are enlarged, large ones not
-    height = max(width * picture.height / picture.width for picture in pictures.values())
-    figure = Chart(width * across + 20, (height + 28 * bool(any(pictures))) * down + 44, title)
-    flat = figure.subplots(down, across, squeeze=False).ravel()
-    for axes in flat:
-        axes.set_axis_off()
-    for axes, (name, picture) in zip(flat, pictures.items()):
-        _picture(axes, np.asarray(picture))
-        axes.set_title(name, fontsize=11, color=INK)
-    return figure
+    panels = [(name, grid(images, rows, cols, value_range=value_range)) for name, images in grids.items()]
+    across = 2 if len(panels) == 4 else min(len(panels), 3)
+    return _panels(title, panels, across, min(400, 900 / across))
 
 
 def strip(history: object, count: int = 6, images: int = 8, title: str | None = None) -> Chart:
@@ -149,22 +169,18 @@ def strip(history: object, count: int = 6, images: int = 8, title: str | None = 
         title: the figure's title.
 
     Raises:
-        InputError: if there is no snapshot.
+        InputError: if there is no snapshot, or `count` or `images` is below 1.
     """
+    if count < 1 or images < 1:
+        raise InputError(f"strip: count and images must be at least 1, got {count} and {images}")
     snapshots = snapshots_of(history)
-    columns = snapshots.spread(count)
-    images = max(1, min(images, snapshots.images.shape[1]))
+    images = min(images, snapshots.images.shape[1])
     faces = "face" if images == 1 else f"{images} faces"
-    title = title or f"The same {faces} through training"
-    tiles = [grid(snapshots.images[index, :images], rows=images, cols=1, padding=2) for index in columns]
-    side = min(104, 900 // len(columns))
-    height = side * tiles[0].height / tiles[0].width
-    figure = Chart(max(side * len(columns) + 16, 300), height + 76, title)
-    for axes, tile, index in zip(figure.subplots(1, len(columns), squeeze=False).flat, tiles, columns):
-        _picture(axes, np.asarray(tile))
-        axes.set_axis_off()
-        axes.set_title(snapshots.title(index), fontsize=9.5, color=INK)
-    return figure
+    columns = [
+        (snapshots.title(index), grid(snapshots.images[index, :images], cols=1, padding=1))
+        for index in snapshots.spread(count)
+    ]
+    return _panels(title or f"The same {faces} through training", columns, len(columns), min(100, 900 / len(columns)))
 
 
 def portrait(history: object, index: int = 0, title: str | None = None) -> Chart:
@@ -181,7 +197,8 @@ def portrait(history: object, index: int = 0, title: str | None = None) -> Chart
     snapshots = snapshots_of(history)
     faces = one_face(snapshots.images, index)
     captions = [snapshots.title(i) for i in range(len(snapshots))]
-    cols = min(len(faces), 8)
+    lines = math.ceil(len(faces) / 8)
+    cols = math.ceil(len(faces) / lines)
     return show_grid(faces, title or "One face, from noise to portrait", cols=cols, captions=captions)
 
 
@@ -375,9 +392,3 @@ def _dress(axes: Axes, title: str, xlabel: str, ylabel: str, legend: bool = True
     axes.spines[["top", "right"]].set_visible(False)
     if legend:
         axes.legend(fontsize=9, frameon=False, labelcolor=INK)
-
-
-def _picture(axes: Axes, pixels: np.ndarray | Image.Image) -> None:
-    axes.imshow(pixels, interpolation="antialiased")
-    axes.set_xticks([])
-    axes.set_yticks([])

@@ -172,8 +172,10 @@ def snapshots_of(history: object) -> Snapshots:
 
 
 def kimg_text(kimg: float) -> str:
-    """A number of kimg with three digits and no exponent: 0, 0.064, 12.8, 1500."""
-    return f"{kimg:.0f}" if kimg >= 100 else f"{kimg:.3g}"
+    """A number of kimg with three digits and no exponent: 0, 0.064, 6.40, 12.0, 1500."""
+    if kimg == 0 or kimg >= 100:
+        return f"{kimg:.0f}"
+    return f"{kimg:.1f}" if kimg >= 10 else f"{kimg:.2f}" if kimg >= 1 else f"{kimg:.3g}"
 
 
 def _is_finite(value: object) -> bool:

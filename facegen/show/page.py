@@ -29,8 +29,8 @@ img.frame { display: block; width: 100%; height: auto; border-radius: 4px; }
 #label { margin: 8px 0; min-height: 1.4em; font-variant-numeric: tabular-nums; }
 #label span { color: var(--soft); margin-left: .6em; }
 #controls { display: flex; gap: 10px; align-items: center; }
-button { width: 48px; height: 44px; border: 1px solid var(--rule); border-radius: 8px; background: none; color: var(--ink);
-  padding: 0; display: grid; place-items: center; cursor: pointer; }
+button { width: 48px; height: 44px; border: 1px solid var(--rule); border-radius: 8px; background: none;
+  color: var(--ink); padding: 0; display: grid; place-items: center; cursor: pointer; }
 button svg { width: 18px; height: 18px; fill: currentColor; }
 button:disabled { opacity: .4; cursor: default; }
 input { flex: 1; min-width: 0; height: 44px; margin: 0; accent-color: var(--D); }
@@ -46,9 +46,11 @@ figcaption, .axis { font-size: .85rem; color: var(--soft); }
 .line { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 .line.D { stroke: var(--D); }
 .line.G { stroke: var(--G); stroke-dasharray: 7 3; }
-.tick { position: absolute; right: calc(100% + 6px); transform: translateY(-50%); font-size: .75rem; color: var(--soft); }
+.tick { position: absolute; right: calc(100% + 6px); transform: translateY(-50%); font-size: .75rem;
+  color: var(--soft); }
 .now { position: absolute; top: 0; bottom: 0; width: 1px; background: var(--soft); }
-.dot { position: absolute; width: 11px; height: 11px; margin: -5.5px; border-radius: 50%; border: 2px solid var(--paper); }
+.dot { position: absolute; width: 11px; height: 11px; margin: -5.5px; border-radius: 50%;
+  border: 2px solid var(--paper); }
 .dot.D { background: var(--D); }
 .dot.G { background: var(--G); }
 .axis { display: flex; justify-content: space-between; gap: 8px; margin: 2px 6px 0 40px; text-align: center; }
@@ -65,8 +67,9 @@ $frames
 </div>
 <p id="label" aria-live="polite"><b>$first_title</b><span>$first_details</span></p>
 <div id="controls">
-<button id="play" type="button" aria-label="Play" $disabled><svg viewBox="0 0 20 20"><path d="M4 2l13 8-13 8z"/></svg></button>
-<input id="slider" type="range" min="0" max="$last" value="0" step="1" aria-label="Snapshot" autocomplete="off" $disabled>
+<button id="play" type="button" aria-label="Play" $disabled>
+<svg viewBox="0 0 20 20"><path d="M4 2l13 8-13 8z"/></svg></button>
+<input id="slider" type="range" min="0" max="$last" value="0" aria-label="Snapshot" autocomplete="off" $disabled>
 </div>
 $curves
 </main>

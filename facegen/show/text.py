@@ -21,11 +21,11 @@ def digest(data: object, digits: int = 2) -> str:
     A notebook checker compares text and never looks at a picture, so a cell whose picture matters also prints this:
     `64x3x64x64 uint8: mean 0.53, std 0.21, min 0.00, max 1.00`.
 
-    `uint8` values are taken as v / 255, so that a digit means the same for bytes and floats. All statistics are computed
-    in float64 and rounded to `digits` decimals (std is that of the population), and -0.00 is printed as 0.00. A noise of
-    size e in a statistic changes its printed number with a probability of about e * 10**digits: for float32 rounding
-    noise (1e-6) and two digits once in ten thousand. Training runs on other machines differ by far more than rounding;
-    digest what a seed determines, not a trained result.
+    `uint8` values are taken as v / 255, so that a digit means the same for bytes and floats. All statistics are
+    computed in float64 and rounded to `digits` decimals (std is that of the population); -0.00 is printed as 0.00.
+    A noise of size e in a statistic changes its printed number with a probability of about e * 10**digits: for float32
+    rounding noise (1e-6) and two digits once in ten thousand. Training runs on other machines differ by far more than
+    rounding; digest what a seed determines, not a trained result.
 
     Args:
         data: a tensor, array, PIL picture or sequence of numbers; a matplotlib figure (every axes' lines, bars and

@@ -125,6 +125,8 @@ def fit(
 ) -> History:
     """Train until the settings' kimg are done, and return what was seen on the way.
 
+    A fresh run seeds the random generators from the settings; afterwards they are as they were before.
+
     Args:
         method: networks, optimisers and the update: a `GAN`, with the package's own networks or a learner's.
         faces: the packed data set; its pictures should lie on the method's device.
@@ -144,23 +146,32 @@ def fit(
         TrainingError: a loss is not finite; the folder keeps the last good checkpoint.
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
-    run = _Run(method, faces, Path(outdir), snap_kimg, samples, _parse_keep(keep), log_every, resume)
-    run.tensorboard = _tensorboard(run.outdir, run.step) if tensorboard else None
-    last = min(run.config.steps, stop_at or run.config.steps)
-    bar = tqdm(total=run.config.steps, initial=run.step, unit="step", disable=_hidden(progress), desc=run.outdir.name)
+    before = _random_state()
+    try:
+        run = _Run(method, faces, Path(outdir), snap_kimg, samples, _parse_keep(keep), log_every, resume)
+        run.tensorboard = _tensorboard(run.outdir, run.step) if tensorboard else None
+        _loop(run, min(run.config.steps, stop_at or run.config.steps), on_snapshot, progress)
+    finally:
+        _set_random_state(before)
+    return History.load(outdir)
+
+
+def _loop(run: _Run, last: int, on_snapshot: Callable[[Snapshot], None] | None, progress: bool | None) -> None:
+    hidden = None if progress is None else not progress  # None: tqdm decides by whether it is on a terminal
+    bar = tqdm(total=run.config.steps, initial=run.step, unit="step", disable=hidden, desc=run.outdir.name)
     with bar, _deferred_interrupt() as interrupted:
         while run.step < last:
             run.advance()
             bar.update()
-            if run.step % run.log_every == 0 or run.at_snapshot() or run.step == last:
+            stopping = interrupted.is_set() or run.step == last
+            if run.step % run.log_every == 0 or run.at_snapshot() or stopping:
                 bar.set_postfix_str(run.flush())
             if run.at_snapshot():
                 run.snapshot(on_snapshot)
-            elif interrupted.is_set() or run.step == last:
+            elif stopping:
                 run.checkpoint()
             if interrupted.is_set():
                 raise Interrupted(f"interrupted at step {run.step}: run the same command again to go on from there")
-    return History.load(run.outdir)
 
 
 class _Run:
@@ -214,12 +225,15 @@ class _Run:
             (self.outdir / "samples").mkdir(parents=True, exist_ok=True)
             (self.outdir / "checkpoints").mkdir(exist_ok=True)
             _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
+            _seed(self.config.seed)
 
     def _resume(self) -> None:
         for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
             leftover.unlink(missing_ok=True)
         state = self._newest_checkpoint()
-        if state is not None:
+        if state is None:
+            _seed(self.config.seed)
+        else:
             self.step, self.seconds = state["step"], state["seconds"]
             for name, net in self.method.networks.items():
                 _load_into(net, state["networks"][name], f"{self.outdir}: the checkpoint's {name}")
@@ -275,13 +289,16 @@ class _Run:
             if bad:
                 raise TrainingError(self._not_finite(line, bad))
         self.pending = []
+        summary = f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
+        if self.step % self.log_every and not self.at_snapshot():
+            return summary  # a look at an interrupt: a run that was not interrupted has no line here
         self.stats.append(line)
         with open(self.outdir / "stats.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.tensorboard:
             for name in names:
                 self.tensorboard.add_scalar(name, line[name], self.step)
-        return f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
+        return summary
 
     def _not_finite(self, line: dict[str, float], bad: list[str]) -> str:
         kept = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
@@ -340,10 +357,6 @@ def _parse_keep(keep: str) -> tuple[str, int]:
     if kind in ("last", "every") and number.isdigit() and int(number) > 0:
         return kind, int(number)
     raise InputError(f"keep={keep!r} is not known: use all, last:K or every:N")
-
-
-def _hidden(progress: bool | None) -> bool | None:
-    return None if progress is None else not progress
 
 
 @contextlib.contextmanager
@@ -449,6 +462,12 @@ def _cut_grid(path: Path, size: int, n: int) -> Tensor:
     sheet = torch.from_numpy(np.array(Image.open(path)))
     rows, columns = sheet.shape[0] // size, sheet.shape[1] // size
     return sheet.view(rows, size, columns, size, 3).permute(0, 2, 4, 1, 3).reshape(-1, 3, size, size)[:n].contiguous()
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def _random_state() -> dict[str, object]:

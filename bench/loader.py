@@ -70,7 +70,7 @@ def write_drawn(folder: Path, count: int, size: int, seed: int) -> None:
 
     (folder / "faces").mkdir(parents=True)
     for start in range(0, count, 256):
-        images = drawn(min(256, count - start), size=size, seed=seed + start).images
+        images = drawn(min(256, count - start), size=size, seed=seed, start=start).images
         for i, pixels in enumerate(images.permute(0, 2, 3, 1).numpy()):
             Image.fromarray(np.ascontiguousarray(pixels)).save(folder / "faces" / f"{start + i:06d}.jpg", quality=90)
 
@@ -103,9 +103,7 @@ def compare(folder: Path, args: argparse.Namespace, scratch: str) -> None:
     load_faces(folder, args.size)
     again = time.perf_counter() - start
     print(f"{len(faces):,} pictures at {args.size} px, batch {args.batch}, seed {args.seed}, {machine(device)}")
-    print(
-        f"packed, decoding once         {len(faces) / first:10,.0f} images/s   ({first:.2f} s; later starts {again:.2f} s)"
-    )
+    print(f"packed, decoding once         {len(faces) / first:10,.0f} images/s   ({first:.2f} s; later starts {again:.2f} s)")
     rate(faces.loader(args.batch, seed=args.seed, mirror=True), 0.5, wait)
     ours = rate(faces.loader(args.batch, seed=args.seed, mirror=True), SECONDS, wait)
     print(f"packed, every epoch after     {ours:10,.0f} images/s")
@@ -113,13 +111,11 @@ def compare(folder: Path, args: argparse.Namespace, scratch: str) -> None:
         loader = textbook(folder, args.size, args.batch, workers)
         rate(epoch(loader, device), float("inf"), wait)  # the first epoch fills the file cache and starts the workers
         theirs = rate(epoch(loader, device), float("inf"), wait)
-        print(
-            f"DataLoader, {workers} workers         {theirs:10,.0f} images/s   packed is {ours / theirs:.0f} times as fast"
-        )
+        print(f"DataLoader, {workers} workers         {theirs:10,.0f} images/s   packed is {ours / theirs:.0f} times as fast")
 
 
 def machine(device: torch.device) -> str:
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} thread(s)"
     return f"{platform.machine()} with {os.cpu_count()} cores, {where}, torch {torch.__version__}"
 
 

@@ -402,6 +402,16 @@ def _spot(x, y, cx, cy, rx, ry):
     return k * k
 
 
+def _is(label, value):
+    """1.0 where a label has the value, else 0.0; float32, because a bool times a number would be float64."""
+    return (label == value).astype(np.float32)
+
+
+def _worn(label):
+    """1.0 where a label is not its first value (none)."""
+    return (label > 0).astype(np.float32)
+
+
 def _over(picture, colour, alpha):
     """Paint colour (three arrays or [3, ...]) over picture [3, C, h, w] with coverage alpha, in place."""
     for c in range(3):
@@ -450,7 +460,7 @@ def _droplet_lens(p: _Params, gx: np.ndarray, gy: np.ndarray) -> tuple[np.ndarra
     return out_x, out_y
 
 
-def _droplet_sheen(p: _Params, region: _Region, picture: np.ndarray, gx: np.ndarray, gy: np.ndarray) -> None:
+def _droplet_sheen(p: _Params, picture: np.ndarray, gx: np.ndarray, gy: np.ndarray) -> None:
     """The rim and the glint that make a droplet visible on a plain ground."""
     for i in range(3):
         r = getattr(p, f"drop{i}r")
@@ -622,7 +632,7 @@ def _background(p: _Params, region: _Region) -> np.ndarray:
     gx, gy = region.gx, region.gy
     a, b = _square(p.back_a), _square(p.back_b)
     slope = np.clip(0.5 + (gx * p.back_x + gy * p.back_y) * 0.9, 0.0, 1.0)
-    mix = slope * (p.background > 0) + 0.25 * (p.background == 0) * (gx * gx + gy * gy)
+    mix = slope * _worn(p.background) + 0.25 * _is(p.background, 0) * (gx * gx + gy * gy)
     picture = np.stack([a[c] + (b[c] - a[c]) * mix for c in range(3)])
     if (p.background == 2).any():
         on = (p.background == 2).astype(np.float32)
@@ -663,11 +673,11 @@ class _Hair:
         ragged = ragged + 0.025 * _wave(u * 29.0 + p.phase2) * _fade(20.0, px)
         slant = p.hair_sweep * np.clip(x * turn + 0.35, -0.2, 1.1) * 0.62
         oh = 0.15 - (p.hairline + p.hair_line)
-        dy = np.minimum(y - 0.15 - slant - ragged * (p.hair_line > 0.3), np.float32(0.0)) / oh
+        dy = np.minimum(y - 0.15 - slant - ragged * (p.hair_line > 0.3).astype(np.float32), np.float32(0.0)) / oh
         dx = x / (p.hair_opening + 0.02 * bulk)
         dx, dy = dx * dx, dy * dy
         around = (np.sqrt(np.sqrt(dx * dx + dy * dy)) - 1.0) * 0.9
-        soft = px + 0.04 + 0.07 * (p.hair_style <= 2) + 0.04 * (p.hair_line > 0.3)
+        soft = px + 0.04 + 0.07 * (p.hair_style <= 2).astype(np.float32) + 0.04 * (p.hair_line > 0.3).astype(np.float32)
         window = np.clip(0.5 + around / soft, 0.0, 1.0)
         around_ear = 0.34 * (1.0 - p.hair_back) * _step(0.95, 1.08, np.abs(x))
         ends = _inside(y - p.hair_length + around_ear - ragged * (0.6 + 0.8 * p.hair_back), px + 0.10 + 0.16 * (1.0 - p.hair_back))
@@ -688,7 +698,7 @@ class _Hair:
         near = np.clip(around * 1.8, 0.0, 1.0)  # the hair's root and the inside of a curtain are in shade
         lit = lit * (0.72 + 0.28 * near)
         base = _square(p.hair)
-        shine = gloss * (0.10 * (1.0 - 0.85 * p.hair_curl) * (p.hair_style > 1))
+        shine = gloss * (0.10 * (1.0 - 0.85 * p.hair_curl) * (p.hair_style > 1).astype(np.float32))
         self.colour = [base[c] * lit + (0.35 + 1.1 * base[c]) * shine for c in range(3)]
 
     @staticmethod
@@ -719,13 +729,13 @@ class _Hair:
         X, Y, px = region.X, region.Y, region.px
         bx, by = -0.3 * p.yaw_s, -p.skull - 0.12
         bun = np.sqrt(_square(X - bx) + _square((Y - by) * 1.12)) - 0.44
-        self.back = self.back + (p.hair_style == _STYLE["bun"]) * _inside(bun, px * 1.5)
+        self.back = self.back + _is(p.hair_style, _STYLE["bun"]) * _inside(bun, px * 1.5)
         turn = np.where(p.part > 0, np.float32(1.0), np.float32(-1.0))
         t = np.clip((Y + 0.7) * (1.0 / 3.2), 0.0, 1.0)
         centre = turn * (0.85 + 0.62 * t * (2.0 - t) - 0.25 * t * t) + 0.05 * _wave(Y * 0.5 + p.phase3)
         half = 0.12 + 0.75 * t * (1.0 - t) - 0.02
         tail = np.maximum(np.abs(X - centre) - half, np.maximum(-0.9 - Y, Y - 2.35 - 0.1 * _wave(X * 2.0 + p.phase0)))
-        self.back = self.back + (p.hair_style == _STYLE["ponytail"]) * _inside(tail, px * 2.0)
+        self.back = self.back + _is(p.hair_style, _STYLE["ponytail"]) * _inside(tail, px * 2.0)
 
 
 def _body(p: _Params, region: _Region, picture: np.ndarray) -> None:
@@ -757,7 +767,7 @@ def _body(p: _Params, region: _Region, picture: np.ndarray) -> None:
     self_line = _collar(p, ax, y)
     cloth = _square(p.cloth)
     folds = 0.09 * _wave(x * 0.55 + 0.35 * _wave(y * 0.6 + p.phase2) + p.phase3) + 0.05 * _wave(x * 1.3 - y * 0.8 + p.phase4)
-    folds = folds + 0.02 * (p.clothing == 3) * _wave(x * 6.0) * _fade(6.0, px)
+    folds = folds + 0.02 * _is(p.clothing, 3) * _wave(x * 6.0) * _fade(6.0, px)
     near = 0.22 * (1.0 - _step(0.0, 0.22, self_line * -1.0))  # the hem's own dark line
     warm = [cloth[c] * (lit[c] * 0.85) * (1.0 + folds) * (1.0 - near) * (1.0 - 0.35 * (1.0 - drop)) for c in range(3)]
     fabric = _inside(np.maximum(distance - 0.05, self_line), px * 1.2)
@@ -773,7 +783,7 @@ def _collar(p: _Params, ax, y):
     vee = 2.06 + 0.70 * np.maximum(1.0 - ax * 1.6, np.float32(0.0))
     shirt = 1.90 + 0.62 * np.maximum(1.0 - ax * 2.0, np.float32(0.0)) + 0.10 * ax
     high = 1.74 + 0.10 * np.maximum(1.0 - ax * ax, np.float32(0.0))
-    line = crew * (kind == 0) + vee * (kind == 1) + shirt * (kind == 2) + high * (kind == 3)
+    line = crew * _is(kind, 0) + vee * _is(kind, 1) + shirt * _is(kind, 2) + high * _is(kind, 3)
     return (line - y) * 0.8
 
 
@@ -875,14 +885,8 @@ def _brows(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     _over(picture, hair, cover)
 
 
-def _eyes(p: _Params, region_px, head: _Head, picture: np.ndarray) -> None:
-    """Both eyes: socket line, sclera, iris, pupil, highlight, lids and lashes."""
-    for side in (-1.0, 1.0):
-        odd = p.fault_unequal_eyes * (p.fault_side == side)
-        _eye(p, side, odd, region_px, head, picture)
-
-
 def _eye(p: _Params, side: float, odd, px, head: _Head, picture: np.ndarray) -> None:
+    """One eye: lid and its crease, white, iris, pupil, highlight, lashes."""
     grow = 1.0 + 0.55 * odd
     half = p.eye_w * grow
     t = (head.x * side - 0.50) * (1.0 / half)  # -1 at the inner corner, 1 at the outer
@@ -952,8 +956,8 @@ def _beards(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     u, v = x * (1.0 / 0.42), (y - my - 0.30) * (1.0 / 0.46)
     tuft = _inside((np.sqrt(np.sqrt(_square(u * u) + _square(v * v))) - 1.0) * 0.4 + rag, px + 0.10) * (y > my - 0.12)
     kind = p.beard
-    cover = 0.34 * (kind == 1) * np.maximum(jaw, tash * 0.8) + 0.9 * (kind == 2) * tash
-    cover = cover + 0.88 * (kind == 3) * np.maximum(tuft, tash) + 0.92 * (kind == 4) * np.maximum(jaw, tash)
+    cover = 0.34 * _is(kind, 1) * np.maximum(jaw, tash * 0.8) + 0.9 * _is(kind, 2) * tash
+    cover = cover + 0.88 * _is(kind, 3) * np.maximum(tuft, tash) + 0.92 * _is(kind, 4) * np.maximum(jaw, tash)
     strands = 0.5 * _wave(x * 7.0 + 0.7 * y + 0.4 * _wave(y * 2.0) + p.phase4) * _fade(7.0, px)
     strands = strands + 0.45 * _wave(x * 17.0 - 1.5 * y + 0.3 * _wave(y * 5.0) + p.phase5) * _fade(17.0, px)
     lit = _light(p, head.nx, head.ny, head.nz)
@@ -1000,7 +1004,7 @@ def _mouth(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     seam = np.maximum(1.0 - np.abs(_wave(x * (1.0 / 0.17))) * 9.0, np.float32(0.0)) * _fade(16.0, px)
     ivory = (1.0 - 0.42 * tc * tc) * (1.0 - 0.18 * seam) * (0.70 + 0.30 * _step(0.0, 0.06, y - upper_in))
     _over(picture, [0.76 * ivory, 0.71 * ivory, 0.63 * ivory], teeth)
-    closed = _between(y, line - 0.012, line + 0.014, px + 0.01) * within * (p.open < 0.03)
+    closed = _between(y, line - 0.012, line + 0.014, px + 0.01) * within * (p.open < 0.03).astype(np.float32)
     _shade(picture, _shadow(0.72 * closed))
     corner = _spot(np.abs(t), y, 0.99, p.mouth_y - p.lift * 0.65, 0.12, 0.05)
     _shade(picture, _shadow(0.45 * corner))
@@ -1020,7 +1024,7 @@ def _melted(p: _Params, x, y, tc, upper_in, melt, px, picture: np.ndarray) -> No
 
 def _glasses(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     """Frames that float a little before the face, so that they slide over it when the head turns."""
-    on = (p.glasses > 0).astype(np.float32)
+    on = _worn(p.glasses)
     x = head.x0 - 0.22 * p.yaw_s
     y = head.y0 + 0.18 * p.pitch_s
     ax = np.abs(x)
@@ -1064,13 +1068,13 @@ def _hats(p: _Params, region: _Region, picture: np.ndarray) -> None:
     ribs = ribs * (1.0 + (0.22 * knit - 0.5 * brim_hat) * fold)
     ribs = ribs * (1.0 - 0.4 * _between(y, line - 0.37, line - 0.33, px + 0.02) * knit)
     cap = _square(p.cap)
-    _shade(picture, _shadow(0.35 * _between(y, line, line + 0.16 + 0.1 * brim_hat, px + 0.10) * (p.hat > 0) * _inside(distance, px)))
+    _shade(picture, _shadow(0.35 * _between(y, line, line + 0.16 + 0.1 * brim_hat, px + 0.10) * _worn(p.hat) * _inside(distance, px)))
     bx, by = region.X - 0.25 * p.yaw_s, region.Y + 0.80 + 0.5 * p.pitch_s
     sag = by - 0.05 * bx * bx
     oval = (np.sqrt(_square(bx * (1.0 / 2.0)) + _square(sag * (1.0 / 0.26))) - 1.0) * 0.25
     upper = 0.58 + 0.5 * np.clip(-sag * 2.0, -0.4, 0.6) + 0.10 * p.lx * bx
     _over(picture, [cap[c] * upper for c in range(3)], _inside(oval, px) * brim_hat)
-    _over(picture, [cap[c] * ribs for c in range(3)], crown * (p.hat > 0))
+    _over(picture, [cap[c] * ribs for c in range(3)], crown * _worn(p.hat))
 
 
 def _earrings(p: _Params, region: _Region, picture: np.ndarray) -> None:
@@ -1083,12 +1087,12 @@ def _earrings(p: _Params, region: _Region, picture: np.ndarray) -> None:
         x, y = region.X - cx - 0.05 * side, region.Y - cy
         r = np.sqrt(x * x + y * y)
         gold = _square(p.gold)
-        stud = _inside(r - 0.060, px) * (p.earrings == 1) * (1.0 - wrong)
+        stud = _inside(r - 0.060, px) * _is(p.earrings, 1) * (1.0 - wrong)
         ring = np.sqrt(_square(x * 1.25) + _square(y - 0.20)) - 0.19
-        hoop = _between(ring, -0.028, 0.028, px) * (p.earrings == 2) * (1.0 - wrong)
+        hoop = _between(ring, -0.028, 0.028, px) * _is(p.earrings, 2) * (1.0 - wrong)
         glint = 0.75 + 0.6 * _spot(x, y, -0.02, -0.03, 0.05, 0.05) + 0.35 * _wave(y * 2.0 + x)
         _over(picture, [gold[c] * glint for c in range(3)], (stud + hoop) * hidden)
-        this = wrong * (p.fault_side == side)
+        this = wrong * _is(p.fault_side, side)
         big = np.sqrt(x * x + _square(y - 0.33)) - 0.31
         _over(picture, (0.80 * glint, 0.55 * glint, 0.10 * glint), _between(big, -0.05, 0.05, px) * this)
         drop = np.sqrt(_square(x * 1.4) + _square(y - 0.18)) - 0.20
@@ -1096,38 +1100,128 @@ def _earrings(p: _Params, region: _Region, picture: np.ndarray) -> None:
         _over(picture, (0.04 * shine, 0.30 * shine, 0.55 * shine), _inside(drop, px) * (wrong - this))
 
 
+# Rectangles (left, right, top, bottom), from the point between the eyes in inter-eye distances, outside which a layer draws
+# nothing, whatever the pose and the face. Only speed depends on them.
+_BOXES = {
+    "head": (-2.0, 2.0, -2.3, 2.4),
+    "eyes": (-1.05, 1.05, -0.80, 0.50),
+    "mouth": (-0.95, 0.95, 0.15, 2.0),
+    "beard": (-1.9, 1.9, -0.2, 2.4),
+    "glasses": (-1.9, 1.9, -0.55, 0.65),
+    "hat": (-2.9, 2.9, -2.4, -0.25),
+    "short hair": (-2.3, 2.3, -3.0, 0.75),
+    "long hair": (-3.0, 3.0, -3.2, 4.0),
+    "ears": (-2.0, 2.0, -0.6, 1.5),
+    "body": (-9.0, 9.0, 0.2, 9.0),
+}
+
+
+class _Sheet:
+    """A chunk's picture [3, C, h, size] for rows [top, bottom), and rectangles of it."""
+
+    def __init__(self, p: _Params, size: int, rows: tuple[int, int]) -> None:
+        self.p, self.size, self.rows = p, size, rows
+        self.warp = bool((p.fault_droplets > 0).any())
+        self.full = _Region(p, size, rows, (0, size), self.warp)
+        self.picture = _background(p, self.full)
+
+    def box(self, name: str) -> tuple[slice, slice] | None:
+        """The pixels of a box of _BOXES, for all faces of the chunk; None if there are none in these rows."""
+        top, bottom = self.rows
+        if self.warp:  # a droplet shows what lies elsewhere
+            return slice(0, bottom - top), slice(0, self.size)
+        p = self.p
+        left, right, above, below = _BOXES[name]
+        corners = [(x, y) for x in (left, right) for y in (above, below)]
+        across = [(x * p.roll_c - y * p.roll_s) * p.zoom + p.at_x for x, y in corners]
+        down = [(x * p.roll_s + y * p.roll_c) * p.zoom + p.at_y for x, y in corners]
+        x0, x1 = (int(f(across) * self.size) for f in (np.min, np.max))
+        y0, y1 = (int(f(down) * self.size) for f in (np.min, np.max))
+        rows = slice(min(max(y0 - 1, top), bottom) - top, min(max(y1 + 2, top), bottom) - top)
+        cols = slice(min(max(x0 - 1, 0), self.size), min(max(x1 + 2, 0), self.size))
+        return None if rows.start == rows.stop or cols.start == cols.stop else (rows, cols)
+
+    def region(self, rows: slice, cols: slice) -> _Region:
+        top = self.rows[0]
+        return _Region(self.p, self.size, (top + rows.start, top + rows.stop), (cols.start, cols.stop), self.warp)
+
+    def paint(self, name: str, layer, head: tuple[_Head, slice, slice] | None = None) -> None:
+        """Run layer(region, head or None, picture) on the box's part of the sheet."""
+        box = self.box(name)
+        if box is None:
+            return
+        rows, cols = box
+        part = None
+        if head is not None:
+            whole, head_rows, head_cols = head
+            rows, cols = _meet(rows, head_rows), _meet(cols, head_cols)
+            if rows.start >= rows.stop or cols.start >= cols.stop:
+                return
+            part = whole.part(_from(rows, head_rows), _from(cols, head_cols))
+        picture = np.ascontiguousarray(self.picture[:, :, rows, cols])
+        layer(self.region(rows, cols), part, picture)
+        self.picture[:, :, rows, cols] = picture
+
+
+def _meet(a: slice, b: slice) -> slice:
+    return slice(max(a.start, b.start), min(a.stop, b.stop))
+
+
+def _from(a: slice, b: slice) -> slice:
+    return slice(a.start - b.start, a.stop - b.start)
+
+
 def _paint(p: _Params, size: int, rows: tuple[int, int]) -> np.ndarray:
-    """Draw a chunk's rows [rows[0], rows[1]): squared colours [3, C, h, size]."""
-    warp = bool((p.fault_droplets > 0).any())
-    full = _Region(p, size, rows, (0, size), warp)
-    px = full.px
-    picture = _background(p, full)
-    hair = _Hair(p, full) if (p.hair_style > 0).any() else None
+    """Draw a chunk's rows [rows[0], rows[1]), back to front: squared colours [3, C, h, size]."""
+    sheet = _Sheet(p, size, rows)
+    px = sheet.full.px
+    hair = None
+    long = bool((p.hair_back > 0).any() or (p.hair_style == _STYLE["ponytail"]).any())
+    hair_box = sheet.box("long hair" if long else "short hair") if (p.hair_style > 0).any() else None
+    if hair_box is not None:
+        hair = _Hair(p, sheet.region(*hair_box))
+        under = sheet.picture[:, :, hair_box[0], hair_box[1]]
+        _over(under, [0.42 * c for c in hair.colour], np.clip(hair.back, 0.0, 1.0))
+    sheet.paint("body", lambda region, _, picture: _body(p, region, picture))
+    head_box = sheet.box("head")
+    if head_box is not None:
+        region = sheet.region(*head_box)
+        whole = _Head(p, region)
+        head = (whole, *head_box)
+        _skin(p, region, whole, sheet.picture[:, :, head_box[0], head_box[1]])
+        sheet.paint("ears", lambda region, part, picture: _ears(p, region, part, picture), head)
+        if (p.beard > 0).any():
+            sheet.paint("beard", lambda _, part, picture: _beards(p, part, px, picture), head)
+        sheet.paint("mouth", lambda _, part, picture: _lower_face(p, part, px, picture), head)
+        sheet.paint("eyes", lambda _, part, picture: _upper_face(p, part, px, picture), head)
+        if (p.glasses > 0).any():
+            sheet.paint("glasses", lambda _, part, picture: _glasses(p, part, px, picture), head)
+        if hair is not None:
+            rows_, cols_ = _meet(hair_box[0], head_box[0]), _meet(hair_box[1], head_box[1])
+            part = whole.part(_from(rows_, head_box[0]), _from(cols_, head_box[1]))
+            shadow = hair.shadow[:, _from(rows_, hair_box[0]), _from(cols_, hair_box[1])]
+            _shade(sheet.picture[:, :, rows_, cols_], _shadow(shadow * part.cover))
     if hair is not None:
-        _over(picture, [0.42 * c for c in hair.colour], np.clip(hair.back, 0.0, 1.0))
-    _body(p, full, picture)
-    head = _Head(p, full)
-    _skin(p, full, head, picture)
-    _ears(p, full, head, picture)
-    _nose(p, head, px, picture)
-    if (p.beard > 0).any():
-        _beards(p, head, px, picture)
-    _mouth(p, head, px, picture)
-    _eyes(p, px, head, picture)
-    _brows(p, head, px, picture)
-    if (p.glasses > 0).any():
-        _glasses(p, head, px, picture)
-    if hair is not None:
-        _shade(picture, _shadow(hair.shadow * head.cover))
-        _over(picture, hair.colour, hair.front)
+        _over(sheet.picture[:, :, hair_box[0], hair_box[1]], hair.colour, hair.front)
     if (p.hat > 0).any():
-        _hats(p, full, picture)
+        sheet.paint("hat", lambda region, _, picture: _hats(p, region, picture))
     if (p.earrings > 0).any() or (p.fault_mismatched_earrings > 0).any():
-        _earrings(p, full, picture)
-    if warp:
+        sheet.paint("ears", lambda region, _, picture: _earrings(p, region, picture))
+    if sheet.warp:
         flat = _Region(p, size, rows, (0, size), False)
-        _droplet_sheen(p, full, picture, flat.gx, flat.gy)
-    return picture
+        _droplet_sheen(p, sheet.picture, flat.gx, flat.gy)
+    return sheet.picture
+
+
+def _lower_face(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
+    _nose(p, head, px, picture)
+    _mouth(p, head, px, picture)
+
+
+def _upper_face(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
+    for side in (-1.0, 1.0):
+        _eye(p, side, p.fault_unequal_eyes * _is(p.fault_side, side), px, head, picture)
+    _brows(p, head, px, picture)
 
 
 def _finish(p: _Params, picture: np.ndarray, size: int) -> np.ndarray:

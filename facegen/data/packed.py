@@ -331,9 +331,7 @@ def _decode_to(
         raise nothing_usable(source, rows)
     classes = labels if all(isinstance(label, int) for label in labels) else None
     if source.labels and classes is None:
-        rows.append(
-            Row("dataset.json", "labels that are no class numbers, or not for every picture", "labels ignored", False)
-        )
+        rows.append(Row("dataset.json", "labels that are no class numbers, or not for every picture", "labels ignored", False))
     return {"shape": [count, 3, size, size], "hash": digest.hexdigest(), "labels": classes, "rows": rows}
 
 

@@ -32,9 +32,7 @@ TRANSFORMS = (None, "center-crop", "center-crop-wide")
 MAX_PIXELS = 89_478_485  # Pillow's own limit for decompression bombs, held here as an error instead of a warning
 MAX_BYTES = 256 << 20  # no photograph is larger; a zip entry that claims more is not unpacked
 MAX_ENLARGE = 2  # a picture that would have to grow more than this is blur, not data
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"}
-)
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm"})
 PICTURE_SUFFIXES |= {".pgm", ".pbm", ".avif", ".jp2", ".tga"}
 # Only formats that Pillow decodes by itself: EPS, for one, would start Ghostscript on a stranger's file.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
@@ -226,8 +224,9 @@ def fit(image: Image.Image, size: tuple[int, int] | None, transform: str | None)
         notes.append(("smaller than wanted", f"enlarged to {size[0]}x{size[1]}"))
     if transform is None and abs(width * size[1] - height * size[0]) > 0.01 * width * size[1]:
         notes.append(("another shape than wanted", f"stretched to {size[0]}x{size[1]}"))
-    if (width, height) != size or box != (0, 0, *image.size):
-        image = image.resize(size, Image.Resampling.LANCZOS, box=box)
+    # Crop first: `resize(box=...)` would let pixels from outside the box bleed in at its edges.
+    image = image.crop(box) if box != (0, 0, *image.size) else image
+    image = image.resize(size, Image.Resampling.LANCZOS) if (width, height) != size else image
     if transform == "center-crop-wide" and size[0] != size[1]:
         canvas = Image.new("RGB", (size[0], size[0]))
         canvas.paste(image, (0, (size[0] - size[1]) // 2))

@@ -1,0 +1,1022 @@
+"""One check per exercise: `tests.test_scale(scale)` in a notebook; `pytest problem_unittests.py` checks the package's own.
+
+A check looks at what a component does, never at how it is written. It says one line: what it verified, or, as an
+AssertionError, what was expected, what came, and the mistake that usually explains it. Checks run on the CPU within a second
+or two, with inputs from a fixed seed, and leave random states, default dtype and grad mode as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import re
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+
+import facegen.data
+from facegen.models import dcgan
+from facegen.training import losses, steps
+
+SEED = 2024
+
+# ------------------------------------------------------------------------------------------------ how a check talks
+
+
+class _Mistake(Exception):
+    """What a check found; its text becomes the one line that the learner reads."""
+
+
+# What PyTorch and Python say, and what a beginner most often did.
+_HINTS = {
+    r"before Module.__init__": "call super().__init__() first in __init__",
+    r"does not require grad|not have been used in the graph": "the graph is cut: look for detach, no_grad or item",
+    r"mat1 and mat2 shapes": "flatten the picture, or reshape after the Linear layer, and recount its sizes",
+    r"transposed=1.*to have|expected input.*channels|Expected 3D.*or 4D": "compare the layer's channels with its input's;"
+    " before a convolution z needs the shape [N, channels, height, width]",
+    r"Kernel size can't be greater": "one halving too many: the picture is smaller than the kernel",
+    r"is invalid for input of size": "a reshape does not fit the number of values: print the shape before it",
+    r"Target size .* must be the same as input size|same shape as the input": "targets need the shape of the logits: ones_like",
+    r"between 0 and 1": "binary_cross_entropy wants probabilities, but these are logits: take the version with_logits",
+    r"inplace operation|in-place operation": "change weights through nn.init, .data or under torch.no_grad()",
+    r"no attribute 'weight'|no attribute 'bias'": "not every module has weights: look at the type of m first",
+    r"'NoneType' object has no attribute '(data|zero_|fill_)'|NoneType.*(zero_|fill_)": "a layer with bias=False has bias None",
+    r"stack expects.*\[1, |stack expects.*\[4, ": "greyscale and RGBA files have to become 3 channels: convert('RGB')",
+    r"stack expects each tensor": "pictures of different sizes in one batch: resize the short side, then crop to a square",
+    r"grad can be implicitly created only for scalar": "the loss is not one number: take its mean",
+    r"backward through the graph a second": "a graph was used twice: run D again on detached pictures",
+    r"No CUDA|not compiled with CUDA|NVIDIA driver": "no device belongs inside: checks run on the CPU",
+}
+
+
+def _explained(name: str, error: Exception) -> str:
+    """One line for an exception that came out of the learner's code."""
+    if isinstance(error, NotImplementedError) and not str(error):
+        return f"{name} is not written yet: fill in its cell, run it, and run this check again"
+    text = " ".join(str(error).split())
+    installed = str(Path(torch.__file__).parents[1])
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename != __file__ and not f.filename.startswith(installed)]
+    place = f" in {own[-1].name}, line {own[-1].lineno}" if own else ""
+    hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), None)
+    if hint is None and isinstance(error, TypeError) and not own:
+        hint = "check the signature, it has to be as the exercise says"
+    return f"{name} raised {type(error).__name__}{place}: {text[:110]}" + (f" -- {hint}" if hint else "")
+
+
+@contextlib.contextmanager
+def _sandbox() -> Iterator[None]:
+    """Fixed seeds, float32, CPU and gradients inside; everything as it was outside."""
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    python, numpy, dtype = random.getstate(), np.random.get_state(), torch.get_default_dtype()
+    try:
+        with torch.random.fork_rng(gpus), torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+            torch.default_generator.manual_seed(SEED)
+            random.seed(SEED)
+            np.random.seed(SEED)
+            torch.set_default_dtype(torch.float32)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_default_dtype(dtype)
+
+
+def _exercise(name: str, verified: str) -> Callable:
+    """Turn a check into what the notebook calls: any failure becomes an AssertionError of one line, success prints one."""
+
+    def decorate(check: Callable) -> Callable:
+        @functools.wraps(check)
+        def run(*component: object, **named: object) -> None:
+            __tracebackhide__ = True  # pytest and IPython leave this frame out
+            problem = None
+            with _sandbox():
+                try:
+                    check(*component, **named)
+                except _Mistake as mistake:
+                    problem = f"{name}: {mistake}"
+                except Exception as error:
+                    problem = _explained(name, error)
+            if problem:  # raised out here, so that no second traceback hangs on it
+                raise AssertionError(" ".join(problem.split()))
+            print(f"{name}: passed ({verified})")
+
+        return run
+
+    return decorate
+
+
+def _require(ok: bool | Tensor, mistake: str) -> None:
+    if not ok:
+        raise _Mistake(mistake)
+
+
+def _tensor(value: object, what: str) -> Tensor:
+    """`value`, if it is a tensor on the CPU without NaN; otherwise the check fails."""
+    _require(value is not None, f"{what} is None: is the return statement missing?")
+    _require(isinstance(value, Tensor), f"{what} is a {type(value).__name__}, expected a tensor")
+    _require(value.device.type == "cpu", f"{what} is on {value.device}, its input was on the CPU: leave devices out of it")
+    _require(value.isfinite().all(), f"{what} contains NaN or infinity")
+    return value
+
+
+def _close(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> bool:
+    """Equal up to `tolerance` of the largest value."""
+    return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * b.abs().max().clamp_min(1e-3))
+
+
+def _name_of(got: Tensor, right: Tensor, mistakes: Mapping[str, Tensor], otherwise: str, tolerance: float = 1e-3) -> str:
+    """The mistake whose result is `got`, leaving out those that happen to give the right result."""
+    for name, wrong in mistakes.items():
+        if _close(got, wrong, tolerance) and not _close(right, wrong, tolerance):
+            return name
+    return otherwise
+
+
+def _shape(x: Tensor) -> str:
+    return str(list(x.shape))
+
+
+def _generator() -> torch.Generator:
+    """The checks' own source of inputs: what a component draws does not change them."""
+    return torch.Generator().manual_seed(SEED)
+
+
+def _between(low: int, high: int, g: torch.Generator) -> int:
+    """A random whole number in low..high."""
+    return int(torch.randint(low, high + 1, (), generator=g))
+
+
+# --------------------------------------------------------------------------------------------------- 01: the data
+
+Mapped = Callable[[Tensor, float, float], Tensor]
+
+_SCALE_MISTAKES: dict[str, Mapped] = {
+    "it took the minimum and maximum of this batch; 0 and 1 are the ends of x, whatever the batch holds": lambda x, lo, hi: (
+        (x - x.min()) / (x.max() - x.min()).clamp_min(1e-9) * (hi - lo) + lo
+    ),
+    "x came back as it was": lambda x, lo, hi: x,
+    "feature_range is ignored": lambda x, lo, hi: x * 2 - 1,
+    "it multiplies with the maximum, not with the width max - min of the range": lambda x, lo, hi: x * hi + lo,
+    "the minimum is not added": lambda x, lo, hi: x * (hi - lo),
+    "it divides by 255, but x is in [0, 1] already": lambda x, lo, hi: x / 255 * (hi - lo) + lo,
+    "it is upside down: 0 has to become the minimum": lambda x, lo, hi: hi - x * (hi - lo),
+    "this is the inverse, unscale": lambda x, lo, hi: (x - lo) / (hi - lo),
+    "it clamps x into the range; it has to stretch it": lambda x, lo, hi: x.clamp(lo, hi),
+}
+
+_UNSCALE_MISTAKES: dict[str, Mapped] = {
+    "it took the minimum and maximum of this batch; the ends are those of feature_range": lambda y, lo, hi: (
+        (y - y.min()) / (y.max() - y.min()).clamp_min(1e-9)
+    ),
+    "y came back as it was": lambda y, lo, hi: y,
+    "feature_range is ignored": lambda y, lo, hi: (y + 1) / 2,
+    "this is scale itself, not its inverse": lambda y, lo, hi: y * (hi - lo) + lo,
+    "the minimum is not subtracted": lambda y, lo, hi: y / (hi - lo),
+    "the difference is not divided by the width max - min": lambda y, lo, hi: y - lo,
+    "it divides by the maximum, not by the width max - min of the range": lambda y, lo, hi: (y - lo) / hi if hi else y * 0,
+    "it ends in 0..255, expected [0, 1]": lambda y, lo, hi: (y - lo) / (hi - lo) * 255,
+    "it is upside down: the minimum has to become 0": lambda y, lo, hi: (hi - y) / (hi - lo),
+    "it clamps; it has to shrink the range": lambda y, lo, hi: y.clamp(0, 1),
+}
+
+
+def _check_map(function: Callable, name: str, right: Mapped, start: Mapped, mistakes: dict[str, Mapped]) -> None:
+    """Compare an elementwise map with `right(x, lo, hi)`; `start` makes its input from numbers in [0, 1]."""
+    g = _generator()
+    ranges = [None, (-1, 1), (0, 1), (-2, 3), (0.0, 255.0), (5, 10), (-1.0, 0.0)]
+    for trial, limits in enumerate(ranges):
+        lo, hi = limits or (-1, 1)
+        sizes = [_between(1, 6, g) for _ in range(trial % 4)]
+        dtype = torch.float64 if trial == 3 else torch.float32
+        # Never the whole of [0, 1]: what depends on the batch's own extremes has to show.
+        share = 0.15 + 0.5 * torch.rand(*sizes, 3, 5, generator=g, dtype=dtype)
+        x = start(share, lo, hi)
+        before = x.clone()
+        call = f"{name}(x)" if limits is None else f"{name}(x, {limits})"
+        y = _tensor(function(x) if limits is None else function(x, limits), f"the result of {call}")
+        _require(torch.equal(x, before), f"{call} changed x itself: it has to make a new tensor (no +=, *=, mul_ on x)")
+        _require(y.shape == x.shape, f"{call} has shape {_shape(y)}, expected that of x, {_shape(x)}")
+        _require(y.dtype == x.dtype, f"{call} is {y.dtype}, expected {x.dtype} as x is: no rounding, no conversion")
+        want = right(before, lo, hi)
+        if not _close(y, want):
+            at = int((y - want).abs().argmax())
+            wrong = {text: mistake(before, lo, hi) for text, mistake in mistakes.items()}
+            mistake = _name_of(y, want, wrong, "try the two ends and the middle of the range by hand")
+            values = [float(t.flatten()[at]) for t in (before, want, y)]
+            raise _Mistake("{} of x = {:.4g} should be {:.4g}, but is {:.4g}: {}".format(call, *values, mistake))
+
+
+def _scaled(x: Tensor, lo: float, hi: float) -> Tensor:
+    return lo + x * (hi - lo)
+
+
+def _unscaled(y: Tensor, lo: float, hi: float) -> Tensor:
+    return (y - lo) / (hi - lo)
+
+
+@_exercise("scale", "values in 7 ranges, shape and dtype kept, x untouched")
+def test_scale(scale=facegen.data.scale):
+    """scale(x, feature_range=(-1, 1)): from [0, 1] to any range, the same map for every batch."""
+    _check_map(scale, "scale", _scaled, lambda share, lo, hi: share, _SCALE_MISTAKES)
+
+
+@_exercise("unscale", "values in 7 ranges, inverse of scale, argument untouched")
+def test_unscale(unscale=facegen.data.unscale):
+    """unscale(x, feature_range=(-1, 1)): from any range back to [0, 1]."""
+    _check_map(unscale, "unscale", _unscaled, _scaled, _UNSCALE_MISTAKES)
+
+
+# The test pictures: a disc of half the short side in the middle of an almost black picture, its lower half darker. The
+# disc's colour tells the pictures apart; red > green > blue in all of them, so that a swapped order of channels shows.
+_BACKGROUND, _DARKER = 12, 0.8
+_PICTURES = [  # class, width, height, colour of the disc, mode of the file
+    ("ada", 40, 40, (250, 120, 30), "RGB"),
+    ("ada", 72, 48, (250, 170, 30), "RGB"),
+    ("ada", 48, 76, (210, 120, 30), "RGB"),
+    ("ada", 36, 36, (210, 170, 30), "RGBA"),
+    ("bo", 80, 50, (170, 120, 30), "RGB"),
+    ("bo", 50, 81, (250, 120, 80), "RGB"),
+    ("bo", 64, 64, (250, 170, 80), "RGB"),
+    ("bo", 66, 44, (180, 180, 180), "L"),
+    ("cy", 33, 55, (210, 120, 80), "RGB"),
+    ("cy", 90, 60, (210, 170, 80), "RGBA"),
+    ("cy", 38, 57, (225, 225, 225), "L"),
+    ("cy", 60, 60, (170, 120, 80), "RGB"),
+    ("cy", 75, 50, (250, 210, 120), "RGB"),
+]
+
+
+def _write_pictures(folder: Path) -> None:
+    for number, (label, width, height, colour, mode) in enumerate(_PICTURES):
+        picture = Image.new("RGB", (width, height), (_BACKGROUND,) * 3)
+        radius = min(width, height) / 4
+        box = (width / 2 - radius, height / 2 - radius, width / 2 + radius, height / 2 + radius)
+        draw = ImageDraw.Draw(picture)
+        draw.pieslice(box, 180, 360, fill=colour)
+        draw.pieslice(box, 0, 180, fill=tuple(int(_DARKER * c) for c in colour))
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        picture.convert(mode).save(folder / label / f"{number:02}.png")
+
+
+def _run_length(bright: Tensor) -> int:
+    """How many True there are in a row around the middle of a line."""
+    middle = len(bright) // 2
+    right, left = bright[middle:].tolist(), bright[:middle].flip(0).tolist()
+    return [*right, False].index(False) + [*left, False].index(False)
+
+
+def _recognise(picture: Tensor, size: int) -> int:
+    """The number of a test picture [3, S, S] in [0, 1], found by its colour; fails if it is distorted or recoloured."""
+    middle, step = size // 2, max(2, size // 9)
+    above, below = picture[:, middle - step, middle], picture[:, middle + step, middle]
+    left, right = picture[:, middle, middle - step], picture[:, middle, middle + step]
+    colours = torch.tensor([colour for *_, colour, _ in _PICTURES]) / 255
+    upright = float(above.sum() - below.sum()) > 0.05 * float(above.sum())
+    _require(
+        upright and float((left - right).abs().max()) < 0.1,
+        "a picture does not stand upright: flipped, or rows and columns changed places (a permute or reshape too many)",
+    )
+    distance, swapped = ((colours - c).abs().amax(1) for c in (above, above.flip(0)))
+    number = int(distance.argmin())
+    if distance[number] > 0.03:
+        _require(above.max() - above.min() > 0.02 or float(swapped.min()) < 0.03, "a colour picture came back grey")
+        _require(swapped.min() > 0.03, "red and blue changed places (BGR): expected the channel order red, green, blue")
+        raise _Mistake(
+            f"a colour came back as {[round(float(c), 2) for c in above]}, which is in none of the files: expected"
+            " value / 255, not normalised by mean or standard deviation"
+        )
+    bright = picture.sum(0) > 0.45 * float(above.sum())
+    wide, high = _run_length(bright[middle]), _run_length(bright[:, middle])
+    _, width, height, *_ = _PICTURES[number]
+    _require(
+        max(wide, high) <= 1.22 * min(wide, high) + 1,
+        f"a {width} x {height} picture is distorted: its disc is {wide} x {high} pixels; Resize((S, S)) squeezes, resize the"
+        " short side only and crop to a square",
+    )
+    _require(
+        wide <= 0.62 * size + 1,
+        f"a {width} x {height} picture lost too much: its disc, half of the short side, fills {wide} of {size} pixels;"
+        " resize before the crop",
+    )
+    _require(
+        wide >= 0.5 * size * min(width, height) / max(width, height) - 2,
+        f"a {width} x {height} picture shrank: its disc, half of the short side, fills {wide} of {size} pixels;"
+        " a crop larger than the picture pads it with black: resize first",
+    )
+    return number
+
+
+def _epoch(loader: object, batch_size: int, size: int) -> tuple[list[int], list[int]]:
+    """Run through a loader once: which pictures came, and their labels."""
+    numbers, labels, shorter = [], [], 0
+    for batch in loader:
+        _require(
+            isinstance(batch, (tuple, list)) and len(batch) == 2,
+            f"a batch is a {type(batch).__name__}, expected a pair (images, labels)",
+        )
+        images = _tensor(batch[0], "the batch of images")
+        _require(images.dim() != 3, f"it gives single pictures {_shape(images)}: return a DataLoader over the data set")
+        _require(
+            images.dim() == 4 and images.shape[-1] != 3,
+            f"images have shape {_shape(images)}, expected [B, 3, {size}, {size}]: channels come before rows (ToTensor)",
+        )
+        n, channels, *rest = images.shape
+        _require(channels == 3, f"images have {channels} channel(s), expected 3: greyscale and RGBA files become RGB")
+        _require(rest == [size, size], f"images are {rest[0]} x {rest[1]}, expected {size} x {size}: is image_size used?")
+        _require(images.dtype == torch.float32, f"images are {images.dtype}, expected torch.float32 in [0, 1] (ToTensor)")
+        low, high = float(images.min()), float(images.max())
+        _require(high <= 1.01, f"values reach {high:.4g}, expected [0, 1]: pixels are still 0..255, divide by 255 (ToTensor)")
+        _require(low >= -0.01, f"values go down to {low:.3g}, expected [0, 1]: going to [-1, 1] is scale's job (no Normalize)")
+        _require(
+            shorter == 0 and n <= batch_size,
+            f"a batch holds {n} pictures, expected {batch_size} and only the last one shorter: is batch_size used?",
+        )
+        shorter += n < batch_size
+        label = torch.as_tensor(batch[1])
+        _require(label.shape == (n,), f"labels have shape {_shape(label)} for {n} images, expected [{n}]")
+        numbers += [_recognise(picture, size) for picture in images]
+        labels += label.tolist()
+    full = len(_PICTURES) // batch_size * batch_size
+    _require(
+        len(set(numbers)) == len(numbers),
+        "a picture came twice in one epoch: drawn with replacement, expected every picture once (shuffle=True)",
+    )
+    _require(
+        len(numbers) >= full,
+        f"an epoch has {len(numbers)} of {len(_PICTURES)} pictures, expected at least the {full} in full batches:"
+        " does it read every class folder, and can it be run through again?",
+    )
+    return numbers, labels
+
+
+@_exercise("get_dataloader", "3 sizes, square without distortion, RGB in [0, 1], shuffled anew, labels")
+def test_get_dataloader(get_dataloader=facegen.data.get_dataloader):
+    """get_dataloader(batch_size, image_size, data_dir): batches (images [B, 3, S, S] in [0, 1], labels), reshuffled."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_pictures(Path(folder))
+        for batch_size, size in ((4, 24), (5, 64), (2, 33)):
+            loader = get_dataloader(batch_size, size, folder)
+            _require(loader is not None, "returned None: is the return statement missing?")
+            epochs = [_epoch(loader, batch_size, size) for _ in range(3)]
+            orders = [numbers for numbers, _ in epochs]
+            _require(
+                any(order != sorted(order) for order in orders),
+                "the pictures come in the order of the files: not shuffled (shuffle=True)",
+            )
+            _require(orders[0] != orders[1] or orders[1] != orders[2], "shuffled once: expected a new order in every epoch")
+            pairs = {(_PICTURES[number][0], label) for order, labels in epochs for number, label in zip(order, labels)}
+            _require(
+                len(pairs) == len({name for name, _ in pairs}) == len({label for _, label in pairs}),
+                "labels do not tell the class folders apart: expected one number for each folder, the same in every epoch",
+            )
+            del loader  # before the folder goes: Windows keeps open files
+
+
+# ------------------------------------------------------------------------------------------------- 02: the networks
+
+
+def _pictures(n: int, g: torch.Generator) -> Tensor:
+    """Smooth random pictures [N, 3, 64, 64] in [-1, 1] that differ in more than noise."""
+    coarse = F.interpolate(torch.randn(n, 3, 4, 4, generator=g), size=64, mode="bilinear")
+    return torch.tanh(coarse + 0.3 * torch.randn(n, 3, 64, 64, generator=g))
+
+
+def _network(component: Callable[..., nn.Module], *sizes: int) -> nn.Module:
+    """Build a network; fails if it is no module, or if it hides layers from its optimiser."""
+    net = component(*sizes)
+    _require(isinstance(net, nn.Module), f"building it gives a {type(net).__name__}, expected an nn.Module")
+    known = set(net.modules())
+    for module in known:
+        for attribute, value in vars(module).items():
+            inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            _require(
+                attribute.startswith("_") or all(item in known for item in inside if isinstance(item, nn.Module)),
+                f"self.{attribute} holds layers in a plain {type(value).__name__}, where no optimiser finds them:"
+                " use nn.ModuleList or nn.Sequential",
+            )
+    _require(any(True for _ in net.parameters()), "it has no parameters to train")
+    return net
+
+
+def _gradients_reach(net: nn.Module, result: Tensor) -> None:
+    """Fail unless every parameter of `net` has a part in `result`."""
+    _require(result.requires_grad, "no gradient reaches any weight: is there a detach or no_grad in forward?")
+    for name, p in net.named_parameters():
+        _require(p.requires_grad, f"the parameter {name} is frozen (requires_grad is False)")
+    names, parameters = zip(*net.named_parameters())
+    for name, p, gradient in zip(names, parameters, torch.autograd.grad(result, parameters, allow_unused=True)):
+        _require(gradient is not None, f"the parameter {name} gets no gradient: is its layer left out of forward, or cut off?")
+        # A bias in front of batch norm has gradient 0 by rights, so only weights have to have one.
+        _require(p.dim() < 2 or gradient.any(), f"the gradient of {name} is 0 everywhere: is its result cut off or times 0?")
+
+
+def _width_follows(component: Callable[..., nn.Module], *sizes: int) -> None:
+    """Fail unless twice the conv_dim makes a much wider network. `sizes` come before conv_dim."""
+    narrow, wide = (sum(p.numel() for p in component(*sizes, c).parameters()) for c in (8, 16))
+    _require(
+        wide >= 1.8 * narrow,
+        f"conv_dim 8 gives {narrow} weights and conv_dim 16 gives {wide}, expected about 4 times as many:"
+        " is conv_dim used in every layer?",
+    )
+
+
+def _alone_or_together(net: nn.Module, x: Tensor, what: str) -> None:
+    """Fail unless, in evaluation mode, each row's result is the same alone, together and again."""
+    net.eval()
+    with torch.no_grad():
+        together = net(x)
+        again = net(x)
+        alone = torch.cat([net(row[None]).reshape(1, *together.shape[1:]) for row in x])
+    # Measured against how much the results differ, since that is what other rows could change.
+    allowed = 0.02 * float(together.std(0).max()) + 1e-5 * float(together.abs().max())
+    _require(
+        (together - again).abs().max() <= allowed,
+        f"the same {what} twice gives two results in eval mode: is there noise or F.dropout in forward that never stops?",
+    )
+    _require(
+        (together - alone).abs().max() <= allowed,
+        f"in eval mode a result depends on the other {what}s of the batch: batch statistics, or a reshape that mixes rows?",
+    )
+
+
+def _drive(net: nn.Module, inputs: Tensor, direction: int, done: Callable[[Tensor], bool], limit: int = 120) -> Tensor:
+    """Train `net` until its results are `done` with going up (+1) or down (-1): shows what they can reach at all."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    result = net(inputs)
+    for _ in range(limit):
+        if done(result) or not result.requires_grad:
+            break
+        optimizer.zero_grad()
+        (-direction * result.mean()).backward()
+        optimizer.step()
+        result = net(inputs)
+    return result.detach()
+
+
+@_exercise("Discriminator", "shapes, unbounded logits, whole picture seen, gradients, batch independence, width")
+def test_discriminator(Discriminator=dcgan.Discriminator):
+    """Discriminator(conv_dim): pictures [N, 3, 64, 64] -> one unbounded logit per picture."""
+    g = _generator()
+    for conv_dim in (8, 6, 12):
+        net = _network(Discriminator, conv_dim)
+        n = _between(2, 5, g)
+        x = _pictures(n, g)
+        before = x.clone()
+        logits = _tensor(net(x), "the result")
+        _require(torch.equal(x, before), "it changed the pictures it was given: the first layer works in place")
+        _one_per_picture(logits, n)
+        with torch.no_grad():
+            _one_per_picture(_tensor(net.eval()(x[:1]), "the result for one picture"), 1)
+    net = _network(Discriminator, 8)
+    _gradients_reach(net, (net(_pictures(4, g)).flatten() * torch.randn(4, generator=g)).sum())
+    _logits_are_unbounded(Discriminator, _pictures(4, g))
+    _whole_picture_counts(Discriminator, g)
+    _alone_or_together(_network(Discriminator, 8), _pictures(5, g), "picture")
+    _width_follows(Discriminator)
+
+
+def _one_per_picture(logits: Tensor, n: int) -> None:
+    shape = _shape(logits)
+    _require(
+        logits.dim() > 0,
+        "one picture gives a number without axes, expected [1], [1, 1] or [1, 1, 1, 1]: squeeze() removed the batch",
+    )
+    _require(
+        logits.numel() == n and logits.shape[0] == n,
+        f"{n} pictures give shape {shape}, expected one logit each: [{n}], [{n}, 1] or [{n}, 1, 1, 1]"
+        + (": reduce the last map to one value (a 4x4 convolution without padding, or Linear)" if logits.numel() > n else ""),
+    )
+
+
+def _logits_are_unbounded(Discriminator: Callable[..., nn.Module], x: Tensor) -> None:
+    high = float(_drive(_network(Discriminator, 8), x, +1, lambda logits: bool(logits.max() > 2)).max())
+    low = float(_drive(_network(Discriminator, 8), x, -1, lambda logits: bool(logits.min() < -2)).min())
+    if high > 1.01 and low < -1.01:
+        return
+    reach = f"trained towards any value, its results stay between {low:.2g} and {high:.2g}, expected unbounded logits: "
+    if low >= 0 and high <= 1.0001:
+        raise _Mistake(reach + "there is a sigmoid at the end, but the loss applies it")
+    if low >= 0:
+        raise _Mistake(reach + "they are never negative, a ReLU at the end?")
+    if high <= 0:
+        raise _Mistake(reach + "they are never positive, a log-sigmoid at the end?")
+    raise _Mistake(reach + "a tanh or clamp at the end?")
+
+
+def _whole_picture_counts(Discriminator: Callable[..., nn.Module], g: torch.Generator) -> None:
+    """Each of the 8 x 8 blocks of 8 x 8 pixels and each colour has to have an influence on the logit."""
+    influence = torch.zeros(3, 64, 64)
+    for _ in range(2):
+        net, x = _network(Discriminator, 8).eval(), _pictures(4, g).requires_grad_(True)
+        influence += torch.autograd.grad(net(x).sum(), x)[0].abs().sum(0)
+    blocks = F.avg_pool2d(influence.sum(0)[None], 8)[0]
+    _require((blocks > 0).any(), "the logit does not depend on the picture at all")
+    unseen = int((blocks == 0).sum())
+    _require(unseen == 0, f"{unseen} of 64 regions of the picture have no influence on the logit: is a part cropped away?")
+    deaf = [name for name, channel in zip(("red", "green", "blue"), influence) if not channel.any()]
+    _require(not deaf, f"the logit ignores {' and '.join(deaf)}: expected all 3 channels to count")
+
+
+@_exercise("Generator", "shapes, range of a tanh, z decides, gradients, batch independence, width")
+def test_generator(Generator=dcgan.Generator):
+    """Generator(z_size, conv_dim): z [N, z_size] -> pictures [N, 3, 64, 64] in [-1, 1]."""
+    g = _generator()
+    for z_size, conv_dim in ((100, 8), (37, 6), (5, 12)):
+        net = _network(Generator, z_size, conv_dim)
+        n = _between(2, 5, g)
+        z = torch.randn(n, z_size, generator=g)
+        before = z.clone()
+        _is_picture(_tensor(net(z), "the result"), n)
+        _require(torch.equal(z, before), "it changed the z it was given: the first layer works in place")
+        with torch.no_grad():
+            _is_picture(_tensor(net.eval()(z[:1]), "the picture of a single z"), 1)
+    net, z = _network(Generator, 10, 8), torch.randn(4, 10, generator=g)
+    _gradients_reach(net, (net(z) * torch.randn(4, 3, 64, 64, generator=g)).sum())
+    _range_is_that_of_tanh(Generator, z)
+    net = _network(Generator, 10, 8)
+    _alone_or_together(net, z, "z")
+    _z_decides(net, z)
+    _width_follows(Generator, 10)
+
+
+def _is_picture(pictures: Tensor, n: int) -> None:
+    shape = _shape(pictures)
+    expected = f"{n} vectors z give shape {shape}, expected [{n}, 3, 64, 64]: "
+    _require(pictures.shape != (n, 64, 64, 3), expected + "channels come before rows")
+    _require(pictures.dim() == 4, expected + "four axes, also for a single picture (no squeeze)")
+    _require(pictures.shape[0] == n, expected + "one picture for each z")
+    _require(pictures.shape[1] == 3, expected + "3 colour channels at the end")
+    _require(pictures.shape[2] >= 64, expected + "count the doublings from 4 to 64, there are four")
+    _require(
+        pictures.shape[2:] == (64, 64), expected + "doubled too often, or kernel, stride, padding are off (4, 2, 1 doubles)"
+    )
+
+
+def _range_is_that_of_tanh(Generator: Callable[..., nn.Module], z: Tensor) -> None:
+    bright, dark = (
+        _drive(_network(Generator, z.shape[1], 8), z, direction, lambda x: bool(x.abs().max() > 0.97)) for direction in (1, -1)
+    )
+    low, high = float(dark.min()), float(bright.max())
+    reach = f"trained towards white and towards black, its values reach {low:.3g} and {high:.3g}, expected -1 and 1: "
+    _require(high <= 1 and low >= -1, reach + "the tanh at the end is missing")
+    if low >= 0 and high <= 1:
+        raise _Mistake(reach + ("a ReLU before the tanh?" if low == 0 else "a sigmoid at the end, expected tanh"))
+    _require(high > 0.9 and low < -0.9, reach + "the range is not used, is something after the tanh, or another function?")
+    saturated = torch.cat([bright, dark]).abs()
+    _require(
+        (saturated == 1).sum() <= 0.5 * (saturated > 0.97).sum(),
+        "values beyond the range are cut off to exactly 1 (clamp), where no gradient flows: use tanh",
+    )
+
+
+def _z_decides(net: nn.Module, z: Tensor) -> None:
+    z = z.clone().requires_grad_(True)
+    pictures = net.eval()(z)
+    difference = (pictures[:-1] - pictures[1:]).abs().amax((1, 2, 3)).min()
+    _require(difference > 1e-5 * pictures.abs().max(), "different z give the same picture: is z used in forward?")
+    (influence,) = torch.autograd.grad((pictures * pictures.detach().roll(7, -1)).sum(), z)
+    unused = int((influence == 0).all(0).sum())
+    _require(unused == 0, f"{unused} of {z.shape[1]} entries of z have no influence on the picture: use the whole of z")
+    across = pictures.flatten(2).std(2).max()
+    _require(across > 1e-6 * pictures.abs().max(), "every picture is one flat colour: is one value copied to all pixels?")
+    _require(not torch.equal(pictures[:, 0], pictures[:, 1]), "red and green are always equal: one channel copied three times?")
+
+
+@_exercise("weights_init_normal", "N(0, 0.02) and zero biases in 3 kinds of layers, others unharmed")
+def test_weights_init(weights_init_normal=dcgan.weights_init_normal):
+    """weights_init_normal(m), for net.apply: convolutions and Linear N(0, 0.02), biases 0; batch norm near 1 or left alone."""
+    for width in (48, 64):
+        net = nn.Sequential(
+            nn.Sequential(nn.Conv2d(width, width, 4), nn.BatchNorm2d(4 * width), nn.LeakyReLU(0.2)),
+            nn.ConvTranspose2d(width, width, 4),
+            nn.Conv2d(width, width, 4, bias=False),
+            nn.BatchNorm2d(width, affine=False),
+            nn.Flatten(),
+            nn.Linear(3 * width, 4 * width),
+            nn.Tanh(),
+        )
+        layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
+        with torch.no_grad():
+            for layer in layers:  # far from any initialisation, so that a layer left out shows
+                layer.weight.fill_(3.0)
+                if layer.bias is not None:
+                    layer.bias.fill_(0.7)
+        net.apply(weights_init_normal)
+        for layer in layers:
+            _weights_are_normal(layer)
+        _require(
+            not torch.equal(layers[0].weight, layers[2].weight),
+            "two layers got the same numbers: is there a manual_seed inside?",
+        )
+        norm = net[0][1]
+        low, high = (float(end) for end in norm.weight.detach().aminmax())
+        _require(
+            low > 0.8 and high < 1.2,
+            f"BatchNorm2d has weights from {low:.3g} to {high:.3g}, expected 1 (left alone) or N(1, 0.02):"
+            " around 0 they erase the signal",
+        )
+        _require((norm.bias == 0).all(), "BatchNorm2d has a bias, expected 0")
+        frozen = [name for name, p in net.named_parameters() if not p.requires_grad]
+        _require(not frozen, f"{frozen[:1]} no longer trains (requires_grad is False)")
+
+
+def _weights_are_normal(layer: nn.Module) -> None:
+    kind, weight = type(layer).__name__, layer.weight.detach()
+    mean, std = float(weight.mean()), float(weight.std())
+    got = f"{kind} has weights of mean {mean:.3g} and standard deviation {std:.3g}, expected 0 and 0.02: "
+    _require(not (weight == 3).all(), f"{kind} was not initialised: Conv2d, ConvTranspose2d and Linear all count")
+    _require(std > 1e-6, got + "all its weights are equal, so all its filters would learn the same")
+    if not 0.019 < std < 0.021:
+        known = {0.2: "0.2 instead of 0.02", 0.02**0.5: "0.02 is the standard deviation, not the variance"}
+        known |= {1.0: "this is N(0, 1)", 0.0004: "0.02 was squared"}
+        known |= {0.02 / 3**0.5: "uniform in [-0.02, 0.02], expected a normal distribution"}
+        near = [text for value, text in known.items() if abs(std / value - 1) < 0.08]
+        raise _Mistake(got + (near[0] if near else "does it depend on the layer's size (Xavier, Kaiming, the default)?"))
+    _require(abs(mean) < 6 * 0.02 / weight.numel() ** 0.5, got + "the mean has to be 0")
+    tail = float((weight.abs() > 0.04).float().mean())
+    _require(0.035 < tail < 0.055, f"{kind}: {tail:.1%} of its weights lie beyond 0.04, expected 4.6%: not normal")
+    if layer.bias is not None:
+        _require((layer.bias == 0).all(), f"{kind} has a bias of {float(layer.bias.detach().abs().max()):.3g}, expected 0")
+
+
+# --------------------------------------------------------------------------------------------------- 02: the losses
+
+# How one value is wrong, by the loss it would be; x are the logits.
+_BCE_MISTAKES: dict[str, Callable[[Tensor], Tensor]] = {
+    "this is the sum, expected the mean": lambda x: F.softplus(-x).sum(),
+    "the target is the other one, swapped: 1 is real, 0 is fake": lambda x: F.softplus(x).mean(),
+    "the logits went through a sigmoid twice": lambda x: F.softplus(-x.sigmoid()).mean(),
+    "the sign is wrong: a loss is positive": lambda x: -F.softplus(-x).mean(),
+    "this is the squared distance to the target (least squares)": lambda x: (x - 1).square().mean(),
+    "the squared distance of the probability, expected cross-entropy": lambda x: (x.sigmoid() - 1).square().mean(),
+    "this is the hinge loss": lambda x: F.relu(1 - x).mean(),
+    "this is the Wasserstein loss, there is no logarithm": lambda x: -x.mean(),
+}
+_BEYOND = "large logits give {:.4g}, expected {:.4g}: a logarithm of a sigmoid loses them, use binary_cross_entropy_with_logits"
+
+
+def _check_loss(loss: Callable, right: Callable[[Tensor], Tensor], mistakes: Mapping[str, Callable], target: str) -> None:
+    """Compare `loss(logits)` and its gradient with a closed form on fixed, random and very large logits."""
+    g = _generator()
+    ordinary = [torch.tensor([0.0]), torch.tensor([[2.0], [-1.0]])]
+    ordinary += [2 * torch.randn(_between(2, 9, g), *axes, generator=g) for axes in ((), (1,), (1, 1, 1), (1,))]
+    for logits in ordinary:
+        x = logits.clone().requires_grad_(True)
+        value = loss(x)
+        _require(not isinstance(value, float), "returned a float, expected a tensor: .item() cuts the gradient off")
+        value = _tensor(value, f"the loss of logits {_shape(x)}")
+        _require(value.numel() == 1, f"the loss of logits {_shape(x)} has shape {_shape(value)}, expected one number: the mean")
+        want = right(logits)
+        if not _close(value.detach().reshape(()), want):
+            wrong = {text: mistake(logits) for text, mistake in mistakes.items()}
+            text = _name_of(value.detach().reshape(()), want, wrong, f"expected the binary cross-entropy against {target}")
+            shown = f"logits {[round(v, 2) for v in logits.flatten()[:3].tolist()]}"
+            shown += "" if len(logits) < 4 else f" and {len(logits) - 3} more"
+            raise _Mistake(f"{shown} give {float(value.detach()):.4f}, expected {float(want):.4f}: {text}")
+        _require(value.requires_grad, "no gradient flows back to the logits: is there a detach, no_grad or torch.tensor(...)?")
+        y = logits.clone().requires_grad_(True)
+        (want_gradient,) = torch.autograd.grad(right(y), y)
+        (gradient,) = torch.autograd.grad(value, x)
+        _require(_close(gradient, want_gradient), "the value is right but not its gradient: is part of it detached?")
+    for size in (20.0, 100.0, 500.0):
+        for sign in (1, -1):
+            x = torch.tensor([[sign * size], [sign * size / 2]], requires_grad=True)
+            value, want = loss(x), float(right(x.detach()))
+            finite = abs(float(value.detach()) - want) <= 1e-3 * max(1.0, want)  # False for NaN too
+            _require(finite, _BEYOND.format(float(value.detach()), want))
+            gradient = torch.autograd.grad(value, x)[0]
+            y = x.detach().clone().requires_grad_(True)
+            want_gradient = torch.autograd.grad(right(y), y)[0]
+            _require(
+                _close(gradient, want_gradient, 1e-3),
+                "the gradient is lost at large logits, in a logarithm of a sigmoid: use binary_cross_entropy_with_logits",
+            )
+
+
+def _smooth_real(x: Tensor) -> Tensor:
+    return (0.9 * F.softplus(-x) + 0.1 * F.softplus(x)).mean()
+
+
+@_exercise("real_loss", "closed form with and without smoothing, gradients, logits up to 500")
+def test_real_loss(real_loss=losses.real_loss):
+    """real_loss(logits, smooth=False): binary cross-entropy against 1, or against 0.9 if smooth."""
+    plain = lambda x: F.softplus(-x).mean()  # noqa: E731
+    _check_loss(real_loss, plain, _BCE_MISTAKES | {"it is smoothed although smooth is False": _smooth_real}, "the target 1")
+    smooth_mistakes = {
+        "smooth has no effect, expected the target 0.9": plain,
+        "the target is 0.1, expected 0.9": lambda x: (0.1 * F.softplus(-x) + 0.9 * F.softplus(x)).mean(),
+        "the loss is multiplied by 0.9, expected the target 0.9": lambda x: 0.9 * F.softplus(-x).mean(),
+        "the logits are multiplied by 0.9, expected the target 0.9": lambda x: F.softplus(-0.9 * x).mean(),
+        "the target is 1.1, expected 0.9": lambda x: (1.1 * F.softplus(-x) - 0.1 * F.softplus(x)).mean(),
+        "this is the sum, expected the mean": lambda x: _smooth_real(x) * x.numel(),
+    }
+    for call in (lambda x: real_loss(x, smooth=True), lambda x: real_loss(x, True)):
+        try:
+            _check_loss(call, _smooth_real, smooth_mistakes, "the target 0.9")
+        except _Mistake as mistake:
+            raise _Mistake(f"with smooth=True {mistake}") from None
+
+
+@_exercise("fake_loss", "closed form, gradients, logits up to 500")
+def test_fake_loss(fake_loss=losses.fake_loss):
+    """fake_loss(logits): binary cross-entropy against 0."""
+    mistakes = {text: lambda x, mistake=mistake: mistake(-x) for text, mistake in _BCE_MISTAKES.items()}
+    mistakes |= {
+        "the logits went through a sigmoid twice": lambda x: F.softplus(x.sigmoid()).mean(),
+        "this is the squared distance to the target (least squares)": lambda x: x.square().mean(),
+        "the squared distance of the probability, expected cross-entropy": lambda x: x.sigmoid().square().mean(),
+        "it is smoothed, expected the target 0: only real labels are smoothed": lambda x: (
+            0.9 * F.softplus(x) + 0.1 * F.softplus(-x)
+        ).mean(),
+    }
+    _check_loss(fake_loss, lambda x: F.softplus(x).mean(), mistakes, "the target 0")
+
+
+# ---------------------------------------------------------------------------------------------------- 02: the steps
+
+
+class _TinyG(nn.Module):
+    def __init__(self, z_size: int, size: int) -> None:
+        super().__init__()
+        self.size, self.layer, self.given = size, nn.Linear(z_size, 3 * size * size), []
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.given.append(z.detach().clone())
+        return self.layer(z.flatten(1)).tanh().reshape(len(z), 3, self.size, self.size)
+
+
+class _TinyD(nn.Module):
+    """No batch norm, so that one pass over real and fake together is as good as two."""
+
+    def __init__(self, size: int, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.axes, self.layers = axes, nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, 7), nn.Tanh(), nn.Linear(7, 1))
+        with torch.no_grad():
+            self.layers[3].weight.mul_(6)  # logits of a few units, so that the mistakes below differ
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).reshape(len(x), *self.axes)
+
+
+def _flat(tensors: object) -> Tensor:
+    return torch.cat([t.detach().flatten() for t in tensors])
+
+
+def _plant(net: nn.Module, g: torch.Generator) -> Tensor:
+    """Leave stale gradients in `net`, as the other network's step does; returned as one vector."""
+    for p in net.parameters():
+        p.grad = torch.randn(p.shape, generator=g)
+    return _flat(p.grad for p in net.parameters())
+
+
+def _watched_steps(step: Callable, trains_D: bool) -> Iterator[SimpleNamespace]:
+    """Run a training step on tiny networks of several sizes and yield what it did, after what holds for both kinds.
+
+    Yields D, G, real, z, the logits before the step (real_logits, fake_logits), `params` (of the network to be trained),
+    `gradient` (a function from a loss to its flat gradient), `stale`, `moved` (minus the update over the learning rate)
+    and `returned`.
+    """
+    g = _generator()
+    own, name = ("D", "d_optimizer") if trains_D else ("G", "g_optimizer")
+    for axes in ((1,), (), (1, 1, 1)):
+        n, z_size, size, rate = _between(3, 7, g), _between(4, 9, g), _between(4, 8, g), 0.05
+        D, G = _TinyD(size, axes), _TinyG(z_size, size)
+        real, z = torch.rand(n, 3, size, size, generator=g) * 2 - 1, torch.randn(n, z_size, generator=g)
+        s = SimpleNamespace(D=D, G=G, real=real, z=z, net=D if trains_D else G, other=G if trains_D else D)
+        s.params = list(s.net.parameters())
+        s.fake_logits, s.real_logits = D(G(z).detach() if trains_D else G(z)), D(real)
+        s.gradient = lambda loss, s=s: _flat(torch.autograd.grad(loss, s.params, retain_graph=True))
+        right, s.expected = _right_loss(s, trains_D), {}
+        s.wrong = {text: (value.detach(), s.gradient(value)) for text, value in _wrong_losses(s, trains_D).items()}
+        s.want, s.want_gradient = right.detach(), s.gradient(right)
+        s.stale = _plant(s.net, g)
+        if not trains_D:
+            _plant(D, g)
+        optimizer, updates = torch.optim.SGD(s.params, lr=rate), []
+        G.given.clear()
+        optimizer.register_step_post_hook(lambda *_, updates=updates: updates.append(1))
+        kept = _flat([real, z]), _flat(s.other.parameters()), _flat(s.params)
+        s.returned = step(D, G, optimizer, real, z) if trains_D else step(D, G, optimizer, z)
+
+        _require(G.given, "G was never asked for pictures: expected G(z)")
+        used = all(x.numel() == z.numel() and torch.equal(x.reshape(z.shape), z) for x in G.given)
+        _require(used, "G was given other noise than the argument z: expected G(z)")
+        _require(torch.equal(_flat([real, z]), kept[0]), "it changed real or z in place")
+        rest = "G" if trains_D else "D"
+        _require(
+            torch.equal(_flat(s.other.parameters()), kept[1]),
+            f"{rest}'s weights moved in the step of {own}: the wrong optimiser stepped, only {name} may",
+        )
+        if trains_D:
+            filled = any(p.grad is not None and p.grad.any() for p in G.parameters())
+            _require(not filled, "G got gradients in the step of D: detach its pictures (or make them under no_grad)")
+        for net, label in ((D, "D"), (G, "G")):
+            _require(net.training, f"it leaves {label} in eval mode: training goes on after the step")
+            trainable = all(p.requires_grad for p in net.parameters())
+            _require(trainable, f"it leaves {label} frozen (requires_grad False): give its weights their gradients back")
+        _require(updates, f"{name}.step() was not called")
+        _require(len(updates) == 1, f"{name}.step() was called {len(updates)} times, expected once")
+        s.moved = (kept[2] - _flat(s.params)) / rate
+        yield s
+
+
+def _right_loss(s: SimpleNamespace, trains_D: bool) -> Tensor:
+    on_real, on_fake = F.softplus(-s.real_logits).mean(), F.softplus(s.fake_logits).mean()
+    return on_real + on_fake if trains_D else F.softplus(-s.fake_logits).mean()
+
+
+def _wrong_losses(s: SimpleNamespace, trains_D: bool) -> dict[str, Tensor]:
+    """The losses of the common mistakes, by the name of the mistake."""
+    sp, real, fake = F.softplus, s.real_logits, s.fake_logits
+    if trains_D:
+        return {
+            "the targets are swapped: real pictures are 1, G's are 0": sp(real).mean() + sp(-fake).mean(),
+            "only the real pictures count, expected the sum of real and fake loss": sp(-real).mean(),
+            "only the fake pictures count, expected the sum of real and fake loss": sp(fake).mean(),
+            "G's pictures are called real too: their target is 0": sp(-real).mean() + sp(-fake).mean(),
+            "the real pictures are called fake too: their target is 1": sp(real).mean() + sp(fake).mean(),
+            "half of the loss: expected the sum of real and fake loss": (sp(-real).mean() + sp(fake).mean()) / 2,
+            "the sign is wrong: it climbs": -sp(-real).mean() - sp(fake).mean(),
+            "the labels are smoothed, expected the target 1": (0.9 * sp(-real) + 0.1 * sp(real) + sp(fake)).mean(),
+            "this is the Wasserstein loss, expected binary cross-entropy": fake.mean() - real.mean(),
+            "the logits went through a sigmoid twice": sp(-real.sigmoid()).mean() + sp(fake.sigmoid()).mean(),
+        }
+    return {
+        "the fakes are called fake, so G learns to be found out: their target here is 1": sp(fake).mean(),
+        "this minimises log(1 - D(G(z))), the saturating loss: call the fakes real instead": -sp(fake).mean(),
+        "the sign is wrong: it climbs": -sp(-fake).mean(),
+        "the labels are smoothed, expected the target 1": (0.9 * sp(-fake) + 0.1 * sp(fake)).mean(),
+        "this is the Wasserstein loss, expected binary cross-entropy": -fake.mean(),
+        "the logits went through a sigmoid twice": sp(-fake.sigmoid()).mean(),
+    }
+
+
+def _moved_rightly(s: SimpleNamespace, own: str) -> None:
+    """Fail unless the weights moved along the gradient of the right loss, and of nothing else."""
+    wrong = {text: gradient for text, (_, gradient) in s.wrong.items()}
+    stale = "old gradients were added: call zero_grad() before backward()"
+    wrong = {stale: s.want_gradient + s.stale, "it moved along old gradients only: backward() is missing": s.stale} | wrong
+    wrong |= {f"{text}; and zero_grad() is missing": gradient + s.stale for text, gradient in list(wrong.items())[2:]}
+    _require(
+        (s.moved != 0).any(),
+        f"{own}'s weights did not move: is backward() missing, its graph cut, or zero_grad() between backward() and step()?",
+    )
+    if not _close(s.moved, s.want_gradient, 1e-2):
+        size, cosine = float(s.moved.norm() / s.want_gradient.norm()), float(F.cosine_similarity(s.moved, s.want_gradient, 0))
+        mistake = _name_of(s.moved, s.want_gradient, wrong, "another loss, or gradients from elsewhere", 1e-2)
+        raise _Mistake(
+            f"{own}'s weights moved {size:.2f} times as far as expected (cosine to the right way {cosine:.2f}): {mistake}"
+        )
+
+
+def _returned_loss(s: SimpleNamespace, key: str, after: Tensor) -> None:
+    """Fail unless the step returned its loss before the update: a number, a tensor of one, or a dict with `key`."""
+    value = s.returned
+    if isinstance(value, dict):
+        _require(key in value, f"the returned dict has the keys {sorted(map(str, value))[:4]}, expected one called {key!r}")
+        value = value[key]
+    _require(value is not None, "returned None: is the return statement missing?")
+    one = isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1)
+    _require(one, f"returned a {type(value).__name__}, expected the loss as one number (or a dict with {key!r})")
+    value = torch.as_tensor(value).detach().reshape(()).float()
+    if not _close(value, s.want, 1e-3):
+        wrong = {"this is the loss after the update": after.detach()} | {text: loss for text, (loss, _) in s.wrong.items()}
+        mistake = _name_of(value, s.want, wrong, "expected the loss that was differentiated")
+        raise _Mistake(f"returned {float(value):.4f}, but the loss was {float(s.want):.4f}: {mistake}")
+
+
+@_exercise("discriminator_step", "only D moves, along the right gradient, G untouched, loss returned")
+def test_discriminator_step(discriminator_step=steps.discriminator_step):
+    """discriminator_step(D, G, d_optimizer, real, z) -> loss: one update of D on real pictures and on G(z)."""
+    for s in _watched_steps(discriminator_step, trains_D=True):
+        _moved_rightly(s, "D")
+        after = F.softplus(-s.D(s.real)).mean() + F.softplus(s.D(s.G(s.z))).mean()
+        _returned_loss(s, "loss_D", after)
+
+
+@_exercise("generator_step", "only G moves, along the non-saturating gradient, loss returned")
+def test_generator_step(generator_step=steps.generator_step):
+    """generator_step(D, G, g_optimizer, z) -> loss: one update of G that makes D call its pictures real."""
+    for s in _watched_steps(generator_step, trains_D=False):
+        _moved_rightly(s, "G")
+        _returned_loss(s, "loss_G", F.softplus(-s.D(s.G(s.z))).mean())
+
+
+# --------------------------------------------------------------------------------------------- 02: gradient penalty
+
+
+class _Critic(nn.Module):
+    """<w, x> or ||x||^2 / 2 for each picture, so that its gradient at x is w or x; keeps what it was shown."""
+
+    def __init__(self, w: Tensor, quadratic: bool, axes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.w, self.quadratic, self.axes, self.seen = nn.Parameter(w), quadratic, axes, []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x.detach().clone())
+        flat = x.flatten(1)
+        logits = 0.5 * flat.square().sum(1) + 0 * self.w.sum() if self.quadratic else flat @ self.w
+        return logits.reshape(len(x), *self.axes)
+
+
+@_exercise("gradient_penalty", "closed forms, random points between real and fake, differentiable, nothing left behind")
+def test_gradient_penalty(gradient_penalty=losses.gradient_penalty):
+    """gradient_penalty(D, real, fake): mean (||grad_x D(x)|| - 1)^2 at random points between real and fake."""
+    g = _generator()
+    for norm, axes in ((3.0, (1,)), (0.4, ()), (2.0, (1, 1, 1)), (1.0, (1,))):
+        n, size = _between(2, 6, g), _between(4, 9, g)
+        w = torch.randn(3 * size * size, generator=g)
+        D = _Critic(w * norm / w.norm(), False, axes)
+        real, fake = (torch.randn(n, 3, size, size, generator=g) for _ in range(2))
+        value = _penalty(gradient_penalty, D, real, fake)
+        rows = D.w.detach().expand(n, -1)
+        _penalty_is(value, rows, size, f"a critic with slope {norm:.1f} everywhere")
+        _require(
+            value.requires_grad,
+            "the penalty cannot be differentiated with respect to D's weights: grad needs create_graph=True (and no detach)",
+        )
+        (gradient,) = torch.autograd.grad(value, D.w, allow_unused=True)
+        want = 2 * (norm - 1) * D.w.detach() / norm
+        _require(
+            gradient is not None and (norm == 1 or _close(gradient, want, 1e-2)),
+            "the penalty's gradient for D's weights is wrong: create_graph=True, and nothing detached after it",
+        )
+    for axes in ((1,), ()):
+        _interpolates(gradient_penalty, axes, g)
+
+
+def _penalty(gradient_penalty: Callable, D: _Critic, real: Tensor, fake: Tensor) -> Tensor:
+    """Call it; fail if it is not one number, or leaves traces."""
+    before = real.clone(), fake.clone()
+    value = _tensor(gradient_penalty(D, real, fake), "the penalty")
+    _require(value.numel() == 1, f"the penalty has shape {_shape(value)}, expected one number: the mean over the batch")
+    _require(torch.equal(real, before[0]) and torch.equal(fake, before[1]), "it changed real or fake in place")
+    _require(not (real.requires_grad or fake.requires_grad), "it switched requires_grad on for real or fake: use a new tensor")
+    _require(D.w.grad is None, "it leaves gradients in D's weights: use torch.autograd.grad, not backward()")
+    _require(D.training and D.w.requires_grad, "it leaves D frozen or in eval mode")
+    _require(D.seen, "D was never called: the gradient is that of D(x)")
+    return value
+
+
+def _penalty_is(value: Tensor, gradients: Tensor, size: int, critic: str) -> None:
+    """Compare the penalty with the closed form of the per-picture gradients [N, 3*S*S]."""
+    n = len(gradients)
+    norms, pixels = gradients.norm(dim=1), gradients.reshape(n, 3, size, size)
+    want = (norms - 1).square().mean()
+    wrong = {
+        "the norm is pulled to 0, expected to 1": norms.square().mean(),
+        "the square of the norm is compared with 1, expected the norm": (norms.square() - 1).square().mean(),
+        "the distance to 1 is not squared": (norms - 1).mean(),
+        "the distance to 1 is not squared, only its absolute value taken": (norms - 1).abs().mean(),
+        "norms below 1 are not punished (one-sided), expected both sides": F.relu(norms - 1).square().mean(),
+        "this is the sum over the batch, expected the mean": (norms - 1).square().sum(),
+        "one norm over the whole batch, expected one norm per picture": (gradients.norm() - 1).square(),
+        "D's mean was differentiated, expected its sum (ones as grad_outputs)": (norms / n - 1).square().mean(),
+        "the norm runs over the channels of a pixel: flatten each picture first": (pixels.norm(dim=1) - 1).square().mean(),
+        "one norm per channel, expected per picture: flatten it first": (pixels.flatten(2).norm(dim=2) - 1).square().mean(),
+        "one norm per row of pixels, expected per picture: flatten it first": (pixels.norm(dim=3) - 1).square().mean(),
+        "the weight 10 is inside, expected the plain penalty": 10 * (norms - 1).square().mean(),
+        "the mean of the norms is compared with 1, expected the mean of the squares": (norms.mean() - 1).square(),
+        "the sum of absolute values, expected the Euclidean norm": (gradients.abs().sum(1) - 1).square().mean(),
+    }
+    if not _close(value.detach().reshape(()), want, 2e-3):
+        mistake = _name_of(value.detach().reshape(()), want, wrong, "check norm, distance to 1, square and mean by hand", 2e-3)
+        raise _Mistake(f"{critic} gives {float(value.detach()):.4f}, expected {float(want):.4f}: {mistake}")
+
+
+def _interpolates(gradient_penalty: Callable, axes: tuple[int, ...], g: torch.Generator) -> None:
+    """Find out, from what the critic was shown, at which points the gradient is taken."""
+    n, size = 48, 4
+    real, fake = (torch.randn(n, 3, size, size, generator=g) for _ in range(2))
+    D = _Critic(torch.ones(1), True, axes)
+    value = _penalty(gradient_penalty, D, real, fake)
+    x = D.seen[-1]
+    _require(x.shape == real.shape, f"D was shown {_shape(x)}, expected points between real and fake, {_shape(real)}")
+    share = (x - fake).flatten(1) * (real - fake).flatten(1)
+    share = share.sum(1) / (real - fake).flatten(1).square().sum(1)  # [N]: 1 at the real picture, 0 at the fake
+    line = share[:, None] * real.flatten(1) + (1 - share[:, None]) * fake.flatten(1)
+    _require(not _close(x, real), "the gradient is taken at the real pictures, expected random points between real and fake")
+    _require(not _close(x, fake), "the gradient is taken at the fake pictures, expected random points between real and fake")
+    _require(
+        _close(x.flatten(1), line, 1e-3),
+        "a point is not on the line from its fake to its real picture: one share per picture [N, 1, 1, 1], not per pixel",
+    )
+    spread = float(share.max() - share.min())
+    _require(spread > 1e-3, f"all pictures are mixed with one share, {float(share[0]):.2f}: expected a random one per picture")
+    low, high = float(share.min()), float(share.max())
+    reach = f"the shares of real lie between {low:.2f} and {high:.2f}, expected uniform in [0, 1]: "
+    _require(low > -0.01 and high < 1.01, reach + "rand, not randn")
+    _require(low < 0.2 and high > 0.8, reach + "the whole way counts")
+    _penalty_is(value, x.flatten(1), size, "a critic ||x||^2 / 2")
+    _penalty(gradient_penalty, D, real, fake)
+    _require(not _close(D.seen[-1], x), "the same points in every call: draw new shares each time (no fixed seed)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -55,6 +56,7 @@ class Server:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # clients that hang up are what many of these tests are about
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
@@ -635,7 +637,7 @@ def test_extract_keeps_pictures_and_lists_only(shelf: Path, kind: str) -> None:
     [
         ("../evil.jpg", "leads out"),
         ("a/../../evil.jpg", "leads out"),
-        ("/tmp/evil.jpg", "absolute"),
+        ("/etc/evil.jpg", "absolute"),
         ("..\\evil.jpg", "backslash"),
         ("C:/evil.jpg", "colon"),
         ("C:evil.jpg", "colon"),
@@ -688,7 +690,7 @@ def test_encrypted_zip_is_refused(shelf: Path) -> None:
         where = raw.index(signature) + at
         raw[where] |= 1
     archive.write_bytes(raw)
-    refused(archive, "encrypted")
+    refused(archive, "is encrypted: unpack it yourself")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
@@ -707,6 +709,14 @@ def test_a_bomb_in_a_tar_header_is_refused(shelf: Path) -> None:
     info.pax_headers = {"comment": "x" * (20 << 20)}
     with tarfile.open(shelf / "x.tgz", "w:gz", format=tarfile.PAX_FORMAT) as file:
         file.addfile(info)
+    refused(shelf / "x.tgz", "100 times its size")
+
+
+def test_a_bomb_behind_the_end_of_a_tar_is_refused(shelf: Path) -> None:
+    """Nobody asks for these bytes, but the checksum at the very end does not come without unpacking them."""
+    make_tar(shelf / "x.tar", [("a.jpg", picture(0))], "w")
+    (shelf / "x.tgz").write_bytes(gzip.compress((shelf / "x.tar").read_bytes() + bytes(20 << 20)))
+    (shelf / "x.tar").unlink()
     refused(shelf / "x.tgz", "100 times its size")
 
 

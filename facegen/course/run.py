@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+import facegen
 from facegen.config import PRESETS
 from facegen.files import InputError, replacing
 
@@ -37,7 +39,6 @@ __all__ = ["run_course"]
 
 INTERRUPTED = 130  # what a shell reports for a job that Ctrl-C ended
 WIDGET = "application/vnd.jupyter.widget-view+json"
-MATHJAX = "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.7/MathJax.js?config=TeX-AMS_CHTML,Safe"
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Result:
     cells: int = 0  # code cells that run
     error: str = ""  # one line: notebook, cell, error
     thumbnail: str = ""  # a data: address
+    readable: bool = True
     page: bool = False  # whether NAME.html was written by this run
 
 
@@ -129,7 +131,8 @@ def _read(result: Result) -> nbformat.NotebookNode | None:
         nbformat.validate(book)
     except Exception as error:  # nbformat raises many kinds for a file that is no notebook
         reason = "no such file" if isinstance(error, FileNotFoundError) else _one_line(error)
-        result.status, result.error = "failed", f"{result.path.name}: not a readable notebook: {reason}"
+        result.readable, result.status = False, "failed"
+        result.error = f"{result.path.name}: not a readable notebook: {reason}"
         return None
     result.title, result.summary = _title_and_summary(book, result.path.stem)
     result.cells = len(_running_cells(book))
@@ -185,7 +188,7 @@ def _one(
 
 
 def _say(result: Result) -> None:
-    tqdm.write(f"{result.path.stem}: {result.status}, {result.cells} cells, {_duration(result.seconds)}")
+    tqdm.write(f"{result.path.stem}: {result.status}, {_cells(result.cells)}, {_duration(result.seconds)}")
     if result.status == "failed":
         tqdm.write(result.error, file=sys.stderr)
 
@@ -210,6 +213,7 @@ class _Run(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task | None = None
         self._stopped = False
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the object, after its last words are read)
         self._client = NotebookClient(
             book,
             timeout=max(1, round(timeout)),
@@ -228,7 +232,7 @@ class _Run(threading.Thread):
     async def _execute(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         if not self._stopped:
-            await self._client.async_execute(env=self._env)
+            await self._client.async_execute(env=self._env, stderr=self._stderr)
 
     def _starts(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         if cell_index in self._numbers:
@@ -254,16 +258,29 @@ class _Run(threading.Thread):
         """One line: notebook, cell number and first line, error name and message."""
         error = self.error
         if isinstance(error, NoSuchKernel):
-            return f"{name}: its kernel {error.name!r} is not installed: run `make course`, or choose the kernel python3"
+            return f"{name}: its kernel {error.name!r} is not installed: save the notebook with the kernel python3"
         if isinstance(error, CellExecutionError):
-            reason = f"{error.ename}: {_one_line(error.evalue)}"
+            reason = self._raised(error)
         elif isinstance(error, CellTimeoutError):
             reason = f"TimeoutError: no end after {self._timeout:g} s"
         elif isinstance(error, DeadKernelError):
-            reason = "DeadKernelError: the kernel died, most likely because memory ran out"
+            reason = f"the kernel died, most likely because memory ran out{self._last_words()}"
         else:
-            reason = f"{type(error).__name__}: {_one_line(error)}"
+            reason = f"{type(error).__name__}: {_one_line(error)}{self._last_words()}"
         return f"{name}, {self.place()}: {reason}"
+
+    def _raised(self, error: CellExecutionError) -> str:
+        # The reply has no name for an error while a result was displayed, the cell's outputs have.
+        outputs = self._book.cells[self._position].outputs if self._position is not None else ()
+        shown = [output for output in outputs if output.output_type == "error"]
+        name, message = (shown[-1].ename, shown[-1].evalue) if shown else (error.ename, error.evalue)
+        return f"{name}: {_one_line(message)}"
+
+    def _last_words(self) -> str:
+        """The last line that the kernel's process itself wrote to stderr, where a crash says its reason."""
+        self._stderr.seek(0)
+        lines = [line for line in self._stderr.read().decode(errors="replace").splitlines() if line.strip()]
+        return f" ({_one_line(lines[-1])})" if lines and "Kernel is running over TCP" not in lines[-1] else ""
 
 
 # -- one page per notebook
@@ -292,7 +309,7 @@ def _write_pages(book: nbformat.NotebookNode, results: list[Result], number: int
         "course": {
             "links": _links(results, number),
             "problem": html.escape(result.error),
-            "mathjax": MATHJAX if _has_maths(book) else "",
+            "mathjax": html.escape(exporter.mathjax_url) if _has_maths(book) else "",
         },
     }
     page, _ = exporter.from_notebook_node(book, resources=resources)
@@ -305,7 +322,7 @@ def _links(results: list[Result], number: int) -> str:
     """Back to the index, and to the neighbours."""
     links = ['<a href="index.html">All notebooks</a>']
     for neighbour, text in ((number - 1, "← {}"), (number + 1, "{} →")):
-        if 0 <= neighbour < len(results):
+        if 0 <= neighbour < len(results) and results[neighbour].readable:
             name = html.escape(f"{results[neighbour].path.stem}.html")
             links.append(f'<a href="{name}">{html.escape(text.format(results[neighbour].title))}</a>')
     return " ".join(links)
@@ -441,7 +458,7 @@ def _flatness(picture: Image.Image) -> float:
 
 def _write_index(results: list[Result], out: Path, preset: str) -> None:
     now = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    versions = ", ".join(f"{name} {_version(name)}" for name in ("facegen", "torch"))
+    versions = f"facegen {facegen.__version__}, torch {importlib.metadata.version('torch')}"
     machine = f"Python {platform.python_version()}, {platform.system()} on {platform.machine()}"
     seconds = sum(result.seconds for result in results)
     facts = f"Preset {preset} · {_duration(seconds)} · {now} · {versions} · {machine}"
@@ -451,22 +468,23 @@ def _write_index(results: list[Result], out: Path, preset: str) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
+_MARKS = {"passed": "✓ ran through", "failed": "✗ failed", "interrupted": "✗ interrupted", "not run": "not run"}
+
+
 def _card(result: Result) -> str:
     stem, title = html.escape(result.path.stem), html.escape(result.title)
-    mark = {"passed": "✓ ran through", "failed": "✗ failed", "interrupted": "✗ interrupted"}.get(result.status, "not run")
-    picture = f'<img src="{result.thumbnail}" alt="A picture from {title}">' if result.thumbnail else "<span></span>"
+    mark = _MARKS[result.status]
+    picture = f'<img src="{result.thumbnail}" alt="A picture from {title}">' if result.thumbnail else ""
     problem = f'<p class="problem">{html.escape(result.error)}</p>' if result.error else ""
-    length = f"{result.cells} cells · {_duration(result.seconds)}" if result.seconds else f"{result.cells} cells"
+    length = _cells(result.cells) + (f" · {_duration(result.seconds)}" if result.seconds else "")
     if result.page:
-        picture = f'<a class="picture" href="{stem}.html" tabindex="-1">{picture}</a>'
+        picture = picture and f'<a class="picture" href="{stem}.html" tabindex="-1">{picture}</a>'
         title = f'<a href="{stem}.html">{title}</a>'
         length += f' · <a href="{stem}.ipynb">executed notebook</a>'
-    else:
-        picture = f'<span class="picture">{picture}</span>'
-    return (
-        f'<article>{picture}<div><p class="name">{stem}</p><h2>{title}</h2><p>{html.escape(result.summary)}</p>{problem}'
-        f'<p class="facts"><b class="{result.status.replace(" ", "-")}">{mark}</b> · {length}</p></div></article>'
-    )
+    heading = f'<p class="name">{stem}</p><h2>{title}</h2><p>{html.escape(result.summary)}</p>'
+    facts = f'<p class="facts"><b class="{result.status.replace(" ", "-")}">{mark}</b> · {length}</p>'
+    shape = "" if picture else ' class="plain"'
+    return f"<article{shape}>{picture}<div>{heading}{problem}{facts}</div></article>"
 
 
 def _tally(results: list[Result]) -> str:
@@ -474,11 +492,8 @@ def _tally(results: list[Result]) -> str:
     return f"{passed} of {len(results)} notebook{'s' * (len(results) != 1)} ran through"
 
 
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
+def _cells(count: int) -> str:
+    return f"{count} cell" + "s" * (count != 1)
 
 
 def _duration(seconds: float) -> str:
@@ -527,7 +542,7 @@ h2 a:hover { text-decoration: underline; }
 .picture { display: block; align-self: start; aspect-ratio: 4 / 3; background: #fff; border: 1px solid var(--rule);
   border-radius: 8px; overflow: hidden; }
 .picture img { width: 100%; height: 100%; object-fit: contain; display: block; }
-.picture span { display: block; height: 100%; background: var(--rule); }
+article.plain { grid-template-columns: 1fr; }
 .passed { color: var(--good); }
 .failed, .interrupted { color: var(--bad); }
 .problem { padding: .5em .8em; border-left: 3px solid var(--bad); background: var(--paper);

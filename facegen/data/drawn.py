@@ -256,8 +256,8 @@ def _person(dice: _Dice, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     p["brow_tilt"] = dice.spread("brow_tilt", 0, 0.02) + 0.015
     p["nose_y"] = 0.64 + dice.spread("nose_y", 0, 0.035) + 0.03 * build
     p["nose_w"] = 0.240 + dice.spread("nose_w", 0, 0.022) + 0.02 * build
-    p["nose_h"] = 0.25 + dice.spread("nose_h", 0, 0.025)
-    p["bridge"] = 0.13 + dice.spread("bridge", 0, 0.02)
+    p["nose_h"] = 0.285 + dice.spread("nose_h", 0, 0.025)
+    p["bridge"] = 0.16 + dice.spread("bridge", 0, 0.02)
     p["mouth_y"] = p["nose_y"] + 0.475 + dice.spread("mouth_y", 0, 0.025)
     p["mouth_w"] = 0.375 + dice.spread("mouth_w", 0, 0.022) + 0.02 * build
     p["lip_up"] = 0.098 + dice.spread("lip_up", 0, 0.014) - 0.022 * build - 0.015 * age
@@ -290,7 +290,7 @@ def _shot(dice: _Dice, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
         "key": dice.uniform("key", 0.62, 0.80),
         "gaze_x": dice.spread("gaze_x", 0, 0.020),
         "gaze_y": dice.spread("gaze_y", 0, 0.010),
-        "expose": dice.spread("expose", 0.97, 0.02),
+        "expose": dice.spread("expose", 0.99, 0.015),
         "lean": dice.spread("lean", 0, 0.08),
     }
     rows = np.array(list(_EXPRESSION.values()))[labels["expression"]]
@@ -304,8 +304,8 @@ def _shot(dice: _Dice, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     p["cloth"] = _hsv(dice.uniform("cloth/h"), dice.uniform("cloth/s", 0.05, 0.65), dice.uniform("cloth/v", 0.12, 0.85))
     p["cap"] = _hsv(dice.uniform("cap/h"), dice.uniform("cap/s", 0.1, 0.7), dice.uniform("cap/v", 0.15, 0.7))
     hue = dice.uniform("back/h")
-    p["back_a"] = _hsv(hue, dice.uniform("back/s", 0.05, 0.5), dice.uniform("back/v", 0.25, 0.9))
-    p["back_b"] = _hsv(hue + dice.spread("back/h2", 0, 0.1), dice.uniform("back/s2", 0.05, 0.5), dice.uniform("back/v2", 0.2, 0.8))
+    p["back_a"] = _hsv(hue, dice.uniform("back/s", 0.04, 0.38), dice.uniform("back/v", 0.25, 0.9))
+    p["back_b"] = _hsv(hue + dice.spread("back/h2", 0, 0.1), dice.uniform("back/s2", 0.04, 0.38), dice.uniform("back/v2", 0.2, 0.8))
     p["back_x"], p["back_y"] = dice.uniform("back/x", -1, 1), dice.uniform("back/y", -1, 1)
     for i in range(7):
         p[f"disc{i}x"], p[f"disc{i}y"] = dice.uniform(f"disc{i}x", -0.5, 0.5), dice.uniform(f"disc{i}y", -0.5, 0.4)
@@ -313,14 +313,16 @@ def _shot(dice: _Dice, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return p
 
 
-def _faults(dice: _Dice, chance: float) -> dict[str, np.ndarray]:
+def _faults(dice: _Dice, chance: float, glasses: np.ndarray) -> dict[str, np.ndarray]:
     """Which planted faults a face has, each a float 0 or 1, and their parameters. At least one where there is any."""
     faulty = dice.uniform("uncanny") < chance
-    main = dice.pick("uncanny/main", np.ones(len(FAULTS)))
+    dark = (glasses == ATTRIBUTE_NAMES["glasses"].index("sunglasses"))[:, None]  # no eyes to see behind them
+    main = dice.pick("uncanny/main", np.where(dark, np.array([0.0, 1, 1, 1, 1]), np.ones(len(FAULTS))))
     p: dict[str, np.ndarray] = {}
     for i, name in enumerate(FAULTS):
         more = dice.uniform(f"uncanny/{name}") < 0.25
-        p["fault_" + name] = (faulty & (more | (main == i))).astype(np.float64)
+        hidden = dark[:, 0] & (name == "unequal_eyes")
+        p["fault_" + name] = (faulty & ~hidden & (more | (main == i))).astype(np.float64)
     p["fault_side"] = np.where(dice.uniform("uncanny/side") < 0.5, -1.0, 1.0)
     for i in range(3):
         p[f"drop{i}x"] = dice.uniform(f"drop{i}x", -0.30, 0.30)
@@ -342,7 +344,7 @@ def _derived(p: dict[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> None
     p["hair_reach"] = np.where(hangs, p["hair_length"], 1.75)
     p["hair_length"] = np.where(hangs, 9.0, p["hair_length"])
     p["hair_dense"] = np.where(labels["hair_style"] == _STYLE["buzz"], 0.80, 1.0) * (labels["hair_style"] > 0)
-    p["expose"] = p["expose"] - 0.10 * np.clip(p["skin"].mean(axis=1) * 4 - 2.8, 0, 1)  # keeps white skin off the clip
+    p["expose"] = p["expose"] - 0.035 * np.clip(p["skin"].mean(axis=1) * 4 - 2.8, 0, 1)  # keeps white skin off the clip
     p["chin"] = p["chin"] + 0.10 * (labels["beard"] == 4)  # a full beard is part of the silhouette
     p["jaw"] = p["jaw"] + 0.15 * (labels["beard"] == 4)
     for angle in ("yaw", "pitch", "roll"):
@@ -682,7 +684,7 @@ class _Hair:
         around_ear = 0.34 * (1.0 - p.hair_back) * _step(0.95, 1.08, np.abs(x))
         ends = _inside(y - p.hair_length + around_ear - ragged * (0.6 + 0.8 * p.hair_back), px + 0.10 + 0.16 * (1.0 - p.hair_back))
         self.front = shape * window * ends * p.hair_dense
-        self.shadow = _step(-0.20, 0.03, around) * (y < p.hair_length) * (0.34 * p.hair_dense)
+        self.shadow = _step(-0.20, 0.03, around) * ends * (0.34 * p.hair_dense)
         self.back = shape * p.hair_back
         if (p.hair_style == _STYLE["bun"]).any() or (p.hair_style == _STYLE["ponytail"]).any():
             self._tied(p, region)
@@ -731,9 +733,9 @@ class _Hair:
         bun = np.sqrt(_square(X - bx) + _square((Y - by) * 1.12)) - 0.44
         self.back = self.back + _is(p.hair_style, _STYLE["bun"]) * _inside(bun, px * 1.5)
         turn = np.where(p.part > 0, np.float32(1.0), np.float32(-1.0))
-        t = np.clip((Y + 0.7) * (1.0 / 3.2), 0.0, 1.0)
+        t = np.clip((Y + 0.7) * (1.0 / 3.1), 0.0, 1.0)
         centre = turn * (0.85 + 0.62 * t * (2.0 - t) - 0.25 * t * t) + 0.05 * _wave(Y * 0.5 + p.phase3)
-        half = 0.12 + 0.75 * t * (1.0 - t) - 0.02
+        half = 0.13 * (1.0 - t) + 0.62 * t * (1.0 - t) * (1.4 - 0.6 * t)
         tail = np.maximum(np.abs(X - centre) - half, np.maximum(-0.9 - Y, Y - 2.35 - 0.1 * _wave(X * 2.0 + p.phase0)))
         self.back = self.back + _is(p.hair_style, _STYLE["ponytail"]) * _inside(tail, px * 2.0)
 
@@ -815,11 +817,13 @@ def _skin(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
     ax = np.abs(x)
     base = _square(p.skin)
     lit = _light(p, head.nx, head.ny, head.nz)
-    blush = (0.6 + 0.3 * p.cheek) * _spot(ax, y, 0.70, 0.52, 0.62, 0.52) + 0.7 * _spot(x, y, 0.0, p.nose_y, 0.26, 0.22)
+    blush = (0.75 + 0.3 * p.cheek) * _spot(ax, y, 0.74, 0.60, 0.55, 0.46) + 0.7 * _spot(x, y, 0.0, p.nose_y, 0.26, 0.22)
     blush = blush + 0.30 * _spot(x, y, 0.0, p.chin - 0.15, 0.5, 0.35) + 0.35 * _spot(ax, y, 0.48, 0.05, 0.40, 0.30)
     blush = blush * (0.09 + p.blush * 0.12)
     patch = 0.020 * _wave(x * 0.9 + y * 0.7 + p.phase0) + 0.018 * _wave(y * 1.3 - x * 1.1 + p.phase1)
     patch = patch + 0.012 * _wave(x * 2.7 + 0.4 * _wave(y * 2.1) + p.phase2) * _wave(y * 2.9 + p.phase3)
+    pores = _wave(x * 9.7 + 0.7 * _wave(y * 7.3)) * _wave(y * 10.3 + 0.7 * _wave(x * 6.1))
+    patch = patch + 0.014 * pores * _fade(12.0, px)
     hue = 0.025 * _wave(x * 0.6 - y * 0.8 + p.phase4)
     dark = 0.16 * _spot(ax, y, 0.28, -0.10, 0.26, 0.30)  # beside the bridge
     dark = dark + 0.13 * _spot(ax, y, 0.52, -0.17, 0.40, 0.17)  # under the brow
@@ -841,11 +845,11 @@ def _skin(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
     wide = gloss * gloss  # 16th power
     tight = wide * wide
     shine = 0.024 * wide + 0.060 * tight * tight
-    tone = (1.0 + patch + hue + 0.5 * blush, 1.0 + patch - 0.9 * blush, 1.0 + patch - hue - 0.8 * blush)
+    tone = (1.0 + patch + hue + 0.5 * blush, 1.0 + patch - 0.8 * blush, 1.0 + patch - hue - 0.75 * blush)
     colour = [base[c] * tone[c] * lit[c] * shade[c] + shine * (1.0 - 0.7 * base[c]) for c in range(3)]
     if (p.freckles > 0).any():
-        spots = _wave(x * 5.1 + 0.6 * _wave(y * 3.1)) * _wave(y * 5.7 + 0.5 * _wave(x * 3.7 + p.phase5))
-        spots = _step(0.35, 0.8, spots) * _fade(8.0, px)
+        spots = _wave(x * 6.1 + 0.35 * _wave(y * 2.1)) * _wave(y * 6.7 + 0.35 * _wave(x * 1.7 + p.phase5))
+        spots = _step(0.45, 0.85, spots * (0.8 + 0.4 * _wave(x * 1.9 - y * 2.3 + p.phase6))) * _fade(8.0, px)
         spots = spots * p.freckles * 0.30 * (_spot(ax, y, 0.45, 0.45, 0.6, 0.45))
         colour = [colour[c] * (1.0 - (0.5, 0.9, 1.1)[c] * spots) for c in range(3)]
     _over(picture, colour, head.cover)
@@ -862,7 +866,7 @@ def _lines(p: _Params, x, ax, y, px):
     if (old > 0).any():
         arc = y + 0.05 * ax * ax
         rows = _wave(arc * 6.2 + 0.06 * _wave(x * 0.8 + p.phase6)) * _spot(x, y, 0.0, -0.74, 0.80, 0.28)
-        dark = dark + 0.16 * old * np.maximum(rows, np.float32(0.0)) * _fade(6.2, px)
+        dark = dark + 0.24 * old * np.maximum(rows, np.float32(0.0)) * _fade(6.2, px)
         ray = _wave((y - 0.02) / np.maximum(ax - 0.62, np.float32(0.06)) * 0.9) * _spot(ax, y, 0.88, 0.03, 0.17, 0.20)
         dark = dark + (0.16 * old) * np.maximum(ray, np.float32(0.0)) * _fade(8.0, px)
         bag = (y - 0.245 + 0.45 * _square(ax - 0.48)) * 16.0
@@ -880,7 +884,7 @@ def _brows(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     thick = p.brow_t * (1.0 - 0.62 * _step(-0.1, 1.15, t)) * (0.72 + 0.28 * _step(-1.1, -0.5, t))
     hairs = _wave(ax * 11.0 + y * (5.0 + 9.0 * tc) + p.phase1) * _fade(11.0, px)
     cover = _between(y, line - thick * (0.85 + 0.15 * hairs), line + thick * (0.75 + 0.2 * hairs), px + 0.035)
-    cover = cover * _step(-1.16, -0.72, t) * (1.0 - _step(0.75, 1.18, t)) * (0.62 + 0.2 * p.build + 0.13 * hairs)
+    cover = cover * _step(-1.16, -0.72, t) * (1.0 - _step(0.75, 1.18, t)) * (0.76 + 0.1 * p.build + 0.12 * hairs)
     hair = _square(p.hair) * 0.55 + 0.004
     _over(picture, hair, cover)
 
@@ -894,7 +898,7 @@ def _eye(p: _Params, side: float, odd, px, head: _Head, picture: np.ndarray) -> 
     tc = np.clip(t, -1.0, 1.0)
     arch = 1.0 - tc * tc
     up = -p.eye_h * p.lids * grow * arch * (1.0 - 0.22 * tc) * (1.35 - 0.35 * arch)
-    low = (0.068 - 0.022 * p.cheek) * grow * arch * (1.0 + 0.25 * tc)
+    low = (0.076 - 0.024 * p.cheek) * grow * arch * (1.0 + 0.25 * tc)
     skin = _square(p.skin)
     near = np.clip(1.0 - (t * t - 1.0) * 3.0, 0.0, 1.0)  # lid lines end a little beyond the corners
     crease = up - p.lid * (0.55 + 0.45 * arch)
@@ -905,6 +909,7 @@ def _eye(p: _Params, side: float, odd, px, head: _Head, picture: np.ndarray) -> 
     glow = 0.55 + 0.45 * np.clip(head.nz, 0.0, 1.0)
     depth = y - up
     shade = (0.50 + 0.50 * _step(0.0, 0.085, depth)) * (1.0 - 0.30 * tc * tc) * glow
+    shade = shade * (0.60 + 0.40 * np.minimum(skin[0] * 2.2, np.float32(1.0)))  # eyes adapt to the face's exposure
     white = [0.74 * shade, 0.69 * shade, 0.66 * shade]
     _over(picture, white, opening)
     caruncle = _spot(t, y, -0.92, 0.01, 0.22, 0.05)
@@ -998,12 +1003,12 @@ def _mouth(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     _over(picture, (0.045, 0.010, 0.009), gap)
     tongue = _spot(x, y, 0.0, lower_in + 0.02, 0.24, 0.13) * gap
     _over(picture, (0.30, 0.075, 0.07), tongue * 0.8)
-    smiling = np.where(p.expression == 4, np.float32(0.30), np.float32(0.80))
+    smiling = np.where(p.expression == 4, np.float32(0.30), np.float32(0.70))
     teeth_end = upper_in + (lower_in - upper_in) * smiling * (1.0 - 0.12 * tc * tc)
-    teeth = _between(y, upper_in + 0.006, teeth_end, px) * within * gap * (1.0 - _step(0.75, 1.0, np.abs(tc)))
+    teeth = _between(y, upper_in + 0.006, teeth_end, px) * within * gap * (1.0 - _step(0.62, 0.97, np.abs(tc)))
     seam = np.maximum(1.0 - np.abs(_wave(x * (1.0 / 0.17))) * 9.0, np.float32(0.0)) * _fade(16.0, px)
     ivory = (1.0 - 0.42 * tc * tc) * (1.0 - 0.18 * seam) * (0.70 + 0.30 * _step(0.0, 0.06, y - upper_in))
-    _over(picture, [0.76 * ivory, 0.71 * ivory, 0.63 * ivory], teeth)
+    _over(picture, [0.70 * ivory, 0.65 * ivory, 0.57 * ivory], teeth)
     closed = _between(y, line - 0.012, line + 0.014, px + 0.01) * within * (p.open < 0.03).astype(np.float32)
     _shade(picture, _shadow(0.72 * closed))
     corner = _spot(np.abs(t), y, 0.99, p.mouth_y - p.lift * 0.65, 0.12, 0.05)
@@ -1061,8 +1066,8 @@ def _hats(p: _Params, region: _Region, picture: np.ndarray) -> None:
     lit = 0.45 + 0.65 * facing
     knit = (p.hat == 1).astype(np.float32)
     brim_hat = (p.hat == 2).astype(np.float32)
-    line = -0.80 + 0.10 * np.abs(x) * knit - (0.08 + 0.10 * x * x) * brim_hat
-    crown = _inside(np.maximum(distance - 0.10, y - line), px)
+    line = -0.72 + 0.06 * np.abs(x) * knit + (0.02 - 0.08 * x * x) * brim_hat
+    crown = _inside(np.maximum(distance - 0.06, y - line), px + 0.02)
     ribs = (1.0 + 0.16 * _wave(x / (np.abs(x) + np.abs(z) * 0.5 + 0.35) * 15.0) * _fade(12.0, px) * knit) * lit
     fold = _between(y, line - 0.34, line, px) * knit + 0.8 * _between(y, line - 0.20, line, px) * brim_hat
     ribs = ribs * (1.0 + (0.22 * knit - 0.5 * brim_hat) * fold)
@@ -1077,13 +1082,14 @@ def _hats(p: _Params, region: _Region, picture: np.ndarray) -> None:
     _over(picture, [cap[c] * ribs for c in range(3)], crown * _worn(p.hat))
 
 
-def _earrings(p: _Params, region: _Region, picture: np.ndarray) -> None:
+def _earrings(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None:
     """Studs or hoops at the lobes; a mismatched pair is a large gold hoop and a large coloured drop."""
     px = region.px
     wrong = p.fault_mismatched_earrings
     for side in (-1.0, 1.0):
         cx, cy = _project(vars(p), np.float32(side) * (p.half + 0.03), np.float32(0.56), np.float32(0.0))
-        hidden = np.clip(1.0 - p.yaw_s * (side * 2.2) + 2.0 * wrong, 0.0, 1.0)
+        near = _is(p.yaw_s * side < 0.05, True)
+        shown = np.maximum(np.maximum(near, wrong), 1.0 - head.cover)  # the far one is behind the head
         x, y = region.X - cx - 0.05 * side, region.Y - cy
         r = np.sqrt(x * x + y * y)
         gold = _square(p.gold)
@@ -1091,7 +1097,7 @@ def _earrings(p: _Params, region: _Region, picture: np.ndarray) -> None:
         ring = np.sqrt(_square(x * 1.25) + _square(y - 0.20)) - 0.19
         hoop = _between(ring, -0.028, 0.028, px) * _is(p.earrings, 2) * (1.0 - wrong)
         glint = 0.75 + 0.6 * _spot(x, y, -0.02, -0.03, 0.05, 0.05) + 0.35 * _wave(y * 2.0 + x)
-        _over(picture, [gold[c] * glint for c in range(3)], (stud + hoop) * hidden)
+        _over(picture, [gold[c] * glint for c in range(3)], (stud + hoop) * shown)
         this = wrong * _is(p.fault_side, side)
         big = np.sqrt(x * x + _square(y - 0.33)) - 0.31
         _over(picture, (0.80 * glint, 0.55 * glint, 0.10 * glint), _between(big, -0.05, 0.05, px) * this)
@@ -1183,6 +1189,7 @@ def _paint(p: _Params, size: int, rows: tuple[int, int]) -> np.ndarray:
         under = sheet.picture[:, :, hair_box[0], hair_box[1]]
         _over(under, [0.42 * c for c in hair.colour], np.clip(hair.back, 0.0, 1.0))
     sheet.paint("body", lambda region, _, picture: _body(p, region, picture))
+    head = None
     head_box = sheet.box("head")
     if head_box is not None:
         region = sheet.region(*head_box)
@@ -1205,8 +1212,8 @@ def _paint(p: _Params, size: int, rows: tuple[int, int]) -> np.ndarray:
         _over(sheet.picture[:, :, hair_box[0], hair_box[1]], hair.colour, hair.front)
     if (p.hat > 0).any():
         sheet.paint("hat", lambda region, _, picture: _hats(p, region, picture))
-    if (p.earrings > 0).any() or (p.fault_mismatched_earrings > 0).any():
-        sheet.paint("ears", lambda region, _, picture: _earrings(p, region, picture))
+    if head is not None and ((p.earrings > 0).any() or (p.fault_mismatched_earrings > 0).any()):
+        sheet.paint("ears", lambda region, part, picture: _earrings(p, region, part, picture), head)
     if sheet.warp:
         flat = _Region(p, size, rows, (0, size), False)
         _droplet_sheen(p, sheet.picture, flat.gx, flat.gy)
@@ -1304,7 +1311,7 @@ def _describe(
     labels.update(_shot_labels(when, weights))
     params = _person(who, labels)
     params.update(_shot(when, labels))
-    params.update(_faults(when, uncanny))
+    params.update(_faults(when, uncanny, labels["glasses"]))
     _derived(params, labels)
     return labels, params
 

@@ -61,10 +61,16 @@ class Chart(Figure):
         self.savefig(buffer, format="png", dpi=DPI * (density or self.density))
         return buffer.getvalue()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height on the page, in CSS pixels."""
+        width, height = self.get_size_inches()
+        return round(width * DPI), round(height * DPI)
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        width, height = (round(inches * DPI) for inches in self.get_size_inches())
+        width, height = self.size
         picture = base64.b64encode(self.png()).decode()
         metadata = {"image/png": {"width": width, "height": height, "alt": self.title}}
         display({"image/png": picture, "text/plain": self.title}, metadata=metadata, raw=True)

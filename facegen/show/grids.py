@@ -155,6 +155,8 @@ def snapshots_of(history: object) -> Snapshots:
     Raises:
         InputError: if there is no snapshot, or the shapes do not fit.
     """
+    if isinstance(history, Snapshots):
+        return history
     samples = getattr(history, "samples", history)
     if isinstance(samples, torch.Tensor) and samples.ndim != 5 and samples.numel():
         raise InputError(f"snapshots must be [snapshots, N, 3, H, W], got shape {list(samples.shape)}")

@@ -139,7 +139,8 @@ $curves
   }
   show(0);
 
-  // Inside a notebook's frame: as high as the page needs.
+  // Inside a notebook's frame: at its left as other outputs are, and as high as the page needs.
+  if (window.self !== window.top) document.querySelector("main").style.marginLeft = 0;
   function fit() {
     try {
       if (window.frameElement) window.frameElement.style.height = document.documentElement.offsetHeight + "px";

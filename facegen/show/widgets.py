@@ -73,12 +73,13 @@ class Scrubber(ipywidgets.VBox):
         self.picture.value = self._pngs[self.slider.value]
         self.label.value = self._labels[self.slider.value]
 
-    def _repr_mimebundle_(self, **options: object) -> object:
-        bundle = super()._repr_mimebundle_(**options)
-        if isinstance(bundle, dict):
-            twin = strip(self._snapshots, images=4).png(density=1)
-            bundle["image/png"] = base64.b64encode(twin).decode()
-        return bundle
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
+        twin = strip(self._snapshots, images=4)
+        bundle = dict(super()._repr_mimebundle_(**options) or {})
+        bundle["text/plain"] = f"a slider over {len(self._pngs)} snapshots"
+        bundle["image/png"] = base64.b64encode(twin.png()).decode()
+        width, height = twin.size
+        return bundle, {"image/png": {"width": width, "height": height, "alt": twin.title}}
 
 
 def scrub(history: object, columns: int = 8, scale: int | None = None) -> Scrubber:

@@ -144,9 +144,9 @@ def _add_train(verbs) -> None:
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard event files")
     parser.add_argument("--new", action="store_true", help="refuse to continue a run that is already in --outdir")
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
-    group = parser.add_argument_group("settings (default: the recipe's)")
+    group = parser.add_argument_group("settings (in brackets: what --cfg=dcgan has)")
     for field in dataclasses.fields(RECIPES["dcgan"]):
-        _add_setting(group, field)
+        _add_setting(group, field, getattr(RECIPES["dcgan"], field.name))
 
 
 # What each setting means, for a person who has not read the code.
@@ -183,14 +183,15 @@ SETTING_HELP = {
 }
 
 
-def _add_setting(group, field: dataclasses.Field) -> None:
+def _add_setting(group, field: dataclasses.Field, value: object) -> None:
     kind = {"int": int, "float": float, "str": str, "bool": _yes_no}[field.type]
     flag = "--" + field.name.replace("_", "-")
     names = [flag] if flag == flag.lower() else [flag, flag.lower()]
     metavar = {"int": "N", "float": "X", "str": "WORD", "bool": "0|1"}[field.type]
-    group.add_argument(
-        *names, dest=field.name, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=SETTING_HELP[field.name]
-    )
+    shown = int(value) if isinstance(value, bool) else value or "none" if isinstance(value, str) else value
+    text = f"{SETTING_HELP[field.name]} [{shown}]"
+    # Without a default of its own, a flag that is not given is absent, and the recipe's value stands.
+    group.add_argument(*names, dest=field.name, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=text)
 
 
 def _yes_no(text: str) -> bool:
@@ -284,7 +285,7 @@ def _generate(args: argparse.Namespace) -> int:
             pictures.append(as_uint8(G(torch.stack(z).to(on)).cpu()))
     faces = torch.cat(pictures)
     for seed, face in zip(args.seeds, faces) if args.outdir else ():
-        save_image(face, args.outdir / f"seed{seed:06d}.png")
+        save_image(grid(face[None], padding=0), args.outdir / f"seed{seed:06d}.png")
     if args.grid:
         save_image(grid(faces, scale=args.scale), args.grid)
     print(f"{len(faces)} faces: {', '.join(str(path) for path in (args.grid, args.outdir) if path)}")
@@ -304,7 +305,7 @@ def _add_course(verbs) -> None:
 def _course(args: argparse.Namespace) -> int:
     from facegen.course.run import run_course
 
-    return run_course(sorted(args.notebooks.glob("[0-9]*.ipynb")), args.out, preset=args.preset)
+    return run_course(args.notebooks, args.out, preset=args.preset)
 
 
 if __name__ == "__main__":

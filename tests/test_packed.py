@@ -832,6 +832,42 @@ def test_drawn_faces_bring_what_is_known():
     assert len(load_faces("drawn", 32, max_images=3)) == 3 and len(load_faces("drawn", 32, drawn_images=4)) == 4
 
 
+@pytest.mark.parametrize("damage", ["none", "bit", "cut", "other code"])
+def test_many_drawn_faces_are_cached(tmp_path, monkeypatch, damage):
+    from facegen.data.drawn import drawn
+
+    monkeypatch.setattr(packed, "DRAWN_CACHE_PIXELS", 6 * 32 * 32)
+    load_faces("drawn:5", 32)
+    load_faces("drawn:6", 32, cache=False)
+    assert not (tmp_path / "user-cache").exists()
+    first = load_faces("drawn:6", 32, seed=4)
+    (file,) = (tmp_path / "user-cache/facegen").iterdir()
+    stamp = file.stat().st_mtime_ns
+    if damage == "bit":
+        data = bytearray(file.read_bytes())
+        data[5000] ^= 1
+        file.write_bytes(data)
+    elif damage == "cut":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif damage == "other code":
+        monkeypatch.setattr(packed, "sha256_of", lambda path: "0" * 64)
+    second = load_faces("drawn:6", 32, seed=4)
+    (now,) = (tmp_path / "user-cache/facegen").iterdir()  # what other code had drawn is gone
+    assert (now == file and now.stat().st_mtime_ns == stamp) == (damage == "none")
+    direct = drawn(6, size=32, seed=4)
+    for faces in (first, second):
+        assert torch.equal(faces.images, direct.images) and faces.content_hash == content_hash(direct.images)
+        assert torch.equal(faces.landmarks, direct.landmarks) and torch.equal(faces.identity, direct.identity)
+        assert faces.attributes.keys() == direct.attributes.keys()
+        assert all(torch.equal(faces.attributes[name], values) for name, values in direct.attributes.items())
+
+
+def test_faces_drawn_in_pieces_are_the_same():
+    from facegen.data.drawn import drawn
+
+    assert torch.equal(load_faces("drawn:3", 1024, seed=1, cache=False).images, drawn(3, size=1024, seed=1).images)
+
+
 # ------------------------------------------------------------------------------------------------ the textbook way
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import warnings
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -113,7 +114,7 @@ def test_every_figure_has_a_title_labels_and_a_clean_picture(history):
             picture = Image.open(io.BytesIO(figure.png(density=1)))
         assert figure.get_suptitle(), name
         assert picture.size == figure.size, name
-        assert len(np.unique(np.asarray(picture).reshape(-1, picture.mode.count("") - 1), axis=0)) > 10, name
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 10, f"{name}: empty"
         for axes in figure.axes:
             assert not axes.axison or (axes.get_xlabel() and axes.get_title(loc="left")), f"{name}: bare axes"
 
@@ -292,7 +293,13 @@ def test_slider_page_holds_every_frame_and_needs_nothing_else(history, tmp_path)
 def test_slider_page_knows_labels_and_marks_of_every_snapshot(history):
     page = Page(show.slider_html(history))
     data = json.loads(page.texts["data"])
-    assert [label["title"] for label in data["labels"]] == ["0 kimg", "1.00 kimg", "2.00 kimg", "3.00 kimg", "4.00 kimg"]
+    assert [label["title"] for label in data["labels"]] == [
+        "0 kimg",
+        "1.00 kimg",
+        "2.00 kimg",
+        "3.00 kimg",
+        "4.00 kimg",
+    ]
     assert data["labels"][2]["details"] == "epoch 2.0 · step 20 · loss D 1.20 · loss G 1.10"
     assert [mark["x"] for mark in data["marks"]] == [0, 25, 50, 75, 100]
     assert "D" not in data["marks"][0], "no loss is known before training"
@@ -305,7 +312,7 @@ def test_slider_page_knows_labels_and_marks_of_every_snapshot(history):
 def test_slider_page_escapes_its_title(history):
     text = show.slider_html(history.samples, title='</title><script>alert("x")</script> & Söhne')
     page = Page(text)
-    assert page.texts["h1"] == page.texts["title"] == '</title><script>alert("x")</script> & Söhne'
+    assert page.texts["h1"].strip() == page.texts["title"].strip() == '</title><script>alert("x")</script> & Söhne'
     assert page.tags.count("script") == 2
 
 
@@ -325,17 +332,16 @@ def test_film_shows_every_snapshot_in_order(history, tmp_path, suffix, index):
     path = show.save_film(history, tmp_path / f"run.{suffix}", index=index, columns=3)
     film = Image.open(path)
     assert film.n_frames == 5 and film.width >= 256
-    for number, images in enumerate(history.samples):
+    chosen = history.samples if index is None else history.samples[:, index : index + 1]
+    columns = min(3, chosen.shape[1])
+    scale = math.ceil(256 / (columns * 16))
+    wanted = torch.stack([pixels(show.grid(images, cols=columns, scale=scale)) for images in chosen]).float()
+    for number in range(5):
         film.seek(number)
-        chosen = images if index is None else images[index : index + 1]
-        frame = pixels(film).float()
-        scale = (frame.shape[2] - 2) // (min(3, len(chosen)) * (16 + 1)) or 1
-        while pixels(show.grid(chosen, cols=min(3, len(chosen)), scale=scale)).shape[2] < frame.shape[2]:
-            scale += 1
-        wanted = pixels(show.grid(chosen, cols=min(3, len(chosen)), scale=scale)).float()
-        assert (frame[:, : wanted.shape[1]] - wanted).abs().mean() < 25
-        others = [abs(float(frame[:, : wanted.shape[1]].std() - images.float().std())) for images in history.samples]
-        assert len(others) == 5
+        frame = pixels(film)[:, : wanted.shape[2]].float()
+        distances = (wanted - frame).abs().mean(dim=(1, 2, 3))
+        assert distances.argmin() == number and distances[number] < 12
+    assert film.info["duration"] >= 1500, "the last frame rests"
     with pytest.raises(InputError, match=r"\.webp or \.gif"):
         show.save_film(history, tmp_path / "run.mp4")
 
@@ -349,7 +355,9 @@ def test_digest_tells_pictures_apart_and_forgives_rounding_noise():
     assert line == show.digest(images.double() + 1e-7).replace("float64", "float32")
     assert line == show.digest(images.numpy()) != show.digest(images + 0.02)
     assert show.digest(torch.tensor([-1e-9, 0.0])) == "2 float32: mean 0.00, std 0.00, min 0.00, max 0.00"
-    assert show.digest(torch.tensor([[0, 255]], dtype=torch.uint8)) == "1x2 uint8: mean 0.50, std 0.50, min 0.00, max 1.00"
+    assert (
+        show.digest(torch.tensor([[0, 255]], dtype=torch.uint8)) == "1x2 uint8: mean 0.50, std 0.50, min 0.00, max 1.00"
+    )
     assert show.digest([1.0, float("nan")]).endswith("max 1.00, 1 not finite")
     assert show.digest({"a": [1], "b": 2.0}, digits=1).splitlines()[1].startswith("b: one number float64: mean 2.0")
     assert show.digest(torch.zeros(0, 3)) == "0x3 float32: empty"
@@ -375,6 +383,6 @@ def test_tables_align_and_escape():
         "hinge <&>      –     12",
     ]
     page = show.html_table(rows, ["loss", "final", "steps"], caption="a < b")
-    assert "<td style=\"text-align:left\">hinge &lt;&amp;&gt;</td>" in page and "a &lt; b" in page
+    assert '<td style="text-align:left">hinge &lt;&amp;&gt;</td>' in page and "a &lt; b" in page
     with pytest.raises(InputError, match="row 1 has 1 cells for 2"):
         show.table([["a"]], ["x", "y"])

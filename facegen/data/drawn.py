@@ -80,7 +80,7 @@ _STYLE = {name: i for i, name in enumerate(ATTRIBUTE_NAMES["hair_style"])}
 _HAIR = {
     "bald": (0.00, 0.00, -0.9, 0.0, 1.02, -0.10, 0.00, 0.00, 0.0, 0.00, 0),
     "buzz": (0.035, 0.015, 0.02, -0.30, 0.98, -0.02, 0.00, 0.00, 0.0, 0.00, 0),
-    "short": (0.22, 0.06, 0.08, -0.30, 0.96, -0.02, 0.10, 0.05, 0.0, 0.03, 0),
+    "short": (0.24, 0.06, 0.08, -0.30, 0.96, -0.02, 0.04, 0.10, 0.4, 0.10, 0),
     "side part": (0.26, 0.09, 0.15, -0.30, 0.95, 0.00, 0.42, 0.03, 0.0, 0.01, 0),
     "fringe": (0.22, 0.14, 0.30, 0.0, 0.95, 0.58, 0.06, 0.03, 0.0, 0.02, 0),
     "bob": (0.22, 0.22, 1.45, 0.10, 0.93, 0.02, 0.30, 0.04, 0.0, 0.01, 1),
@@ -240,28 +240,28 @@ def _person(dice: _Dice, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     tint = np.stack([dice.spread(f"hair/{c}", 1, 0.012) for c in "rgb"], axis=1) * dice.spread("hair", 1, 0.06)[:, None]
     p["hair"] = np.clip(_rgb(list(HAIR_COLORS.values()))[labels["hair_color"]] * tint, 0.02, 0.95)
     p["iris"] = _rgb(list(EYE_COLORS.values()))[labels["eye_color"]] * dice.spread("iris", 1, 0.08)[:, None]
-    p["half"] = 1.09 + 0.05 * build + dice.spread("half", 0, 0.03)
+    p["half"] = 1.09 + 0.05 * build + dice.spread("half", 0, 0.04)
     p["skull"] = 1.72 + dice.spread("skull", 0, 0.04)
-    p["chin"] = 1.74 + 0.16 * build + dice.spread("chin", 0, 0.05) - 0.03 * age
+    p["chin"] = 1.74 + 0.16 * build + dice.spread("chin", 0, 0.06) - 0.03 * age
     p["jaw"] = -0.16 + 0.62 * build + dice.spread("jaw", 0, 0.12) + 0.08 * age
     p["deep"] = 1.42 + dice.spread("deep", 0, 0.03)
-    p["eye_w"] = 0.262 + dice.spread("eye_w", 0, 0.010) - 0.012 * build
-    p["eye_h"] = 0.118 + dice.spread("eye_h", 0, 0.010) - 0.022 * build - 0.012 * age
-    p["eye_tilt"] = 0.03 + dice.spread("eye_tilt", 0, 0.05)
+    p["eye_w"] = 0.262 + dice.spread("eye_w", 0, 0.013) - 0.012 * build
+    p["eye_h"] = 0.118 + dice.spread("eye_h", 0, 0.013) - 0.022 * build - 0.012 * age
+    p["eye_tilt"] = 0.03 + dice.spread("eye_tilt", 0, 0.06)
     p["lid"] = 0.062 + dice.spread("lid", 0, 0.016)
     p["lash"] = 0.030 - 0.014 * build
-    p["brow_y"] = -0.345 + dice.spread("brow_y", 0, 0.02) + 0.05 * build
-    p["brow_t"] = 0.055 + 0.045 * build + dice.spread("brow_t", 0, 0.012)
+    p["brow_y"] = -0.345 + dice.spread("brow_y", 0, 0.024) + 0.05 * build
+    p["brow_t"] = 0.055 + 0.045 * build + dice.spread("brow_t", 0, 0.016)
     p["brow_arch"] = 0.075 - 0.05 * build + dice.spread("brow_arch", 0, 0.014)
     p["brow_tilt"] = dice.spread("brow_tilt", 0, 0.02) + 0.015
-    p["nose_y"] = 0.64 + dice.spread("nose_y", 0, 0.035) + 0.03 * build
-    p["nose_w"] = 0.240 + dice.spread("nose_w", 0, 0.022) + 0.02 * build
+    p["nose_y"] = 0.64 + dice.spread("nose_y", 0, 0.04) + 0.03 * build
+    p["nose_w"] = 0.240 + dice.spread("nose_w", 0, 0.028) + 0.02 * build
     p["nose_h"] = 0.285 + dice.spread("nose_h", 0, 0.025)
     p["bridge"] = 0.16 + dice.spread("bridge", 0, 0.02)
     p["mouth_y"] = p["nose_y"] + 0.475 + dice.spread("mouth_y", 0, 0.025)
-    p["mouth_w"] = 0.375 + dice.spread("mouth_w", 0, 0.022) + 0.02 * build
-    p["lip_up"] = 0.098 + dice.spread("lip_up", 0, 0.014) - 0.022 * build - 0.015 * age
-    p["lip_low"] = 0.140 + dice.spread("lip_low", 0, 0.016) - 0.02 * build - 0.015 * age
+    p["mouth_w"] = 0.375 + dice.spread("mouth_w", 0, 0.028) + 0.02 * build
+    p["lip_up"] = 0.098 + dice.spread("lip_up", 0, 0.018) - 0.022 * build - 0.015 * age
+    p["lip_low"] = 0.140 + dice.spread("lip_low", 0, 0.02) - 0.02 * build - 0.015 * age
     p["lip_tint"] = np.clip(0.5 + 0.5 * dice.spread("lip_tint") - 0.9 * (build - 0.3), 0, 1)
     p["cheekbone"] = 0.07 + dice.spread("cheekbone", 0, 0.02)
     p["blush"] = np.clip(0.5 + dice.spread("blush", 0, 0.3), 0, 1)
@@ -474,7 +474,7 @@ def _droplet_sheen(p: _Params, picture: np.ndarray, gx: np.ndarray, gy: np.ndarr
         _over(picture, (0.75, 0.9, 1.0), 0.16 * inner + 0.8 * p.fault_droplets * _spot(dx, dy, -0.35, -0.4, 0.4, 0.3))
 
 
-def _profile(y, p: _Params, hair: bool):
+def _profile(y, p: _Params, hair: bool, slopes: bool = True):
     """Squared half-width and half-depth of the head (or of the hair around it) at height y, and their derivatives.
 
     Both are half-ellipses in y from the widest line, at y = -0.25, bent by a factor 1 + m q that makes jaws square.
@@ -492,16 +492,19 @@ def _profile(y, p: _Params, hair: bool):
     t = dy * inv
     q = t * t
     if hair:  # long hair keeps its width and closes late
-        k, k1 = q + (q * q * q - q) * low, 1.0 + (3.0 * q * q - 1.0) * low
+        k = q + (q * q * q - q) * low
+        k1 = 1.0 + (3.0 * q * q - 1.0) * low if slopes else None
     else:
         k, k1 = q, 1.0
-    slope = 2.0 * t * inv
+    w2, d2 = wide * wide, deep * deep
     body, bend = 1.0 - k, 1.0 + m * q
     n = 0.6 + 0.4 * low
-    a2, da2 = body * bend, slope * (m * body - k1 * bend)
     depth_bend = 1.0 + n * q
-    b2, db2 = body * depth_bend, slope * (n * body - k1 * depth_bend)
-    w2, d2 = wide * wide, deep * deep
+    a2, b2 = body * bend, body * depth_bend
+    if not slopes:
+        return a2 * w2, b2 * d2, None, None
+    slope = 2.0 * t * inv
+    da2, db2 = slope * (m * body - k1 * bend), slope * (n * body - k1 * depth_bend)
     return a2 * w2, b2 * d2, da2 * w2, db2 * d2
 
 
@@ -516,7 +519,7 @@ def _cast(p: _Params, X, Y, hair: bool):
     depth = p.deep * 0.85
     for last in (False, True):
         y = (Y + depth * p.pitch_s) * inv_c
-        a2, b2, da2, db2 = _profile(y, p, hair)
+        a2, b2, da2, db2 = _profile(y, p, hair, slopes=last)
         a, b = np.maximum(a2, np.float32(0.004)), np.maximum(b2, np.float32(0.004))
         r2 = a * (c * c) + b * (s * s)
         gap = np.maximum(r2 - X * X, np.float32(0.0))
@@ -605,6 +608,18 @@ class _Head:
         return small
 
 
+    def outline(self, own: tuple[slice, slice], box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+        """Coverage and distance in a box that reaches beyond the head's own."""
+        rows, cols = (_meet(a, b) for a, b in zip(own, box))
+        shape = (len(self.cover), box[0].stop - box[0].start, box[1].stop - box[1].start)
+        cover, distance = np.zeros(shape, np.float32), np.full(shape, 9.0, np.float32)
+        if rows.start < rows.stop and cols.start < cols.stop:
+            here, there = (_from(rows, own[0]), _from(cols, own[1])), (_from(rows, box[0]), _from(cols, box[1]))
+            cover[:, there[0], there[1]] = self.cover[:, here[0], here[1]]
+            distance[:, there[0], there[1]] = self.distance[:, here[0], here[1]]
+        return cover, distance
+
+
 def _light(p: _Params, nx, ny, nz):
     """Light on skin with unit normals: three factors, 1 on a forehead seen from the front.
 
@@ -675,11 +690,11 @@ class _Hair:
         ragged = ragged + 0.025 * _wave(u * 29.0 + p.phase2) * _fade(20.0, px)
         slant = p.hair_sweep * np.clip(x * turn + 0.35, -0.2, 1.1) * 0.62
         oh = 0.15 - (p.hairline + p.hair_line)
-        dy = np.minimum(y - 0.15 - slant - ragged * (p.hair_line > 0.3).astype(np.float32), np.float32(0.0)) / oh
+        dy = np.minimum(y - 0.15 - slant - ragged * (0.45 + 0.55 * (p.hair_line > 0.3).astype(np.float32)), np.float32(0.0)) / oh
         dx = x / (p.hair_opening + 0.02 * bulk)
         dx, dy = dx * dx, dy * dy
         around = (np.sqrt(np.sqrt(dx * dx + dy * dy)) - 1.0) * 0.9
-        soft = px + 0.04 + 0.07 * (p.hair_style <= 2).astype(np.float32) + 0.04 * (p.hair_line > 0.3).astype(np.float32)
+        soft = px + 0.07 + 0.06 * (p.hair_style <= 2).astype(np.float32) + 0.04 * (p.hair_line > 0.3).astype(np.float32)
         window = np.clip(0.5 + around / soft, 0.0, 1.0)
         around_ear = 0.34 * (1.0 - p.hair_back) * _step(0.95, 1.08, np.abs(x))
         ends = _inside(y - p.hair_length + around_ear - ragged * (0.6 + 0.8 * p.hair_back), px + 0.10 + 0.16 * (1.0 - p.hair_back))
@@ -740,7 +755,7 @@ class _Hair:
         self.back = self.back + _is(p.hair_style, _STYLE["ponytail"]) * _inside(tail, px * 2.0)
 
 
-def _body(p: _Params, region: _Region, picture: np.ndarray) -> None:
+def _body(p: _Params, region: _Region, picture: np.ndarray, _: object) -> None:
     """Neck, shoulders and clothes, upright below the head, with the shadow that the chin throws."""
     px = region.px
     y = region.by
@@ -766,14 +781,17 @@ def _body(p: _Params, region: _Region, picture: np.ndarray) -> None:
     shade = _shadow(np.minimum(under + muscle, np.float32(0.9)))
     cover = _inside(distance, px)
     _over(picture, [skin[c] * lit[c] * shade[c] for c in range(3)], cover)
-    self_line = _collar(p, ax, y)
+    collar = _collar(p, ax, y)
     cloth = _square(p.cloth)
     folds = 0.09 * _wave(x * 0.55 + 0.35 * _wave(y * 0.6 + p.phase2) + p.phase3) + 0.05 * _wave(x * 1.3 - y * 0.8 + p.phase4)
     folds = folds + 0.02 * _is(p.clothing, 3) * _wave(x * 6.0) * _fade(6.0, px)
-    near = 0.22 * (1.0 - _step(0.0, 0.22, self_line * -1.0))  # the hem's own dark line
+    near = 0.22 * (1.0 - _step(0.0, 0.22, collar * -1.0))  # the hem's own dark line
     warm = [cloth[c] * (lit[c] * 0.85) * (1.0 + folds) * (1.0 - near) * (1.0 - 0.35 * (1.0 - drop)) for c in range(3)]
-    fabric = _inside(np.maximum(distance - 0.05, self_line), px * 1.2)
-    hem = np.clip(_inside(self_line - 0.10, px * 2.5) - _inside(self_line, px), 0.0, 1.0) * cover
+    flap = _between(collar, -0.24 + 0.10 * ax, 0.0, px) * _is(p.clothing, 2)
+    edge = _between(collar, -0.30 + 0.10 * ax, -0.23 + 0.10 * ax, px + 0.03) * _is(p.clothing, 2)
+    warm = [c * (1.0 + 0.30 * flap) * (1.0 - 0.35 * edge) for c in warm]
+    fabric = _inside(np.maximum(distance - 0.05, collar), px * 1.2)
+    hem = np.clip(_inside(collar - 0.10, px * 2.5) - _inside(collar, px), 0.0, 1.0) * cover
     _shade(picture, _shadow(0.28 * hem))
     _over(picture, warm, fabric)
 
@@ -789,7 +807,7 @@ def _collar(p: _Params, ax, y):
     return (line - y) * 0.8
 
 
-def _ears(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None:
+def _ears(p: _Params, region: _Region, picture: np.ndarray, covered, distance) -> None:
     """Ears at the widest line; the one on the far side of a turned head hides behind it."""
     skin = _square(p.skin)
     for side in (-1.0, 1.0):
@@ -800,13 +818,13 @@ def _ears(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
         egg = 0.155 - 0.06 * y2
         q = np.sqrt(_square(lean / egg) + _square(y2 * (1.0 / 0.34)))
         near = np.clip(0.25 - p.yaw_s * (side * 3.0), 0.0, 1.0)
-        cover = _inside((q - 1.0) * 0.17, region.px) * np.maximum(1.0 - head.cover, near * _step(-0.24, -0.10, head.distance))
+        cover = _inside((q - 1.0) * 0.17, region.px) * np.maximum(1.0 - covered, near * _step(-0.24, -0.10, distance))
         nx = np.clip(0.55 + 0.5 * lean / egg, -0.9, 0.95) * side
         ny = 0.35 * y2
         nz = np.sqrt(np.maximum(1.0 - nx * nx - ny * ny, np.float32(0.1)))
         lit = _light(p, nx, ny, nz)
         bowl = 0.42 * _spot(lean, y2, -0.02, 0.02, 0.13, 0.24) + 0.16 * _spot(lean, y2, 0.02, -0.17, 0.11, 0.12)
-        shade = _shadow(np.minimum(bowl + 0.20 * (1.0 - _step(0.0, 0.20, head.distance)), np.float32(0.8)))
+        shade = _shadow(np.minimum(bowl + 0.20 * (1.0 - _step(0.0, 0.20, distance)), np.float32(0.8)))
         warm = (1.0, 0.92, 0.90)
         _over(picture, [skin[c] * lit[c] * shade[c] * warm[c] for c in range(3)], cover)
 
@@ -955,16 +973,18 @@ def _beards(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     my = p.mouth_y
     rag = 0.03 * _wave(x * 4.0 + p.phase0) + 0.02 * _wave(x * 9.0 + p.phase1)
     cheek_line = my - 0.02 - 1.05 * _step(0.42, 1.08, ax) + rag
-    jaw = _step(-0.05, 0.12, y - cheek_line) * (1.0 - 0.7 * _spot(x, y, 0.0, my + p.lip_low + 0.10, 0.20, 0.10))
+    jaw = _step(-0.06 - 0.12 * _is(p.beard, 1), 0.13 + 0.20 * _is(p.beard, 1), y - cheek_line) * (1.0 - 0.7 * _spot(x, y, 0.0, my + p.lip_low + 0.10, 0.20, 0.10))
     tash_y = (p.nose_y + my - p.lip_up) * 0.5 + 0.07 + 0.22 * ax * ax
     tash = _inside(np.maximum(np.abs(y - tash_y) - 0.085 + 0.10 * ax, ax - 0.47), px + 0.08)
     u, v = x * (1.0 / 0.42), (y - my - 0.30) * (1.0 / 0.46)
     tuft = _inside((np.sqrt(np.sqrt(_square(u * u) + _square(v * v))) - 1.0) * 0.4 + rag, px + 0.10) * (y > my - 0.12)
     kind = p.beard
-    cover = 0.34 * _is(kind, 1) * np.maximum(jaw, tash * 0.8) + 0.9 * _is(kind, 2) * tash
+    cover = 0.27 * _is(kind, 1) * np.maximum(jaw, tash * 0.8) + 0.9 * _is(kind, 2) * tash
     cover = cover + 0.88 * _is(kind, 3) * np.maximum(tuft, tash) + 0.92 * _is(kind, 4) * np.maximum(jaw, tash)
-    strands = 0.5 * _wave(x * 7.0 + 0.7 * y + 0.4 * _wave(y * 2.0) + p.phase4) * _fade(7.0, px)
-    strands = strands + 0.45 * _wave(x * 17.0 - 1.5 * y + 0.3 * _wave(y * 5.0) + p.phase5) * _fade(17.0, px)
+    bend = 0.45 * _wave(x * 1.3 + y * 1.7 + p.phase2) + 0.25 * _wave(x * 2.9 - y * 2.3 + p.phase3)
+    strands = 0.45 * _wave(x * 8.3 + 0.9 * y + bend + p.phase4) * _fade(8.0, px)
+    strands = strands + 0.5 * _wave(x * 19.0 - 1.5 * y + 2.0 * bend + p.phase5) * _wave(y * 4.1 + 3.0 * bend) * _fade(17.0, px)
+    strands = strands + 0.4 * _wave(x * 41.0 + 3.0 * y - 2.0 * bend) * _fade(36.0, px)
     lit = _light(p, head.nx, head.ny, head.nz)
     base = _square(p.hair)
     colour = [base[c] * lit[c] * (0.72 + 0.3 * strands) * (1.06, 0.98, 0.95)[c] for c in range(3)]
@@ -1057,7 +1077,7 @@ def _glasses(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     _over(picture, [glass[c] * light for c in range(3)], frame)
 
 
-def _hats(p: _Params, region: _Region, picture: np.ndarray) -> None:
+def _hats(p: _Params, region: _Region, picture: np.ndarray, _: object) -> None:
     """A knitted cap with a folded rim, or a hat with a wide brim."""
     px = region.px
     x, y, z, nx, ny, nz, distance = _cast(p, region.X, region.Y, hair=True)
@@ -1082,14 +1102,14 @@ def _hats(p: _Params, region: _Region, picture: np.ndarray) -> None:
     _over(picture, [cap[c] * ribs for c in range(3)], crown * _worn(p.hat))
 
 
-def _earrings(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None:
+def _earrings(p: _Params, region: _Region, picture: np.ndarray, covered, _: object) -> None:
     """Studs or hoops at the lobes; a mismatched pair is a large gold hoop and a large coloured drop."""
     px = region.px
     wrong = p.fault_mismatched_earrings
     for side in (-1.0, 1.0):
         cx, cy = _project(vars(p), np.float32(side) * (p.half + 0.03), np.float32(0.56), np.float32(0.0))
         near = _is(p.yaw_s * side < 0.05, True)
-        shown = np.maximum(np.maximum(near, wrong), 1.0 - head.cover)  # the far one is behind the head
+        shown = np.maximum(np.maximum(near, wrong), 1.0 - covered)  # the far one is behind the head
         x, y = region.X - cx - 0.05 * side, region.Y - cy
         r = np.sqrt(x * x + y * y)
         gold = _square(p.gold)
@@ -1106,19 +1126,19 @@ def _earrings(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> 
         _over(picture, (0.04 * shine, 0.30 * shine, 0.55 * shine), _inside(drop, px) * (wrong - this))
 
 
-# Rectangles (left, right, top, bottom), from the point between the eyes in inter-eye distances, outside which a layer draws
-# nothing, whatever the pose and the face. Only speed depends on them.
+# Rectangles (left, right, top, bottom) in inter-eye distances outside which a layer draws nothing, whatever the pose and the
+# face: from the head's axis (True) or from the point between the eyes (False). Only speed depends on them.
 _BOXES = {
-    "head": (-2.0, 2.0, -2.3, 2.4),
-    "eyes": (-1.05, 1.05, -0.80, 0.50),
-    "mouth": (-0.95, 0.95, 0.15, 2.0),
-    "beard": (-1.9, 1.9, -0.2, 2.4),
-    "glasses": (-1.9, 1.9, -0.55, 0.65),
-    "hat": (-2.9, 2.9, -2.4, -0.25),
-    "short hair": (-2.3, 2.3, -3.0, 0.75),
-    "long hair": (-3.0, 3.0, -3.2, 4.0),
-    "ears": (-2.0, 2.0, -0.6, 1.5),
-    "body": (-9.0, 9.0, 0.2, 9.0),
+    "head": (-1.40, 1.40, -2.0, 2.35, True),
+    "eyes": (-1.05, 1.05, -0.80, 0.50, False),
+    "mouth": (-0.95, 0.95, 0.15, 2.0, False),
+    "beard": (-1.40, 1.40, -0.35, 2.35, True),
+    "glasses": (-1.40, 1.40, -0.90, 0.95, True),
+    "hat": (-2.30, 2.30, -2.40, -0.10, True),
+    "short hair": (-1.80, 1.80, -2.90, 0.85, True),
+    "long hair": (-2.40, 2.40, -3.00, 4.00, True),
+    "ears": (-1.85, 1.85, -0.70, 1.60, True),
+    "body": (-9.0, 9.0, 0.2, 9.0, False),
 }
 
 
@@ -1137,8 +1157,9 @@ class _Sheet:
         if self.warp:  # a droplet shows what lies elsewhere
             return slice(0, bottom - top), slice(0, self.size)
         p = self.p
-        left, right, above, below = _BOXES[name]
-        corners = [(x, y) for x in (left, right) for y in (above, below)]
+        left, right, above, below, axis = _BOXES[name]
+        shift_x, shift_y = (p.mid_x, p.mid_y) if axis else (0.0, 0.0)
+        corners = [(x - shift_x, y - shift_y) for x in (left, right) for y in (above, below)]
         across = [(x * p.roll_c - y * p.roll_s) * p.zoom + p.at_x for x, y in corners]
         down = [(x * p.roll_s + y * p.roll_c) * p.zoom + p.at_y for x, y in corners]
         x0, x1 = (int(f(across) * self.size) for f in (np.min, np.max))
@@ -1151,22 +1172,24 @@ class _Sheet:
         top = self.rows[0]
         return _Region(self.p, self.size, (top + rows.start, top + rows.stop), (cols.start, cols.stop), self.warp)
 
-    def paint(self, name: str, layer, head: tuple[_Head, slice, slice] | None = None) -> None:
-        """Run layer(region, head or None, picture) on the box's part of the sheet."""
+    def on_region(self, name: str, layer) -> None:
+        """Run layer(p, region, picture, box) on the box's part of the sheet."""
+        box = self.box(name)
+        if box is not None:
+            picture = np.ascontiguousarray(self.picture[:, :, box[0], box[1]])
+            layer(self.p, self.region(*box), picture, box)
+            self.picture[:, :, box[0], box[1]] = picture
+
+    def on_head(self, name: str, layer, head: _Head, own: tuple[slice, slice]) -> None:
+        """Run layer(p, head, px, picture) where the box meets the head's own box."""
         box = self.box(name)
         if box is None:
             return
-        rows, cols = box
-        part = None
-        if head is not None:
-            whole, head_rows, head_cols = head
-            rows, cols = _meet(rows, head_rows), _meet(cols, head_cols)
-            if rows.start >= rows.stop or cols.start >= cols.stop:
-                return
-            part = whole.part(_from(rows, head_rows), _from(cols, head_cols))
-        picture = np.ascontiguousarray(self.picture[:, :, rows, cols])
-        layer(self.region(rows, cols), part, picture)
-        self.picture[:, :, rows, cols] = picture
+        rows, cols = (_meet(a, b) for a, b in zip(own, box))
+        if rows.start < rows.stop and cols.start < cols.stop:
+            picture = np.ascontiguousarray(self.picture[:, :, rows, cols])
+            layer(self.p, head.part(_from(rows, own[0]), _from(cols, own[1])), self.full.px, picture)
+            self.picture[:, :, rows, cols] = picture
 
 
 def _meet(a: slice, b: slice) -> slice:
@@ -1180,44 +1203,44 @@ def _from(a: slice, b: slice) -> slice:
 def _paint(p: _Params, size: int, rows: tuple[int, int]) -> np.ndarray:
     """Draw a chunk's rows [rows[0], rows[1]), back to front: squared colours [3, C, h, size]."""
     sheet = _Sheet(p, size, rows)
-    px = sheet.full.px
-    hair = None
     long = bool((p.hair_back > 0).any() or (p.hair_style == _STYLE["ponytail"]).any())
     hair_box = sheet.box("long hair" if long else "short hair") if (p.hair_style > 0).any() else None
-    if hair_box is not None:
-        hair = _Hair(p, sheet.region(*hair_box))
-        under = sheet.picture[:, :, hair_box[0], hair_box[1]]
-        _over(under, [0.42 * c for c in hair.colour], np.clip(hair.back, 0.0, 1.0))
-    sheet.paint("body", lambda region, _, picture: _body(p, region, picture))
-    head = None
+    hair = _Hair(p, sheet.region(*hair_box)) if hair_box else None
+    if hair:
+        _over(sheet.picture[:, :, hair_box[0], hair_box[1]], [0.42 * c for c in hair.colour], np.clip(hair.back, 0.0, 1.0))
+    sheet.on_region("body", _body)
     head_box = sheet.box("head")
-    if head_box is not None:
-        region = sheet.region(*head_box)
-        whole = _Head(p, region)
-        head = (whole, *head_box)
-        _skin(p, region, whole, sheet.picture[:, :, head_box[0], head_box[1]])
-        sheet.paint("ears", lambda region, part, picture: _ears(p, region, part, picture), head)
-        if (p.beard > 0).any():
-            sheet.paint("beard", lambda _, part, picture: _beards(p, part, px, picture), head)
-        sheet.paint("mouth", lambda _, part, picture: _lower_face(p, part, px, picture), head)
-        sheet.paint("eyes", lambda _, part, picture: _upper_face(p, part, px, picture), head)
-        if (p.glasses > 0).any():
-            sheet.paint("glasses", lambda _, part, picture: _glasses(p, part, px, picture), head)
-        if hair is not None:
-            rows_, cols_ = _meet(hair_box[0], head_box[0]), _meet(hair_box[1], head_box[1])
-            part = whole.part(_from(rows_, head_box[0]), _from(cols_, head_box[1]))
-            shadow = hair.shadow[:, _from(rows_, hair_box[0]), _from(cols_, hair_box[1])]
-            _shade(sheet.picture[:, :, rows_, cols_], _shadow(shadow * part.cover))
-    if hair is not None:
+    if head_box:
+        _paint_head(p, sheet, head_box, hair, hair_box)
+    if hair:
         _over(sheet.picture[:, :, hair_box[0], hair_box[1]], hair.colour, hair.front)
     if (p.hat > 0).any():
-        sheet.paint("hat", lambda region, _, picture: _hats(p, region, picture))
-    if head is not None and ((p.earrings > 0).any() or (p.fault_mismatched_earrings > 0).any()):
-        sheet.paint("ears", lambda region, part, picture: _earrings(p, region, part, picture), head)
+        sheet.on_region("hat", _hats)
+    if head_box and ((p.earrings > 0).any() or (p.fault_mismatched_earrings > 0).any()):
+        sheet.on_region("ears", lambda *layer: _earrings(*layer[:3], *sheet.head.outline(head_box, layer[3])))
     if sheet.warp:
         flat = _Region(p, size, rows, (0, size), False)
         _droplet_sheen(p, sheet.picture, flat.gx, flat.gy)
     return sheet.picture
+
+
+def _paint_head(p: _Params, sheet: _Sheet, box: tuple[slice, slice], hair: _Hair | None, hair_box) -> None:
+    """The head with everything on it but the hair, and the hair's shadow."""
+    region = sheet.region(*box)
+    head = sheet.head = _Head(p, region)
+    _skin(p, region, head, sheet.picture[:, :, box[0], box[1]])
+    sheet.on_region("ears", lambda *layer: _ears(*layer[:3], *head.outline(box, layer[3])))
+    if (p.beard > 0).any():
+        sheet.on_head("beard", _beards, head, box)
+    sheet.on_head("mouth", _lower_face, head, box)
+    sheet.on_head("eyes", _upper_face, head, box)
+    if (p.glasses > 0).any():
+        sheet.on_head("glasses", _glasses, head, box)
+    if hair:
+        rows, cols = (_meet(a, b) for a, b in zip(box, hair_box))
+        shadow = hair.shadow[:, _from(rows, hair_box[0]), _from(cols, hair_box[1])]
+        cover = head.cover[:, _from(rows, box[0]), _from(cols, box[1])]
+        _shade(sheet.picture[:, :, rows, cols], _shadow(shadow * cover))
 
 
 def _lower_face(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
@@ -1372,7 +1395,7 @@ def _render(columns: Mapping[str, np.ndarray], size: int, images: np.ndarray) ->
     faces = max(1, _PIXELS // (size * size))
     band = max(1, min(size, _PIXELS // size))
     # Faces that need the same work go together: what nobody in a chunk wears is not computed.
-    order = np.lexsort((columns["hair_style"], columns["glasses"], columns["hat"], columns["fault_droplets"]))
+    order = np.lexsort((columns["yaw"], columns["hair_style"], columns["glasses"], columns["hat"], columns["fault_droplets"]))
 
     def chunk(first: int) -> None:
         rows = order[first : first + faces]

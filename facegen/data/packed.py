@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -40,7 +41,7 @@ from facegen.data.pictures import (
     no_bomb_warnings,
     table,
 )
-from facegen.files import InputError, replacing, replacing_folder
+from facegen.files import InputError, replacing, replacing_folder, sha256_of
 
 __all__ = [
     "Faces",
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 CACHE_FORMAT = 1  # raise it when decoding changes, so that no older cache is taken for a new one
+DRAWN_CACHE_PIXELS = 1 << 22  # from a thousand faces of 64 px on it is quicker to read drawn faces than to draw them
 _HEADER = 128  # bytes of the .npy header, the same for every number of pictures
 
 
@@ -223,6 +225,7 @@ def load_faces(
     user's cache folder (XDG_CACHE_HOME or ~/.cache, in facegen/) where the source's place is not writable; and only
     in memory, with a warning, where neither is. The key covers the settings and the name, size and time of every
     file, and the pixels are checked against their hash, so a stale or damaged cache is never used but made again.
+    Drawn faces, where they are many, are kept in the user's cache folder.
 
     Args:
         source: "drawn" or "drawn:N" for drawn faces; else a folder (nested is fine) or a zip of pictures.
@@ -246,26 +249,57 @@ def load_faces(
     drawn_count = re.fullmatch(r"drawn(?::(\d+))?", str(source))
     if drawn_count:
         count = int(drawn_count[1]) if drawn_count[1] else max_images or drawn_images
-        return _drawn_faces(min(count, max_images or count), resolution, seed)
+        return _drawn_faces(min(count, max_images or count), resolution, seed, cache)
     with Source(source) as opened:
         return _picture_faces(opened, resolution, transform, max_images, cache, ram_fraction)
 
 
-def _drawn_faces(count: int, resolution: int, seed: int) -> Faces:
+def _drawn_faces(count: int, resolution: int, seed: int, cache: bool) -> Faces:
+    """Drawn faces, from the user's cache folder where they are many enough for drawing to take seconds."""
     from facegen.data.drawn import drawn
 
     if count < 1:
         raise InputError("drawn:0 has no faces: ask for at least 1")
-    faces = drawn(count, size=resolution, seed=seed)
-    return Faces(
-        images=faces.images,
-        labels=None,
-        name="drawn",
-        content_hash=content_hash(faces.images),
-        attributes=faces.attributes,
-        landmarks=faces.landmarks,
-        identity=faces.identity,
-    )
+    # The drawing code is part of the name: other code, other faces.
+    settings = f"drawn-{count}-{resolution}px-seed{seed}"
+    path = _cache_folders(Path("drawn"))[1] / f"{settings}-{sha256_of(inspect.getfile(drawn))[:16]}.npz"
+    cache = cache and count * resolution**2 >= DRAWN_CACHE_PIXELS
+    if cache and (faces := _read_drawn(path)):
+        return faces
+    piece = max(1, (1 << 21) // resolution**2)  # face i is the same in any piece; pieces make the bar move
+    parts = [
+        drawn(min(piece, count - start), size=resolution, seed=seed, start=start)
+        for start in tqdm(range(0, count, piece), "Drawing", unit_scale=piece, unit="img", disable=None)
+    ]
+    images, landmarks, identity = (torch.cat([getattr(p, k) for p in parts]) for k in ("images", "landmarks", "identity"))
+    attributes = {name: torch.cat([part.attributes[name] for part in parts]) for name in parts[0].attributes}
+    faces = Faces(images, None, "drawn", content_hash(images), attributes, landmarks, identity)
+    if cache and _writable(path.parent):
+        with contextlib.suppress(OSError):  # the faces are there; drawing them again next time is the worst of it
+            _write_drawn(path, faces)
+            for old in path.parent.glob(f"{settings}-*.npz"):
+                if old != path:
+                    old.unlink()
+    return faces
+
+
+def _write_drawn(path: Path, faces: Faces) -> None:
+    arrays = {"images": faces.images, "landmarks": faces.landmarks, "identity": faces.identity}
+    arrays |= {f"attribute:{name}": values for name, values in faces.attributes.items()}
+    with replacing(path) as temporary:
+        np.savez(temporary, **{name: values.numpy() for name, values in arrays.items()})
+
+
+def _read_drawn(path: Path) -> Faces | None:
+    """The faces of a cache file, or None where there is none or it is damaged (each array has a checksum in it)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
+        images, landmarks, identity = (arrays.pop(name) for name in ("images", "landmarks", "identity"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    attributes = {name.removeprefix("attribute:"): values for name, values in arrays.items()}
+    return Faces(images, None, "drawn", content_hash(images), attributes, landmarks, identity)
 
 
 def content_hash(images: Tensor | np.ndarray) -> str:

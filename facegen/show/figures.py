@@ -50,7 +50,8 @@ class Chart(Figure):
 
     def __init__(self, width: float, height: float, title: str, density: float = 1.5) -> None:
         """`width` and `height` in CSS pixels of the page; each becomes `density` pixels of the PNG."""
-        super().__init__(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained", facecolor="white")
+        size = [(math.ceil(pixels) + 1e-6) / DPI for pixels in (width, height)]  # or rounding down loses a pixel
+        super().__init__(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
         self.title = title
         self.density = density
         self.suptitle(title, **HEADLINE)
@@ -93,12 +94,12 @@ def _panels(title: str, panels: Sequence[tuple[str, Image.Image]], across: int, 
     lines = max(1 + text.count("\n") if text else 0 for text, _ in panels)
     band = 16 * lines + 6 * bool(lines)
     inside = across * (width + gap) - gap
-    total = max(inside + 2 * gap, 9.5 * len(title) + 2 * gap), head + down * (height + band + gap)
+    total = math.ceil(max(inside, 9.5 * len(title)) + 2 * gap), math.ceil(head + down * (height + band + gap))
     figure = Chart(*total, title, density=density)
     figure.set_layout_engine("none")
     figure.suptitle(title, y=1 - head / 2 / total[1], va="center", **HEADLINE)
     interpolation = "nearest" if scale * density >= 1 else "antialiased"
-    left = (total[0] - inside) / 2
+    left = (total[0] - inside) // 1 / density  # on a whole pixel of the PNG
     for i, (text, picture) in enumerate(panels):
         x = left + i % across * (width + gap)
         y = head + i // across * (height + band + gap) + band  # from the top

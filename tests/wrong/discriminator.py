@@ -185,7 +185,11 @@ class SpectralPooled(nn.Module):
         super().__init__()
         spectral, c = nn.utils.parametrizations.spectral_norm, conv_dim
         self.body = nn.Sequential(
-            *(layer for a, b in ((3, c), (c, 2 * c), (2 * c, 4 * c)) for layer in (spectral(nn.Conv2d(a, b, 4, 2, 1)), nn.ReLU())),
+            *(
+                layer
+                for a, b in ((3, c), (c, 2 * c), (2 * c, 4 * c))
+                for layer in (spectral(nn.Conv2d(a, b, 4, 2, 1)), nn.ReLU())
+            ),
             nn.Dropout2d(0.2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),

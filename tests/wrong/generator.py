@@ -201,7 +201,12 @@ class Upsampled(nn.Module):
         widths = [8 * conv_dim, 4 * conv_dim, 2 * conv_dim, conv_dim, conv_dim]
         blocks = []
         for a, b in zip(widths, widths[1:]):
-            blocks += [nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 3, 1, 1), nn.InstanceNorm2d(b, affine=True), nn.LeakyReLU(0.2)]
+            blocks += [
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(a, b, 3, 1, 1),
+                nn.InstanceNorm2d(b, affine=True),
+                nn.LeakyReLU(0.2),
+            ]
         self.start = nn.Sequential(nn.Linear(z_size, 8 * conv_dim * 16), nn.Unflatten(1, (8 * conv_dim, 4, 4)))
         self.main = nn.Sequential(*blocks, nn.Dropout(0.1), nn.Conv2d(conv_dim, 3, 5, 1, 2))
 

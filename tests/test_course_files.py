@@ -1,0 +1,105 @@
+"""The course as files: notebooks, badges, marks and rules that hold for all of them."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+REPOSITORY = re.search(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M).group(1)
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda p: p.stem)
+def notebook(request):
+    return request.param, nbformat.read(request.param, as_version=4)
+
+
+def code_cells(book):
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert [p.stem for p in NOTEBOOKS][:2] == ["01_data_loading", "02_dcgan"]
+
+
+def test_badge_and_clone_use_the_one_address(notebook):
+    path, book = notebook
+    badge = f"https://colab.research.google.com/github/{REPOSITORY.removeprefix('https://github.com/')}/blob/main/notebooks/{path.name}"
+    assert badge in book.cells[0].source
+    assert f'REPOSITORY = "{REPOSITORY}"' in code_cells(book)[0].source
+
+
+def test_set_up_cells_are_the_same_and_never_install_torch():
+    cells = {code_cells(nbformat.read(path, 4))[0].source for path in NOTEBOOKS}
+    assert len(cells) == 1
+    assert "torch" not in re.search(r"needed = \((.*?)\)", cells.pop()).group(1)
+
+
+def test_stored_notebooks_are_clean(notebook):
+    path, book = notebook
+    assert "widgets" not in book.metadata  # a saved widget state breaks the page on GitHub
+    assert path.stat().st_size < 6_000_000
+    for cell in code_cells(book):
+        assert not re.search(r"^\s*[%!]", cell.source, re.M), cell.source  # these can fail and still pass
+        assert "execution" not in cell.metadata
+        ast.parse(cell.source)
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert not ("/home/" in str(output) or "/root/" in str(output))
+
+
+def test_every_cell_was_run_in_order(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook[1])]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_solutions_are_marked_and_followed_by_their_check(notebook):
+    cells = code_cells(notebook[1])
+    exercises = 0
+    for cell, following in zip(cells, cells[1:] + cells[:1]):
+        begins, ends = cell.source.count("### BEGIN SOLUTION"), cell.source.count("### END SOLUTION")
+        assert begins == ends
+        if begins:
+            exercises += 1
+            assert re.match(r"tests\.test_\w+\(\w+\)$", following.source), cell.source
+    assert exercises >= 3
+
+
+def test_compared_cells_print_text_only(notebook):
+    compared = [cell for cell in code_cells(notebook[1]) if "nbval-ignore-output" not in cell.metadata.get("tags", [])]
+    assert len(compared) >= 3
+    for cell in compared:
+        assert cell.outputs and all(output.output_type == "stream" for output in cell.outputs), cell.source
+
+
+def test_every_exercise_has_its_check_and_its_section():
+    called = {name for path in NOTEBOOKS for name in re.findall(r"tests\.(test_\w+)\(", path.read_text())}
+    defined = set(re.findall(r"^def (test_\w+)\(", (ROOT / "problem_unittests.py").read_text(), re.M))
+    assert called == defined
+    instructions = (ROOT / "Instructions.md").read_text()
+    assert all(name in instructions for name in defined)
+
+
+def test_marks_add_up():
+    marks = {path.stem: [int(m) for m in re.findall(r"## Exercises? [^\n]*?\((\d+) marks?(?: each)?\)", _text(path))] for path in NOTEBOOKS}
+    assert sum(marks["01_data_loading"]) == 10
+    assert sum(marks["02_dcgan"]) + 1 == 20  # exercises 4 and 5 share a heading, one mark each
+
+
+def _text(path):
+    return "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+
+
+def test_no_path_of_a_machine_is_in_the_repository():
+    import subprocess
+
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if names.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, names.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".ipynb", ".toml", ".txt", ""} and path.is_file() and path != Path(__file__):
+            assert not re.search(r"(?<![\w.])/(?:home|root|Users)/\w+", path.read_text(encoding="utf-8")), name

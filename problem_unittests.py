@@ -39,6 +39,7 @@ class _Mistake(Exception):
 # What PyTorch and Python say, and what a beginner most often did.
 _HINTS = {
     r"before Module.__init__": "call super().__init__() first in __init__",
+    r"required \"forward\" function": "define forward(self, ...), with the indentation of __init__",
     r"does not require grad|not have been used in the graph": "the graph is cut: look for detach, no_grad or item",
     r"mat1 and mat2 shapes": "flatten the picture, or reshape after the Linear layer, and recount its sizes",
     r"transposed=1.*to have|expected input.*channels|Expected 3D.*or 4D": "compare the layer's channels with its input's;"
@@ -60,9 +61,9 @@ _HINTS = {
 
 def _explained(name: str, error: Exception) -> str:
     """One line for an exception that came out of the learner's code."""
-    if isinstance(error, NotImplementedError) and not str(error):
-        return f"{name} is not written yet: fill in its cell, run it, and run this check again"
     text = " ".join(str(error).split())
+    if isinstance(error, NotImplementedError) and "forward" not in text:
+        return f"{name} is not written yet: fill in its cell, run it, and run this check again"
     installed = str(Path(torch.__file__).parents[1])
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if f.filename != __file__ and not f.filename.startswith(installed)]
@@ -70,7 +71,8 @@ def _explained(name: str, error: Exception) -> str:
     hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), None)
     if hint is None and isinstance(error, TypeError) and not own:
         hint = "check the signature, it has to be as the exercise says"
-    return f"{name} raised {type(error).__name__}{place}: {text[:110]}" + (f" -- {hint}" if hint else "")
+    start, end = f"{name} raised {type(error).__name__}{place}: ", f" -- {hint}" if hint else ""
+    return start + text[: max(20, min(120, 290 - len(start) - len(end)))] + end
 
 
 @contextlib.contextmanager
@@ -441,15 +443,15 @@ def _alone_or_together(net: nn.Module, x: Tensor, what: str) -> None:
     allowed = 0.02 * float(together.std(0).max()) + 1e-5 * float(together.abs().max())
     _require(
         (together - again).abs().max() <= allowed,
-        f"the same {what} twice gives two results in eval mode: is there noise or F.dropout in forward that never stops?",
+        f"in eval mode the same {what} come out differently the second time: is there noise or F.dropout in forward?",
     )
     _require(
         (together - alone).abs().max() <= allowed,
-        f"in eval mode a result depends on the other {what}s of the batch: batch statistics, or a reshape that mixes rows?",
+        f"in eval mode a result depends on the other {what} of the batch: batch statistics, or a reshape that mixes rows?",
     )
 
 
-def _drive(net: nn.Module, inputs: Tensor, direction: int, done: Callable[[Tensor], bool], limit: int = 40) -> Tensor:
+def _drive(net: nn.Module, inputs: Tensor, direction: int, done: Callable[[Tensor], bool], limit: int = 25) -> Tensor:
     """Train `net` until its results are `done` with going up (+1) or down (-1): shows what they can reach at all.
 
     Sound networks of any kind get there in about 5 steps.
@@ -482,7 +484,7 @@ def test_discriminator(Discriminator=dcgan.Discriminator):
             _one_per_picture(_tensor(net.eval()(x[:1]), "the result for one picture"), 1)
     net = _network(Discriminator, 8)
     _gradients_reach(net, (net(_pictures(4, g)).flatten() * torch.randn(4, generator=g)).sum())
-    _alone_or_together(_network(Discriminator, 8), _pictures(5, g), "picture")
+    _alone_or_together(_network(Discriminator, 8), _pictures(5, g), "pictures")
     _whole_picture_counts(Discriminator, g)
     _logits_are_unbounded(Discriminator, _pictures(4, g))
     _width_follows(Discriminator)
@@ -554,7 +556,7 @@ def test_generator(Generator=dcgan.Generator):
 
 def _is_picture(pictures: Tensor, n: int) -> None:
     shape = _shape(pictures)
-    expected = f"{n} vectors z give shape {shape}, expected [{n}, 3, 64, 64]: "
+    expected = f"z of shape [{n}, z_size] gives {shape}, expected [{n}, 3, 64, 64]: "
     _require(pictures.shape != (n, 64, 64, 3), expected + "channels come before rows")
     _require(pictures.dim() == 4, expected + "four axes, also for a single picture (no squeeze)")
     _require(pictures.shape[0] == n, expected + "one picture for each z")
@@ -686,7 +688,7 @@ def _check_loss(loss: Callable, right: Callable[[Tensor], Tensor], mistakes: Map
             shown = f"logits {[round(v, 2) for v in logits.flatten()[:3].tolist()]}"
             shown += "" if len(logits) < 4 else f" and {len(logits) - 3} more"
             raise _Mistake(f"{shown} give {float(value.detach()):.4f}, expected {float(want):.4f}: {text}")
-        _require(value.requires_grad, "no gradient flows back to the logits: is there a detach, no_grad or torch.tensor(...)?")
+        _require(value.requires_grad, "no gradient flows back to the logits: is there a detach, a no_grad, or a new tensor?")
         y = logits.clone().requires_grad_(True)
         (want_gradient,) = torch.autograd.grad(right(y), y)
         (gradient,) = torch.autograd.grad(value, x)

@@ -206,6 +206,19 @@ def test_own_steps_compute_what_the_packages_steps_compute(tiny):
     assert torch.allclose(weights_of(fast.G), weights_of(own.G), atol=1e-4)
 
 
+def test_in_bfloat16_the_generator_meets_the_updated_discriminator(tiny):
+    # Autocast caches the cast weights until its context ends: a G step in D's context would meet the D of before.
+    config = dataclasses.replace(tiny, precision="bfloat16", lr_D=0.02)
+    real = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    fast, own = dcgan_from(config), dcgan_from(config)
+    own.d_step, own.g_step = discriminator_step, lambda D, G, optimizer, z: {"loss_G": losses.real_loss(D(G(z)))}
+    a, b = fast.update(0, [real])["loss_G"].item(), own.update(0, [real])["loss_G"].item()
+    with torch.no_grad():
+        fresh = losses.real_loss(own.D(own.G(own.noise(8, 0, 0)))).item()  # float32, after D's step
+    assert b == pytest.approx(fresh, rel=0.03)
+    assert a == pytest.approx(fresh, rel=0.03)
+
+
 def test_wgan_clips_and_every_loss_trains(tiny, faces, tmp_path):
     for name in losses.LOSSES:
         config = dataclasses.replace(tiny, loss=name, norm_D="instance", d_steps=2, r1_gamma=0.1, r2_gamma=0.1, penalty_every=2)

@@ -1,9 +1,10 @@
 """Faces drawn by code: any number, any size, from a seed, each with its attributes, landmarks and identity.
 
-A face is a head in three dimensions: a profile of half-ellipses (`_profile`) with a relief of smooth bumps on it (`_relief`). Each
-pixel's ray is intersected with it, so eyes, nose, mouth and beard are painted in the head's own coordinates and turn with
-it, and the light falls on real normals. Units are inter-eye distances: x to the picture's right, y down, z towards the
-viewer; the point between the eyes is (0, 0). Colours are held as the squares of the sRGB values, which is close to light.
+A face is a head in three dimensions: a profile of half-ellipses (`_profile`) with a relief of smooth bumps (`_relief`).
+Each pixel's ray is intersected with it, so eyes, nose, mouth and beard are painted in the head's own coordinates and
+turn with it, and the light falls on real normals. Units are inter-eye distances: x to the picture's right, y down, z
+towards the viewer; the point between the eyes is (0, 0). Colours are held as the squares of the sRGB values, which is
+close to light.
 
 Pixels are computed with + - * / sqrt, floor, comparisons and nothing else, because these are rounded alike in every
 position of an array on every machine: a face is the same bit for bit whatever batch it is drawn in.
@@ -74,9 +75,10 @@ ATTRIBUTE_NAMES: dict[str, tuple[str, ...]] = {
 """The values of each categorical attribute, in the order of its integer labels."""
 
 _STYLE = {name: i for i, name in enumerate(ATTRIBUTE_NAMES["hair_style"])}
-# One row per hair style: top = thickness above the skull, side = thickness beside it, length = y where it ends, flare = widening
-# on the way down, opening = half-width of the face's window, line = shift of the hairline, sweep = slant of the hairline,
-# wave = waviness of strands, curl = curliness, rough = raggedness of the outline, back = whether it also hangs behind the neck.
+# One row per hair style: top = thickness above the skull, side = thickness beside it, length = y where it ends,
+# flare = widening on the way down, opening = half-width of the face's window, line = shift of the hairline,
+# sweep = slant of the hairline, wave = waviness of strands, curl = curliness, rough = raggedness of the outline,
+# back = whether it also hangs behind the neck.
 _HAIR = {
     "bald": (0.00, 0.00, -0.9, 0.0, 1.02, -0.10, 0.00, 0.00, 0.0, 0.00, 0),
     "buzz": (0.035, 0.015, 0.02, -0.30, 0.98, -0.02, 0.00, 0.00, 0.0, 0.00, 0),
@@ -110,9 +112,9 @@ _PIXELS = 32768  # pixels in flight: arrays of 128 KiB stay in a core's cache
 class DrawnFaces:
     """Drawn faces and what is known about them.
 
-    images: uint8 [N, 3, S, S]. attributes: one tensor [N] per name (colours [N, 3] in 0..1); `ATTRIBUTE_NAMES` names the values of
-    the integer ones. landmarks: float32 [N, 5, 2], (x, y) in pixels from the picture's upper left corner, of the eye on the
-    picture's left, the eye on its right, nose tip, left and right mouth corner. identity: int64 [N].
+    images: uint8 [N, 3, S, S]. attributes: one tensor [N] per name (colours [N, 3] in 0..1); `ATTRIBUTE_NAMES` names the
+    values of the integer ones. landmarks: float32 [N, 5, 2], (x, y) in pixels from the picture's upper left corner, of
+    the eye on the picture's left, the eye on its right, nose tip, left and right mouth corner. identity: int64 [N].
     """
 
     images: torch.Tensor
@@ -305,7 +307,8 @@ def _shot(dice: _Dice, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     p["cap"] = _hsv(dice.uniform("cap/h"), dice.uniform("cap/s", 0.1, 0.7), dice.uniform("cap/v", 0.15, 0.7))
     hue = dice.uniform("back/h")
     p["back_a"] = _hsv(hue, dice.uniform("back/s", 0.04, 0.38), dice.uniform("back/v", 0.25, 0.9))
-    p["back_b"] = _hsv(hue + dice.spread("back/h2", 0, 0.1), dice.uniform("back/s2", 0.04, 0.38), dice.uniform("back/v2", 0.2, 0.8))
+    hue = hue + dice.spread("back/h2", 0, 0.1)
+    p["back_b"] = _hsv(hue, dice.uniform("back/s2", 0.04, 0.38), dice.uniform("back/v2", 0.2, 0.8))
     p["back_x"], p["back_y"] = dice.uniform("back/x", -1, 1), dice.uniform("back/y", -1, 1)
     for i in range(7):
         p[f"disc{i}x"], p[f"disc{i}y"] = dice.uniform(f"disc{i}x", -0.5, 0.5), dice.uniform(f"disc{i}y", -0.5, 0.4)
@@ -343,6 +346,9 @@ def _derived(p: dict[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> None
     hangs = p["hair_back"] > 0
     p["hair_reach"] = np.where(hangs, p["hair_length"], 1.75)
     p["hair_length"] = np.where(hangs, 9.0, p["hair_length"])
+    swept = (labels["hair_style"] <= _STYLE["buzz"]) | (labels["hair_style"] >= _STYLE["bun"])
+    p["hair_tips"] = np.where(p["hair_line"] > 0.3, 1.0, np.where(swept, 0.12, 0.4))
+    p["bun"] = ((labels["hair_style"] == _STYLE["bun"]) & ~hatted).astype(np.float64)
     p["hair_dense"] = np.where(labels["hair_style"] == _STYLE["buzz"], 0.80, 1.0) * (labels["hair_style"] > 0)
     p["expose"] = p["expose"] - 0.035 * np.clip(p["skin"].mean(axis=1) * 4 - 2.8, 0, 1)  # keeps white skin off the clip
     p["chin"] = p["chin"] + 0.10 * (labels["beard"] == 4)  # a full beard is part of the silhouette
@@ -607,7 +613,6 @@ class _Head:
             setattr(small, name, np.ascontiguousarray(values[:, rows, cols]))
         return small
 
-
     def outline(self, own: tuple[slice, slice], box: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
         """Coverage and distance in a box that reaches beyond the head's own."""
         rows, cols = (_meet(a, b) for a, b in zip(own, box))
@@ -632,7 +637,8 @@ def _light(p: _Params, nx, ny, nz):
     for wrap, cool in ((0.52, 1.0), (0.30, 1.0), (0.23, 1.03)):
         lit = np.maximum((facing + wrap) * (1.0 / (1.0 + wrap)), np.float32(0.0))
         lit_ref = (ref + wrap) / (1.0 + wrap)
-        factors.append((ambient * cool + p.key * lit) * (p.expose / ((1.0 - p.key) * 1.02 * cool + p.key * lit_ref)))
+        factor = (ambient * cool + p.key * lit) * (p.expose / ((1.0 - p.key) * 1.02 * cool + p.key * lit_ref))
+        factors.append(factor - 0.45 * np.maximum(factor - 1.0, np.float32(0.0)))  # keeps fair skin from clipping
     return factors
 
 
@@ -662,7 +668,8 @@ def _background(p: _Params, region: _Region) -> np.ndarray:
     if (p.background == 3).any():
         on = (p.background == 3).astype(np.float32) * 0.7
         side = np.where(p.back_x > 0, np.float32(1.0), np.float32(-1.0))
-        pane = _step(0.10, 0.24, gx * side) * (1.0 - _step(0.28, 0.44, gy)) * (1.0 - 0.6 * _spot(gx * side, gy, 0.34, 0.0, 0.04, 9.0))
+        pane = _step(0.10, 0.24, gx * side) * (1.0 - _step(0.28, 0.44, gy))
+        pane = pane * (1.0 - 0.6 * _spot(gx * side, gy, 0.34, 0.0, 0.04, 9.0))
         _over(picture, (0.86, 0.90, 0.94), pane * on)
     _shade(picture, 1.04 - 0.45 * (gx * gx + gy * gy))
     return picture
@@ -690,14 +697,15 @@ class _Hair:
         ragged = ragged + 0.025 * _wave(u * 29.0 + p.phase2) * _fade(20.0, px)
         slant = p.hair_sweep * np.clip(x * turn + 0.35, -0.2, 1.1) * 0.62
         oh = 0.15 - (p.hairline + p.hair_line)
-        dy = np.minimum(y - 0.15 - slant - ragged * (0.45 + 0.55 * (p.hair_line > 0.3).astype(np.float32)), np.float32(0.0)) / oh
+        dy = np.minimum(y - 0.15 - slant - ragged * p.hair_tips, np.float32(0.0)) / oh
         dx = x / (p.hair_opening + 0.02 * bulk)
         dx, dy = dx * dx, dy * dy
         around = (np.sqrt(np.sqrt(dx * dx + dy * dy)) - 1.0) * 0.9
         soft = px + 0.07 + 0.06 * (p.hair_style <= 2).astype(np.float32) + 0.04 * (p.hair_line > 0.3).astype(np.float32)
         window = np.clip(0.5 + around / soft, 0.0, 1.0)
         around_ear = 0.34 * (1.0 - p.hair_back) * _step(0.95, 1.08, np.abs(x))
-        ends = _inside(y - p.hair_length + around_ear - ragged * (0.6 + 0.8 * p.hair_back), px + 0.10 + 0.16 * (1.0 - p.hair_back))
+        fringe = ragged * (0.6 + 0.8 * p.hair_back)
+        ends = _inside(y - p.hair_length + around_ear - fringe, px + 0.10 + 0.16 * (1.0 - p.hair_back))
         self.front = shape * window * ends * p.hair_dense
         self.shadow = _step(-0.20, 0.03, around) * ends * (0.34 * p.hair_dense)
         self.back = shape * p.hair_back
@@ -724,7 +732,9 @@ class _Hair:
         bend = p.hair_wave * (0.14 * _wave(y * 0.75 + p.phase2 + 0.5 * u) + 0.06 * _wave(y * 1.7 + p.phase3))
         v = u + bend + p.hair_sweep * 0.14 * turn * (np.minimum(y, np.float32(0.4)) + 1.2)
         locks = _wave(v * 5.3 + p.phase4)
-        fine = 0.22 * locks * _fade(4.0, px) + 0.20 * _wave(v * 8.3 + p.phase0 + 0.2 * bend) * _fade(6.0, px) + 0.36 * _wave(v * 13.7 + p.phase5 + 0.3 * locks) * _fade(9.0, px)
+        fine = 0.22 * locks * _fade(4.0, px)
+        fine = fine + 0.20 * _wave(v * 8.3 + p.phase0 + 0.2 * bend) * _fade(6.0, px)
+        fine = fine + 0.36 * _wave(v * 13.7 + p.phase5 + 0.3 * locks) * _fade(9.0, px)
         fine = fine + 0.32 * _wave(v * 31.0 + p.phase6 + 0.1 * y) * _fade(20.0, px)
         fine = fine + 0.28 * _wave(v * 67.0 + p.phase7 - 0.2 * y) * _fade(45.0, px)
         edge = p.hair_rough * (0.5 * _wave(x * 0.9 + y * 1.1 + p.phase6) + 0.5 * _wave(y * 1.9 - x * 1.3 + p.phase7))
@@ -734,7 +744,8 @@ class _Hair:
             wy = y + 0.19 * _wave(x * 1.1 + p.phase3) + 0.10 * _wave(x * 2.7 - y * 2.3 + p.phase1)
             curls = _wave(wx * 2.1 + 0.30 * _wave(wy * 1.7)) * _wave(wy * 2.4 + 0.25 * _wave(wx * 2.2) + p.phase5)
             curls = curls * _fade(2.4, px)
-            small = _wave(wx * 4.3 + wy * 1.9 + 0.5 * curls + p.phase6) * _wave(wy * 4.9 - wx * 1.3 + 0.6 * curls) * _fade(5.0, px)
+            small = _wave(wx * 4.3 + wy * 1.9 + 0.5 * curls + p.phase6) * _wave(wy * 4.9 - wx * 1.3 + 0.6 * curls)
+            small = small * _fade(5.0, px)
             tiny = _wave(wx * 9.0 - wy * 5.0 + 0.8 * small) * _wave(wy * 8.0 + wx * 4.0 + 0.7 * curls) * _fade(10.0, px)
             fine = fine + (0.75 * curls + 0.6 * small + 0.5 * tiny - fine) * p.hair_curl
             bulk = bulk + (curls - bulk) * p.hair_curl
@@ -746,7 +757,7 @@ class _Hair:
         X, Y, px = region.X, region.Y, region.px
         bx, by = -0.3 * p.yaw_s, -p.skull - 0.12
         bun = np.sqrt(_square(X - bx) + _square((Y - by) * 1.12)) - 0.44
-        self.back = self.back + _is(p.hair_style, _STYLE["bun"]) * _inside(bun, px * 1.5)
+        self.back = self.back + p.bun * _inside(bun, px * 1.5)
         turn = np.where(p.part > 0, np.float32(1.0), np.float32(-1.0))
         t = np.clip((Y + 0.7) * (1.0 / 3.1), 0.0, 1.0)
         centre = turn * (0.85 + 0.62 * t * (2.0 - t) - 0.25 * t * t) + 0.05 * _wave(Y * 0.5 + p.phase3)
@@ -834,6 +845,8 @@ def _skin(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
     x, y, px = head.x, head.y, region.px
     ax = np.abs(x)
     base = _square(p.skin)
+    fair = np.clip(base[1] * 3.0 - 1.5, 0.0, 1.0)  # blood shows through fair skin: the swatches alone look like plaster
+    base = [base[0], base[1] * (1.0 - 0.055 * fair), base[2] * (1.0 - 0.085 * fair)]
     lit = _light(p, head.nx, head.ny, head.nz)
     blush = (0.75 + 0.3 * p.cheek) * _spot(ax, y, 0.74, 0.60, 0.55, 0.46) + 0.7 * _spot(x, y, 0.0, p.nose_y, 0.26, 0.22)
     blush = blush + 0.30 * _spot(x, y, 0.0, p.chin - 0.15, 0.5, 0.35) + 0.35 * _spot(ax, y, 0.48, 0.05, 0.40, 0.30)
@@ -843,16 +856,7 @@ def _skin(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
     pores = _wave(x * 9.7 + 0.7 * _wave(y * 7.3)) * _wave(y * 10.3 + 0.7 * _wave(x * 6.1))
     patch = patch + 0.014 * pores * _fade(12.0, px)
     hue = 0.025 * _wave(x * 0.6 - y * 0.8 + p.phase4)
-    dark = 0.16 * _spot(ax, y, 0.28, -0.10, 0.26, 0.30)  # beside the bridge
-    dark = dark + 0.13 * _spot(ax, y, 0.52, -0.17, 0.40, 0.17)  # under the brow
-    dark = dark + (0.06 + 0.12 * p.age) * _spot(ax, y, 0.44, 0.20, 0.26, 0.11)  # under the eye
-    slip = 0.10 * p.lx
-    dark = dark + 0.34 * _spot(x, y, -slip, p.nose_y + 0.20, 0.30, 0.16)  # under the nose
-    dark = dark + 0.20 * _spot(x, y, -0.28 * p.lx, p.nose_y - 0.05, 0.30, 0.40) * np.clip(-x * p.lx * 7.0, 0.0, 1.0)
-    dark = dark + 0.30 * _spot(x, y, -slip, p.mouth_y + p.lip_low + 0.075, 0.30, 0.11)  # under the lip
-    dark = dark + 0.10 * _spot(ax, y, p.mouth_w * p.wide + 0.05, p.mouth_y, 0.12, 0.12)  # corners of the mouth
-    dark = dark + 0.10 * _spot(x, y, 0.0, p.nose_y + 0.26, 0.055, 0.17)  # philtrum
-    dark = dark + _lines(p, x, ax, y, px)
+    dark = _hollows(p, x, ax, y) + _lines(p, x, ax, y, px)
     rim = np.clip(1.0 - head.nz * 1.6, 0.0, 1.0)
     dark = np.minimum(dark + 0.22 * rim, np.float32(0.85))
     shade = _shadow(dark)
@@ -864,13 +868,27 @@ def _skin(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
     tight = wide * wide
     shine = 0.024 * wide + 0.060 * tight * tight
     tone = (1.0 + patch + hue + 0.5 * blush, 1.0 + patch - 0.8 * blush, 1.0 + patch - hue - 0.75 * blush)
-    colour = [base[c] * tone[c] * lit[c] * shade[c] + shine * (1.0 - 0.7 * base[c]) for c in range(3)]
+    colour = [base[c] * tone[c] * lit[c] * shade[c] + shine * (1.0 - 0.9 * base[c]) for c in range(3)]
     if (p.freckles > 0).any():
         spots = _wave(x * 6.1 + 0.35 * _wave(y * 2.1)) * _wave(y * 6.7 + 0.35 * _wave(x * 1.7 + p.phase5))
         spots = _step(0.45, 0.85, spots * (0.8 + 0.4 * _wave(x * 1.9 - y * 2.3 + p.phase6))) * _fade(8.0, px)
         spots = spots * p.freckles * 0.30 * (_spot(ax, y, 0.45, 0.45, 0.6, 0.45))
         colour = [colour[c] * (1.0 - (0.5, 0.9, 1.1)[c] * spots) for c in range(3)]
     _over(picture, colour, head.cover)
+
+
+def _hollows(p: _Params, x, ax, y):
+    """The soft shadows that a brow, a nose, a lip and the sockets of the eyes throw or hold."""
+    dark = 0.16 * _spot(ax, y, 0.28, -0.10, 0.26, 0.30)  # beside the bridge
+    dark = dark + 0.13 * _spot(ax, y, 0.52, -0.17, 0.40, 0.17)  # under the brow
+    dark = dark + (0.06 + 0.12 * p.age) * _spot(ax, y, 0.44, 0.20, 0.26, 0.11)  # under the eye
+    slip = 0.10 * p.lx
+    dark = dark + 0.34 * _spot(x, y, -slip, p.nose_y + 0.20, 0.30, 0.16)  # under the nose
+    dark = dark + 0.20 * _spot(x, y, -0.28 * p.lx, p.nose_y - 0.05, 0.30, 0.40) * np.clip(-x * p.lx * 7.0, 0.0, 1.0)
+    dark = dark + 0.30 * _spot(x, y, -slip, p.mouth_y + p.lip_low + 0.075, 0.30, 0.11)  # under the lip
+    dark = dark + 0.10 * _spot(ax, y, p.mouth_w * p.wide + 0.05, p.mouth_y, 0.12, 0.12)  # corners of the mouth
+    dark = dark + 0.10 * _spot(x, y, 0.0, p.nose_y + 0.26, 0.055, 0.17)  # philtrum
+    return dark
 
 
 def _lines(p: _Params, x, ax, y, px):
@@ -932,7 +950,18 @@ def _eye(p: _Params, side: float, odd, px, head: _Head, picture: np.ndarray) -> 
     _over(picture, white, opening)
     caruncle = _spot(t, y, -0.92, 0.01, 0.22, 0.05)
     _over(picture, (skin[0] * 0.75 + 0.08, skin[1] * 0.45, skin[2] * 0.42), opening * caruncle)
-    ix = (t * half - p.gaze_x * side) * 1.0
+    _iris(p, side, odd, px, t * half, y, depth, glow, opening, picture)
+    lash = p.lash + 0.012 + 0.014 * _step(-0.3, 1.0, t)
+    wing = np.clip(1.0 - (t - 1.0) * 5.0, 0.0, 1.0) * (t > -1.0)
+    dark = _between(y, up - lash, up + 0.012, px) * wing * (0.78 + 0.1 * (1.0 - p.build))
+    ink = [0.010 + 0.05 * skin[c] + 0.05 * _square(p.hair)[c] for c in range(3)]
+    _over(picture, ink, dark)
+    _shade(picture, _shadow(0.36 * _between(y, low - 0.004, low + 0.016, px + 0.01) * near * _step(-0.9, 0.9, t + 0.3)))
+
+
+def _iris(p: _Params, side: float, odd, px, across, y, depth, glow, opening, picture: np.ndarray) -> None:
+    """Iris with its dark ring and rays, pupil and highlight, where the lids leave them open; depth is below the lid."""
+    ix = across - p.gaze_x * side
     iy = y - p.gaze_y + 0.016
     r = np.sqrt(ix * ix + iy * iy) * (1.0 / (0.102 * (1.0 + 0.12 * odd)))
     disc = _inside((r - 1.0) * 0.102, px) * opening
@@ -945,12 +974,6 @@ def _eye(p: _Params, side: float, odd, px, head: _Head, picture: np.ndarray) -> 
     _over(picture, (0.004, 0.003, 0.003), _inside((r - 0.42) * 0.102, px) * opening)
     spark = _spot(ix, iy, 0.036 * p.lx * side, -0.036, 0.030 + 0.3 * px, 0.030 + 0.3 * px)
     _over(picture, (0.92, 0.93, 0.95), np.minimum(spark * 1.3, np.float32(1.0)) * opening * (0.9 - 2.2 * px))
-    lash = p.lash + 0.012 + 0.014 * _step(-0.3, 1.0, t)
-    wing = np.clip(1.0 - (t - 1.0) * 5.0, 0.0, 1.0) * (t > -1.0)
-    dark = _between(y, up - lash, up + 0.012, px) * wing * (0.78 + 0.1 * (1.0 - p.build))
-    ink = [0.010 + 0.05 * skin[c] + 0.05 * _square(p.hair)[c] for c in range(3)]
-    _over(picture, ink, dark)
-    _shade(picture, _shadow(0.36 * _between(y, low - 0.004, low + 0.016, px + 0.01) * near * _step(-0.9, 0.9, t + 0.3)))
 
 
 def _nose(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
@@ -973,7 +996,9 @@ def _beards(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     my = p.mouth_y
     rag = 0.03 * _wave(x * 4.0 + p.phase0) + 0.02 * _wave(x * 9.0 + p.phase1)
     cheek_line = my - 0.02 - 1.05 * _step(0.42, 1.08, ax) + rag
-    jaw = _step(-0.06 - 0.12 * _is(p.beard, 1), 0.13 + 0.20 * _is(p.beard, 1), y - cheek_line) * (1.0 - 0.7 * _spot(x, y, 0.0, my + p.lip_low + 0.10, 0.20, 0.10))
+    short = _is(p.beard, 1)
+    jaw = _step(-0.06 - 0.12 * short, 0.13 + 0.20 * short, y - cheek_line)
+    jaw = jaw * (1.0 - 0.7 * _spot(x, y, 0.0, my + p.lip_low + 0.10, 0.20, 0.10))
     tash_y = (p.nose_y + my - p.lip_up) * 0.5 + 0.07 + 0.22 * ax * ax
     tash = _inside(np.maximum(np.abs(y - tash_y) - 0.085 + 0.10 * ax, ax - 0.47), px + 0.08)
     u, v = x * (1.0 / 0.42), (y - my - 0.30) * (1.0 / 0.46)
@@ -1019,6 +1044,17 @@ def _mouth(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     _over(picture, lips, bottom * 0.90)
     glint = _spot(x, y, 0.08 * p.lx, lower_in + p.lip_low * 0.45, 0.17, 0.045)
     _over(picture, (1.0, 0.96, 0.94), glint * (0.12 + 0.16 * p.lip_tint) * within)
+    _teeth(p, x, y, tc, upper_in, lower_in, within, px, picture)
+    closed = _between(y, line - 0.012, line + 0.014, px + 0.01) * within * (p.open < 0.03).astype(np.float32)
+    _shade(picture, _shadow(0.72 * closed))
+    corner = _spot(np.abs(t), y, 0.99, p.mouth_y - p.lift * 0.65, 0.12, 0.05)
+    _shade(picture, _shadow(0.45 * corner))
+    if (melt > 0).any():
+        _melted(p, x, y, tc, upper_in, melt, px, picture)
+
+
+def _teeth(p: _Params, x, y, tc, upper_in, lower_in, within, px, picture: np.ndarray) -> None:
+    """What shows between open lips: darkness, tongue, the upper row of teeth."""
     gap = _between(y, upper_in, lower_in, px) * within
     _over(picture, (0.045, 0.010, 0.009), gap)
     tongue = _spot(x, y, 0.0, lower_in + 0.02, 0.24, 0.13) * gap
@@ -1029,17 +1065,11 @@ def _mouth(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     seam = np.maximum(1.0 - np.abs(_wave(x * (1.0 / 0.17))) * 9.0, np.float32(0.0)) * _fade(16.0, px)
     ivory = (1.0 - 0.42 * tc * tc) * (1.0 - 0.18 * seam) * (0.70 + 0.30 * _step(0.0, 0.06, y - upper_in))
     _over(picture, [0.70 * ivory, 0.65 * ivory, 0.57 * ivory], teeth)
-    closed = _between(y, line - 0.012, line + 0.014, px + 0.01) * within * (p.open < 0.03).astype(np.float32)
-    _shade(picture, _shadow(0.72 * closed))
-    corner = _spot(np.abs(t), y, 0.99, p.mouth_y - p.lift * 0.65, 0.12, 0.05)
-    _shade(picture, _shadow(0.45 * corner))
-    if (melt > 0).any():
-        _melted(p, x, y, tc, upper_in, melt, px, picture)
 
 
 def _melted(p: _Params, x, y, tc, upper_in, melt, px, picture: np.ndarray) -> None:
     """Teeth that ran: an uneven pale band hanging out of the mouth in drips, without seams that make sense."""
-    drip = 0.26 + 0.13 * _wave(x * 2.6 + p.phase0) + 0.09 * _wave(x * 5.9 + p.phase1)
+    drip = 0.26 + 0.14 * _wave(x * 2.3 + p.phase0) + 0.05 * _wave(x * 4.7 + p.phase1)
     end = upper_in + drip * (1.0 - tc * tc) * 1.35
     band = _between(y, upper_in - 0.03, end, px) * (tc * tc < 0.96) * melt
     _shade(picture, _shadow(0.5 * melt * _between(y, end, end + 0.06, px + 0.03) * (tc * tc < 0.9)))
@@ -1093,7 +1123,8 @@ def _hats(p: _Params, region: _Region, picture: np.ndarray, _: object) -> None:
     ribs = ribs * (1.0 + (0.22 * knit - 0.5 * brim_hat) * fold)
     ribs = ribs * (1.0 - 0.4 * _between(y, line - 0.37, line - 0.33, px + 0.02) * knit)
     cap = _square(p.cap)
-    _shade(picture, _shadow(0.35 * _between(y, line, line + 0.16 + 0.1 * brim_hat, px + 0.10) * _worn(p.hat) * _inside(distance, px)))
+    below = _between(y, line, line + 0.16 + 0.1 * brim_hat, px + 0.10) * _inside(distance, px)
+    _shade(picture, _shadow(0.35 * below * _worn(p.hat)))
     bx, by = region.X - 0.25 * p.yaw_s, region.Y + 0.80 + 0.5 * p.pitch_s
     sag = by - 0.05 * bx * bx
     oval = (np.sqrt(_square(bx * (1.0 / 2.0)) + _square(sag * (1.0 / 0.26))) - 1.0) * 0.25
@@ -1260,7 +1291,8 @@ def _finish(p: _Params, picture: np.ndarray, size: int) -> np.ndarray:
     over = np.maximum(x - 0.86, np.float32(0.0))
     x = np.sqrt(np.minimum(x, np.float32(0.86)) + over / (1.0 + 4.0 * over))
     if (p.fault_color_fringe > 0).any():
-        x = np.stack([_slide(x[0], p.fault_color_fringe[:, 0, 0], size), x[1], _slide(x[2], -p.fault_color_fringe[:, 0, 0], size)])
+        amount = p.fault_color_fringe[:, 0, 0]
+        x = np.stack([_slide(x[0], amount, size), x[1], _slide(x[2], -amount, size)])
     return (np.clip(x, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8).swapaxes(0, 1)
 
 
@@ -1367,9 +1399,10 @@ def drawn(
             beards and earrings depend on the hair style.
 
     Returns:
-        DrawnFaces. Categorical attributes are int64 [N], named by `ATTRIBUTE_NAMES`; `age` is 0 (young adult) to 1 (old), `yaw`,
-        `pitch`, `roll` are degrees (nose to the picture's right, up; head tilted clockwise), `light_x`, `light_y` are the light's
-        direction (-1..1, right and down positive), `skin_rgb`, `hair_rgb` are sRGB base colours [N, 3] in 0..1.
+        DrawnFaces. Categorical attributes are int64 [N], named by `ATTRIBUTE_NAMES`. `age` is 0 (young adult) to 1 (old);
+        `yaw`, `pitch`, `roll` are degrees (nose to the picture's right, nose up, head tilted clockwise); `light_x` and
+        `light_y` say where the light comes from (-1..1, right and down positive); `skin_rgb` and `hair_rgb` are base
+        colours [N, 3], sRGB in 0..1; `fault_<name>` are bool.
 
     Raises:
         InputError: an argument is out of its range, or weights name an unknown attribute.

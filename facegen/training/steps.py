@@ -202,8 +202,9 @@ class GAN:
             with contextlib.nullcontext() if with_G else torch.no_grad():
                 fake = self.G(z).float()
             stats = update_D(self.seen_by_D, self.opt_D, real, fake, self.loss, self._penalty(step))
-            self._clip()
-            if with_G:
+        self._clip()
+        if with_G:
+            with self._autocast():  # a new context: the old one may hold casts of the weights that D had before
                 stats |= update_G(self.seen_by_D, self.opt_G, fake, self.loss, real)
         return stats
 
@@ -211,8 +212,9 @@ class GAN:
         d_step, g_step = self.d_step or discriminator_step, self.g_step or generator_step
         with self._autocast():
             stats = _as_stats(d_step(self.seen_by_D, self.G, self.opt_D, real, z), "loss_D")
-            self._clip()
-            if with_G:
+        self._clip()
+        if with_G:
+            with self._autocast():
                 stats |= _as_stats(g_step(self.seen_by_D, self.G, self.opt_G, z), "loss_G")
         return stats
 

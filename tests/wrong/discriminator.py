@@ -1,5 +1,7 @@
 """Discriminator(conv_dim): wrong and right solutions."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,7 +13,7 @@ class Base(nn.Module):
     def __init__(self, conv_dim):
         super().__init__()
         widths = [3, conv_dim, 2 * conv_dim, 4 * conv_dim, 8 * conv_dim]
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths, widths[1:]))
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths[2:])
         self.last = nn.Linear(8 * conv_dim * 16, 1)
 
@@ -119,6 +121,15 @@ class NoReturn(Base):
         self.last(self.features(x).flatten(1))
 
 
+class MisplacedForward(nn.Module):
+    def __init__(self, conv_dim):
+        super().__init__()
+        self.conv = nn.Conv2d(3, conv_dim, 4, 2, 1)
+
+        def forward(x):
+            return self.conv(x)
+
+
 class DropoutForEver(Base):
     def features(self, x):
         return F.dropout(super().features(x), 0.5)
@@ -150,6 +161,7 @@ WRONG = [
     ("no super().__init__()", SuperForgotten, "super().__init__()"),
     ("detach", CutOff, "no gradient"),
     ("no return", NoReturn, "return statement missing"),
+    ("forward inside __init__", MisplacedForward, "define forward"),
     ("F.dropout", DropoutForEver, "dropout"),
     ("in place on the input", InPlace, "changed the pictures"),
 ]

@@ -1,5 +1,7 @@
 """Generator(z_size, conv_dim): wrong and right solutions."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,7 +14,7 @@ class Base(nn.Module):
         super().__init__()
         widths = [8 * conv_dim, 4 * conv_dim, 2 * conv_dim, conv_dim]
         self.first = nn.Linear(z_size, 8 * conv_dim * 16)
-        self.convs = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in zip(widths, widths[1:]))
+        self.convs = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths[1:])
         self.last = nn.ConvTranspose2d(conv_dim, 3, 4, 2, 1)
 
@@ -200,7 +202,7 @@ class Upsampled(nn.Module):
         super().__init__()
         widths = [8 * conv_dim, 4 * conv_dim, 2 * conv_dim, conv_dim, conv_dim]
         blocks = []
-        for a, b in zip(widths, widths[1:]):
+        for a, b in itertools.pairwise(widths):
             blocks += [
                 nn.Upsample(scale_factor=2),
                 nn.Conv2d(a, b, 3, 1, 1),

@@ -846,7 +846,7 @@ def _skin(p: _Params, region: _Region, head: _Head, picture: np.ndarray) -> None
     ax = np.abs(x)
     base = _square(p.skin)
     fair = np.clip(base[1] * 3.0 - 1.5, 0.0, 1.0)  # blood shows through fair skin: the swatches alone look like plaster
-    base = [base[0], base[1] * (1.0 - 0.055 * fair), base[2] * (1.0 - 0.085 * fair)]
+    base = [base[0], base[1] * (1.0 - 0.045 * fair), base[2] * (1.0 - 0.070 * fair)]
     lit = _light(p, head.nx, head.ny, head.nz)
     blush = (0.75 + 0.3 * p.cheek) * _spot(ax, y, 0.74, 0.60, 0.55, 0.46) + 0.7 * _spot(x, y, 0.0, p.nose_y, 0.26, 0.22)
     blush = blush + 0.30 * _spot(x, y, 0.0, p.chin - 0.15, 0.5, 0.35) + 0.35 * _spot(ax, y, 0.48, 0.05, 0.40, 0.30)

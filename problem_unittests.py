@@ -440,7 +440,7 @@ def _alone_or_together(net: nn.Module, x: Tensor, what: str) -> None:
         again = net(x)
         alone = torch.cat([net(row[None]).reshape(1, *together.shape[1:]) for row in x])
     # Measured against how much the results differ, since that is what other rows could change.
-    allowed = 0.02 * float(together.std(0).max()) + 1e-5 * float(together.abs().max())
+    allowed = 0.1 * float(together.std(0).max()) + 1e-5 * float(together.abs().max())
     _require(
         (together - again).abs().max() <= allowed,
         f"in eval mode the same {what} come out differently the second time: is there noise or F.dropout in forward?",
@@ -568,7 +568,9 @@ def _is_picture(pictures: Tensor, n: int) -> None:
 
 
 def _range_is_that_of_tanh(Generator: Callable[..., nn.Module], z: Tensor) -> None:
-    bright = _drive(_network(Generator, z.shape[1], 8), z, +1, lambda x: bool(x.max() > 0.97))
+    net = _network(Generator, z.shape[1], 8)
+    start = [p.detach().clone() for p in net.parameters()]
+    bright = _drive(net, z, +1, lambda x: bool(x.max() > 0.97))
     dark = _drive(_network(Generator, z.shape[1], 8), z, -1, lambda x: bool(x.min() < -0.97))
     low, high = float(dark.min()), float(bright.max())
     reach = f"trained towards white and towards black, its values reach {low:.3g} and {high:.3g}, expected -1 and 1: "
@@ -576,11 +578,30 @@ def _range_is_that_of_tanh(Generator: Callable[..., nn.Module], z: Tensor) -> No
     if low >= 0 and high <= 1:
         raise _Mistake(reach + ("a ReLU before the tanh?" if low == 0 else "a sigmoid at the end, expected tanh"))
     _require(high > 0.9 and low < -0.9, reach + "the range is not used, is something after the tanh, or another function?")
-    saturated = torch.cat([bright, dark]).abs()
+    x = _barely_bright(net, start, z)
     _require(
-        (saturated == 1).sum() <= 0.5 * (saturated > 0.97).sum(),
+        (x == 1).sum() <= 0.5 * (x > 0.97).sum(),
         "values beyond the range are cut off to exactly 1 (clamp), where no gradient flows: use tanh",
     )
+
+
+@torch.no_grad()
+def _barely_bright(net: nn.Module, start: list[Tensor], z: Tensor) -> Tensor:
+    """Pictures on the way from the `start` weights to the present ones, where a few percent of the values exceed 0.97.
+
+    There, a clamp has cut most of these values to 1, and a tanh hardly any (it rounds to 1 beyond 9).
+    """
+    end = [p.clone() for p in net.parameters()]
+    low, high = 0.0, 1.0
+    for _ in range(16):
+        for p, a, b in zip(net.parameters(), start, end):
+            p.copy_(torch.lerp(a, b, (low + high) / 2))
+        x = net(z)
+        share = float((x > 0.97).float().mean())
+        if 0.005 < share < 0.05:
+            break
+        low, high = ((low + high) / 2, high) if share < 0.02 else (low, (low + high) / 2)
+    return x
 
 
 def _z_decides(net: nn.Module, z: Tensor) -> None:

@@ -127,5 +127,7 @@ def test_the_process_exits_with_the_code_and_without_a_traceback(tmp_path):
 
 
 def test_importing_the_package_does_nothing_heavy():
-    code = "import sys, facegen, facegen.__main__; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'torchvision')))"
+    code = (
+        "import sys, facegen, facegen.__main__; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'torchvision')))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -84,7 +84,10 @@ def test_every_exercise_has_its_check_and_its_section():
 
 
 def test_marks_add_up():
-    marks = {path.stem: [int(m) for m in re.findall(r"## Exercises? [^\n]*?\((\d+) marks?(?: each)?\)", _text(path))] for path in NOTEBOOKS}
+    marks = {
+        path.stem: [int(m) for m in re.findall(r"## Exercises? [^\n]*?\((\d+) marks?(?: each)?\)", _text(path))]
+        for path in NOTEBOOKS
+    }
     assert sum(marks["01_data_loading"]) == 10
     assert sum(marks["02_dcgan"]) + 1 == 20  # exercises 4 and 5 share a heading, one mark each
 

@@ -86,6 +86,8 @@ def test_bad_images_are_refused_in_one_line(bad):
 def test_save_image_writes_the_grid_and_refuses_other_suffixes(tmp_path, history):
     path = show.save_image(history.samples[-1], tmp_path / "sub" / "faces.png")
     assert torch.equal(pixels(Image.open(path)), pixels(show.grid(history.samples[-1])))
+    one = show.save_image(history.samples[-1, 0], tmp_path / "sub" / "one.png")
+    assert torch.equal(pixels(Image.open(one)), history.samples[-1, 0]), "a single face has no border"
     with pytest.raises(InputError, match=r"\.png"):
         show.save_image(history.samples[-1], tmp_path / "faces.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["sub"]

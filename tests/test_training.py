@@ -109,7 +109,12 @@ def test_initialisations():
         assert conv.bias.abs().max() == 0
         spread = conv.weight.std().item()
         fan = 64 * 16
-        target = {"normal": 0.02, "xavier": (1 / fan) ** 0.5, "kaiming": (2 / 1.04 / fan) ** 0.5, "orthogonal": (1 / fan) ** 0.5}
+        target = {
+            "normal": 0.02,
+            "xavier": (1 / fan) ** 0.5,
+            "kaiming": (2 / 1.04 / fan) ** 0.5,
+            "orthogonal": (1 / fan) ** 0.5,
+        }
         assert spread == pytest.approx(target[kind], rel=0.05), kind
     with pytest.raises(InputError, match="normal, xavier"):
         dcgan.initialise(conv, "he")
@@ -190,7 +195,11 @@ def test_each_step_moves_its_own_network_only():
 def test_schedules():
     factors = {kind: [learning_rate_factor(s, 100, 10, kind) for s in range(100)] for kind in ("constant", "linear", "cosine")}
     assert factors["constant"][:10] == pytest.approx([(s + 1) / 10 for s in range(10)]) and factors["constant"][50] == 1
-    assert factors["linear"][50] == 1 and factors["linear"][75] == pytest.approx(0.5) and factors["linear"][99] == pytest.approx(0.02)
+    assert (
+        factors["linear"][50] == 1
+        and factors["linear"][75] == pytest.approx(0.5)
+        and factors["linear"][99] == pytest.approx(0.02)
+    )
     assert factors["cosine"][50] == pytest.approx(0.5) and factors["cosine"][99] < 0.001
 
 

@@ -37,6 +37,7 @@ except ModuleNotFoundError as missing:
 
 __all__ = ["run_course"]
 
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}"  # cells are too unequal for a rate
 INTERRUPTED = 130  # what a shell reports for a job that Ctrl-C ended
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -96,7 +97,8 @@ def run_course(
         if result.error:
             print(result.error, file=sys.stderr)
     code = 0
-    with tqdm(total=sum(result.cells for result in results), disable=None, unit="cell", dynamic_ncols=True) as bar:
+    total = sum(result.cells for result in results)
+    with tqdm(total=total, disable=None, dynamic_ncols=True, bar_format=_BAR) as bar:
         try:
             for number in range(len(results)):
                 if books[number] is not None:

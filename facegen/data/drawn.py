@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from facegen.files import InputError
 
@@ -1329,19 +1330,29 @@ class _Columns:
         self.__dict__.update(columns)
 
 
-def _check(n: int, size: int, start: int, uncanny: float, identities: torch.Tensor | None) -> np.ndarray:
-    """The identities int64 [n], or one line of refusal."""
-    for name, value, low, high in (("n", n, 0, 1 << 40), ("size", size, 16, 1024), ("start", start, 0, 1 << 62)):
+def _check(n: int, size: int, seed: int, start: int, uncanny: float) -> None:
+    limits = (("n", n, 0, 1 << 40), ("size", size, 16, 1024), ("start", start, 0, 1 << 62))
+    for name, value, low, high in (*limits, ("seed", seed, -(1 << 63), (1 << 64) - 1)):
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(f"drawn: {name} is {value!r}; give a whole number from {low} to {high}")
-    if not 0.0 <= uncanny <= 1.0:
+    if not isinstance(uncanny, (int, float)) or not 0.0 <= uncanny <= 1.0:
         raise InputError(f"drawn: uncanny is {uncanny!r}; give a share from 0.0 to 1.0")
+
+
+def _check_identities(n: int, start: int, identities: torch.Tensor | Sequence[int] | None) -> np.ndarray:
+    """The identities int64 [n]: those given, or the indices."""
     if identities is None:
         return np.arange(start, start + n, dtype=np.int64)
-    ids = torch.as_tensor(identities)
-    if ids.is_floating_point() or ids.dtype == torch.bool or tuple(ids.shape) != (n,) or (n and int(ids.min()) < 0):
-        raise InputError(f"drawn: identities has shape {tuple(ids.shape)} and type {ids.dtype}; give {n} whole numbers >= 0")
-    return ids.detach().cpu().to(torch.int64).numpy()
+    try:
+        ids = torch.as_tensor(identities, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"drawn: identities must be {n} whole numbers >= 0, as a list or a tensor") from None
+    if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool or tuple(ids.shape) != (n,):
+        shape = tuple(ids.shape)
+        raise InputError(f"drawn: identities has shape {shape} and type {ids.dtype}; give {n} whole numbers >= 0")
+    if n and int(ids.min()) < 0:
+        raise InputError(f"drawn: identities has {int(ids.min())}; give whole numbers >= 0")
+    return ids.to(torch.int64).numpy().copy()
 
 
 def _check_weights(weights: Mapping[str, Sequence[float]] | None) -> dict[str, np.ndarray]:
@@ -1349,8 +1360,11 @@ def _check_weights(weights: Mapping[str, Sequence[float]] | None) -> dict[str, n
     for name, values in (weights or {}).items():
         if name not in ATTRIBUTE_NAMES:
             raise InputError(f"drawn: weights has no attribute {name!r}; choose from {', '.join(ATTRIBUTE_NAMES)}")
-        row = np.asarray(values, dtype=np.float64)
         size = len(ATTRIBUTE_NAMES[name])
+        try:
+            row = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            row = np.zeros(0)
         if row.shape != (size,) or not np.isfinite(row).all() or row.min() < 0 or row.sum() <= 0:
             raise InputError(f"drawn: weights[{name!r}] must be {size} numbers >= 0 that do not sum to 0")
         checked[name] = row
@@ -1407,7 +1421,8 @@ def drawn(
     Raises:
         InputError: an argument is out of its range, or weights name an unknown attribute.
     """
-    identity = _check(n, size, start, uncanny, identities)
+    _check(n, size, seed, start, uncanny)
+    identity = _check_identities(n, start, identities)
     index = np.arange(start, start + n, dtype=np.int64)
     labels, params = _describe(index, identity, seed, uncanny, _check_weights(weights))
     images = np.empty((n, 3, size, size), dtype=np.uint8)
@@ -1420,7 +1435,7 @@ def drawn(
     for name in FAULTS:
         attributes["fault_" + name] = torch.from_numpy(params["fault_" + name] > 0)
     landmarks = torch.from_numpy(_landmarks(params, size))
-    return DrawnFaces(torch.from_numpy(images), attributes, landmarks, torch.from_numpy(identity.copy()))
+    return DrawnFaces(torch.from_numpy(images), attributes, landmarks, torch.from_numpy(identity))
 
 
 def _render(columns: Mapping[str, np.ndarray], size: int, images: np.ndarray) -> None:
@@ -1438,10 +1453,9 @@ def _render(columns: Mapping[str, np.ndarray], size: int, images: np.ndarray) ->
             images[rows, :, top:below] = _finish(p, _paint(p, size, (top, below)), size)
 
     firsts = range(0, len(order), faces)
-    threads = min(torch.get_num_threads(), len(firsts))
-    if threads <= 1:
-        for first in firsts:
-            chunk(first)
-    else:
+    quick = len(order) * size * size < 1 << 24  # a few seconds need no bar
+    with tqdm(total=len(order), unit="face", desc="drawing", disable=True if quick else None) as bar:
+        threads = max(1, min(torch.get_num_threads(), len(firsts)))
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(chunk, firsts))
+            for _ in pool.map(chunk, firsts):
+                bar.update(min(faces, len(order) - bar.n))

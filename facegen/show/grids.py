@@ -88,7 +88,9 @@ def grid(
 
 
 def save_image(picture: Image.Image | torch.Tensor, path: str | Path) -> Path:
-    """Write a picture (or a tensor, as its grid) completely or not at all; the suffix says the format.
+    """Write a picture completely or not at all; the suffix says the format.
+
+    A tensor [N, 3, H, W] is written as its grid, a single [3, H, W] pixel for pixel.
 
     Raises:
         InputError: if Pillow cannot write that suffix.
@@ -97,7 +99,7 @@ def save_image(picture: Image.Image | torch.Tensor, path: str | Path) -> Path:
     if path.suffix.lower() not in Image.registered_extensions():
         raise InputError(f"cannot write pictures as {path.name!r}: use a name that ends in .png, .jpg or .webp")
     if isinstance(picture, torch.Tensor):
-        picture = grid(picture)
+        picture = grid(picture, padding=0 if picture.ndim == 3 else 2)
     with replacing(path) as temporary:
         picture.save(temporary)
     return path

@@ -216,6 +216,14 @@ class Upsampled(nn.Module):
         return 2 * torch.sigmoid(2 * self.main(self.start(z))) - 1
 
 
+class WithoutNorm(Upsampled):
+    """Nothing holds its values back, so that a single training step can take it far into the tanh."""
+
+    def __init__(self, z_size, conv_dim):
+        super().__init__(z_size, conv_dim)
+        self.main = nn.Sequential(*(layer for layer in self.main if not isinstance(layer, nn.InstanceNorm2d)))
+
+
 class SmallStart(nn.Module):
     """No normalisation, all weights N(0, 0.02): its first pictures are almost uniformly grey, and still right."""
 
@@ -233,4 +241,10 @@ class SmallStart(nn.Module):
         return self.main(z[:, :, None, None])
 
 
-RIGHT = [("helper function", WithHelper), ("upsampling", Upsampled), ("small weights", SmallStart), ("module lists", Base)]
+RIGHT = [
+    ("helper function", WithHelper),
+    ("upsampling", Upsampled),
+    ("without norm", WithoutNorm),
+    ("small weights", SmallStart),
+    ("module lists", Base),
+]

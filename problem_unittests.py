@@ -626,7 +626,7 @@ def test_weights_init(weights_init_normal=dcgan.weights_init_normal):
             nn.Sequential(nn.Conv2d(width, width, 4), nn.BatchNorm2d(4 * width), nn.LeakyReLU(0.2)),
             nn.ConvTranspose2d(width, width, 4),
             nn.Conv2d(width, width, 4, bias=False),
-            nn.BatchNorm2d(width, affine=False),
+            nn.BatchNorm2d(width),
             nn.Flatten(),
             nn.Linear(3 * width, 4 * width),
             nn.Tanh(),

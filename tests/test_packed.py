@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import struct
 import threading
+import time
 import warnings
 import zipfile
 import zlib
@@ -924,6 +926,22 @@ def test_dataloader_refuses_in_one_line(tmp_path):
         with pytest.raises(InputError) as error:
             get_dataloader(2, 16, place)
         one_line(error)
+
+
+def test_threads_keep_the_order_and_do_not_run_ahead():
+    started = []
+
+    def slow_now_and_then(i: int) -> int:
+        started.append(i)
+        time.sleep(0.002 * (i % 7 == 0))
+        return i
+
+    assert list(pictures.in_order(slow_now_and_then, range(301))) == list(range(301))
+    endless = pictures.in_order(slow_now_and_then, itertools.count())
+    started.clear()
+    assert [next(endless) for _ in range(20)] == list(range(20))
+    endless.close()
+    assert len(started) < 20 + 4 * (2 * pictures.processors() + 2)
 
 
 def test_a_source_lists_its_files_in_order(folder):

@@ -125,6 +125,14 @@ def test_initialisation_reaches_weights_behind_spectral_norm():
     assert D.main[2].parametrizations.weight.original.std().item() == pytest.approx(0.02, rel=0.1)
 
 
+def test_spectral_norm_holds_from_the_first_picture_on():
+    for kind in dcgan.INITS:
+        D = dcgan.initialise(dcgan.Discriminator(8, 32, "spectral"), kind).eval()
+        for m in D.modules():
+            if isinstance(m, nn.Conv2d):
+                assert torch.linalg.matrix_norm(m.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05), kind
+
+
 def test_tutorial_loader_refuses_other_weights():
     with pytest.raises(InputError, match="not a tutorial DCGAN"):
         dcgan.from_tutorial({"main.0.weight": torch.zeros(3)})

@@ -83,7 +83,7 @@ _STYLE = {name: i for i, name in enumerate(ATTRIBUTE_NAMES["hair_style"])}
 _HAIR = {
     "bald": (0.00, 0.00, -0.9, 0.0, 1.02, -0.10, 0.00, 0.00, 0.0, 0.00, 0),
     "buzz": (0.035, 0.015, 0.02, -0.30, 0.98, -0.02, 0.00, 0.00, 0.0, 0.00, 0),
-    "short": (0.24, 0.06, 0.08, -0.30, 0.96, -0.02, 0.04, 0.10, 0.4, 0.10, 0),
+    "short": (0.24, 0.06, 0.08, -0.30, 0.96, -0.02, 0.04, 0.10, 0.4, 0.065, 0),
     "side part": (0.26, 0.09, 0.15, -0.30, 0.95, 0.00, 0.42, 0.03, 0.0, 0.01, 0),
     "fringe": (0.22, 0.14, 0.30, 0.0, 0.95, 0.58, 0.06, 0.03, 0.0, 0.02, 0),
     "bob": (0.22, 0.22, 1.45, 0.10, 0.93, 0.02, 0.30, 0.04, 0.0, 0.01, 1),
@@ -1001,16 +1001,19 @@ def _beards(p: _Params, head: _Head, px, picture: np.ndarray) -> None:
     jaw = _step(-0.06 - 0.12 * short, 0.13 + 0.20 * short, y - cheek_line)
     jaw = jaw * (1.0 - 0.7 * _spot(x, y, 0.0, my + p.lip_low + 0.10, 0.20, 0.10))
     tash_y = (p.nose_y + my - p.lip_up) * 0.5 + 0.07 + 0.22 * ax * ax
-    tash = _inside(np.maximum(np.abs(y - tash_y) - 0.085 + 0.10 * ax, ax - 0.47), px + 0.08)
-    u, v = x * (1.0 / 0.42), (y - my - 0.30) * (1.0 / 0.46)
-    tuft = _inside((np.sqrt(np.sqrt(_square(u * u) + _square(v * v))) - 1.0) * 0.4 + rag, px + 0.10) * (y > my - 0.12)
+    tash = _inside(np.maximum(np.abs(y - tash_y) - 0.098 + 0.10 * ax, ax - 0.47), px + 0.08)
+    u, v = x * (1.0 / 0.40), (y - my - 0.34) * (1.0 / 0.44)
+    tuft = _inside((np.sqrt(u * u + v * v) - 1.0) * 0.4 + rag, px + 0.14) * _step(-0.10, 0.10, y - my)
+    tuft = np.maximum(tuft, 0.8 * _spot(ax, y, 0.40, my + 0.08, 0.11, 0.26))
     kind = p.beard
     cover = 0.27 * _is(kind, 1) * np.maximum(jaw, tash * 0.8) + 0.9 * _is(kind, 2) * tash
     cover = cover + 0.88 * _is(kind, 3) * np.maximum(tuft, tash) + 0.92 * _is(kind, 4) * np.maximum(jaw, tash)
-    bend = 0.45 * _wave(x * 1.3 + y * 1.7 + p.phase2) + 0.25 * _wave(x * 2.9 - y * 2.3 + p.phase3)
+    bend = 0.35 * _wave(x * 1.3 + y * 1.7 + p.phase2) + 0.25 * _wave(x * 2.9 - y * 2.3 + p.phase3)
     strands = 0.45 * _wave(x * 8.3 + 0.9 * y + bend + p.phase4) * _fade(8.0, px)
-    strands = strands + 0.5 * _wave(x * 19.0 - 1.5 * y + 2.0 * bend + p.phase5) * _wave(y * 4.1 + 3.0 * bend) * _fade(17.0, px)
-    strands = strands + 0.4 * _wave(x * 41.0 + 3.0 * y - 2.0 * bend) * _fade(36.0, px)
+    strands = strands + 0.5 * _wave(x * 19.0 - 1.5 * y + 0.9 * bend + p.phase5) * (
+        0.6 + 0.4 * _wave(y * 2.1 + x * 3.0)
+    ) * _fade(17.0, px)
+    strands = strands + 0.4 * _wave(x * 41.0 + 3.0 * y - 0.8 * bend) * _fade(36.0, px)
     lit = _light(p, head.nx, head.ny, head.nz)
     base = _square(p.hair)
     colour = [base[c] * lit[c] * (0.72 + 0.3 * strands) * (1.06, 0.98, 0.95)[c] for c in range(3)]

@@ -192,9 +192,7 @@ def batch_indices(n: int, batch_size: int, step: int, seed: int) -> Tensor:
 
 @functools.lru_cache(maxsize=8)  # saves shuffling all for every batch; what it returns does not depend on it
 def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    order = np.random.default_rng([0, seed, epoch]).permutation(n)
-    order.setflags(write=False)
-    return order
+    return np.random.default_rng([0, seed, epoch]).permutation(n)
 
 
 def mirror_flags(batch_size: int, step: int, seed: int) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -179,9 +180,22 @@ def initialise_module(m: nn.Module, kind: str) -> None:
             nn.init.orthogonal_(weight)
         if m.bias is not None:
             nn.init.zeros_(m.bias)
+        if hasattr(m, "parametrizations"):
+            _settle_spectral_norm(m)
     elif isinstance(m, (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)) and m.affine:
         nn.init.normal_(m.weight, 1.0, 0.02)
         nn.init.zeros_(m.bias)
+
+
+@torch.no_grad()
+def _settle_spectral_norm(m: nn.Module) -> None:
+    """Spectral norm estimates the largest singular value bit by bit, once per use in training mode; new weights need that
+    anew, or the first pictures in evaluation mode are scaled by the old weights' value."""
+    training = m.training
+    m.train()
+    for _ in range(30):
+        m.weight  # noqa: B018 - the access is the update
+    m.train(training)
 
 
 def initialise(net: nn.Module, kind: str = "normal") -> nn.Module:

@@ -205,6 +205,7 @@ def _yes_no(text: str) -> bool:
 def _train(args: argparse.Namespace) -> int:
     from facegen import config as settings
     from facegen.data import load_faces
+    from facegen.data.pictures import table
     from facegen.training.fit import fit
     from facegen.training.steps import dcgan_from
 
@@ -219,6 +220,8 @@ def _train(args: argparse.Namespace) -> int:
         print(f"{'device':14} {device}, {method.dtype or 'torch.float32'}\n{'steps':14} {chosen.steps}")
         return 0
     faces = load_faces(args.data, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
+    if faces.report:
+        print(table(faces.report))
     print(f"{len(faces)} pictures from {faces.name}; {chosen.steps} steps of {chosen.batch} on {device}")
     fit(
         method,

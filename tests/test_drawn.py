@@ -85,18 +85,6 @@ def test_a_face_is_the_same_bits_in_any_batch():
     assert torch.equal(part.identity, whole.identity[9:30])
 
 
-def test_threads_do_not_change_the_pixels():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = drawn(24, 64, seed=2).images
-        torch.set_num_threads(3)
-        three = drawn(24, 64, seed=2).images
-    finally:
-        torch.set_num_threads(before)
-    assert torch.equal(one, three)
-
-
 def test_the_boxes_that_save_time_cut_nothing_off(monkeypatch):
     quick = drawn(48, 48, seed=11, uncanny=0.3).images
     monkeypatch.setattr(MODULE, "_BOXES", dict.fromkeys(MODULE._BOXES, (-50.0, 50.0, -50.0, 50.0, True)))

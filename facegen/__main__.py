@@ -225,7 +225,7 @@ def _train(args: argparse.Namespace) -> int:
     print(f"{len(faces)} pictures from {faces.name}; {chosen.steps} steps of {chosen.batch} on {device}")
     fit(
         method,
-        faces.to(device),
+        faces,
         args.outdir,
         snap_kimg=args.snap,
         keep=args.keep,

@@ -110,8 +110,8 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "ci": Preset("ci", faces=256, conv_dim=8, batch=16, kimg=0.32, snap_kimg=0.08, experiment_kimg=0.08),
-    "cpu": Preset("cpu", faces=4096, conv_dim=32, batch=64, kimg=40, snap_kimg=2.5, experiment_kimg=4),
-    "gpu": Preset("gpu", faces=20000, conv_dim=64, batch=128, kimg=600, snap_kimg=20, experiment_kimg=60),
+    "cpu": Preset("cpu", faces=4096, conv_dim=32, batch=16, kimg=40, snap_kimg=2.5, experiment_kimg=6),
+    "gpu": Preset("gpu", faces=20000, conv_dim=64, batch=64, kimg=600, snap_kimg=20, experiment_kimg=60),
 }
 
 
@@ -156,7 +156,8 @@ def autocast_dtype(precision: str, on: torch.device) -> torch.dtype | None:
     if precision == "bfloat16":
         return torch.bfloat16
     if on.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else None
+        # Older cards, such as Colab's T4, only emulate it, slower than float32.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
     if on.type == "cpu":
         # These two probes have no public name yet; a PyTorch without them gets float32, which is always right.
         probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")

@@ -1,7 +1,11 @@
 """The course as files: notebooks, badges, marks and rules that hold for all of them."""
 
 import ast
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -96,9 +100,27 @@ def _text(path):
     return "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
 
 
-def test_no_path_of_a_machine_is_in_the_repository():
-    import subprocess
+def test_a_changed_digest_fails_the_strict_check(tmp_path):
+    """The stored number is what counts: with another one in its place, `pytest --nbval` has to fail."""
+    book = nbformat.read(ROOT / "notebooks/01_data_loading.ipynb", 4)
+    digest = next(i for i, cell in enumerate(book.cells) if "show.digest(faces.images)" in cell.source)
+    book.cells = [c for c in book.cells[: digest + 1] if c.cell_type == "code"]
+    results = {}
+    for name, old, new in (("kept", "mean 0", "mean 0"), ("changed", "mean 0", "mean 1")):
+        text = nbformat.writes(book)
+        assert old in text
+        copy = ROOT / "build" / f"digest_{name}" / "nb.ipynb"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text.replace(f"uint8: {old}", f"uint8: {new}"))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", str(copy)]
+        source = 'sys.path.insert(0, os.path.abspath(".."))'
+        copy.write_text(copy.read_text().replace(json.dumps(source)[1:-1], json.dumps(source.replace('".."', '"../.."'))[1:-1]))
+        results[name] = subprocess.run(command, env={**os.environ, "FACEGEN_PRESET": "ci"}, capture_output=True, cwd=ROOT)
+    assert results["kept"].returncode == 0, results["kept"].stdout.decode()[-2000:]
+    assert results["changed"].returncode == 1
 
+
+def test_no_path_of_a_machine_is_in_the_repository():
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if names.returncode:
         pytest.skip("not a git checkout")

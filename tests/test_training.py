@@ -407,6 +407,17 @@ def test_settings_are_checked():
         assert "\n" not in str(caught.value)
 
 
+def test_tensorboard_files_are_written_on_request(tiny, faces, tmp_path):
+    pytest.importorskip("tensorboard")
+    fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.2, log_every=4, tensorboard=True, progress=False)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    logged = History.load(tmp_path).stats
+    assert [e.step for e in events.Scalars("loss_D")] == [line["step"] for line in logged]
+    assert [e.value for e in events.Scalars("loss_G")] == pytest.approx([line["loss_G"] for line in logged])
+
+
 def test_checkpoints_open_without_running_code(tiny, faces, tmp_path):
     fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.2, progress=False)
     state = torch.load(next((tmp_path / "checkpoints").iterdir()), weights_only=True)

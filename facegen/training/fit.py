@@ -52,7 +52,8 @@ class Interrupted(KeyboardInterrupt):
 class Method(Protocol):
     """What `fit` needs to know of a family of networks; `facegen.training.steps.GAN` is one."""
 
-    config: object  # a dataclass with batch, d_steps, mirror, seed and a property steps
+    config: object  # a dataclass with batch, d_steps, image_size, mirror, seed and a property steps
+    device: torch.device
     networks: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
 
@@ -129,7 +130,7 @@ def fit(
 
     Args:
         method: networks, optimisers and the update: a `GAN`, with the package's own networks or a learner's.
-        faces: the packed data set; its pictures should lie on the method's device.
+        faces: the packed data set; its pictures are moved to the method's device if they fit.
         outdir: the run's folder. An unfinished run in it is continued from its newest checkpoint.
         snap_kimg: thousands of pictures between two snapshots; each writes samples, a checkpoint and the network file.
         samples: how many fixed z's are followed.
@@ -147,12 +148,15 @@ def fit(
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
     before = _random_state()
+    run = None
     try:
         run = _Run(method, faces, Path(outdir), snap_kimg, samples, _parse_keep(keep), log_every, resume)
         run.tensorboard = _tensorboard(run.outdir, run.step) if tensorboard else None
         _loop(run, min(run.config.steps, stop_at or run.config.steps), on_snapshot, progress)
     finally:
         _set_random_state(before)
+        if run is not None and run.tensorboard:
+            run.tensorboard.close()
     return History.load(outdir)
 
 
@@ -188,7 +192,7 @@ class _Run:
         log_every: int,
         resume: bool,
     ) -> None:
-        self.method, self.faces, self.outdir, self.keep = method, faces, outdir, keep
+        self.method, self.faces, self.outdir, self.keep = method, faces.to(method.device), outdir, keep
         self.config = method.config
         self.images_per_step = self.config.batch * self.config.d_steps
         self.snap_steps = max(1, round(snap_kimg * 1000 / self.images_per_step))

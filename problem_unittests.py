@@ -8,6 +8,7 @@ or two, with inputs from a fixed seed, and leave random states, default dtype an
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import random
 import re
@@ -40,7 +41,9 @@ class _Mistake(Exception):
 _HINTS = {
     r"before Module.__init__": "call super().__init__() first in __init__",
     r"required \"forward\" function": "define forward(self, ...), with the indentation of __init__",
-    r"does not require grad|not have been used in the graph": "the graph is cut: look for detach, no_grad or item",
+    r"does not require grad|not have been used in the graph": "the graph is cut: look for detach, no_grad or item, and for"
+    " a requires_grad_(True) that a new tensor needs before D sees it",
+    r"size of tensor a .* must match": "shapes do not fit: one number per picture needs the shape [N, 1, 1, 1]",
     r"mat1 and mat2 shapes": "flatten the picture, or reshape after the Linear layer, and recount its sizes",
     r"transposed=1.*to have|expected input.*channels|Expected 3D.*or 4D": "compare the layer's channels with its input's;"
     " before a convolution z needs the shape [N, channels, height, width]",
@@ -53,7 +56,8 @@ _HINTS = {
     r"'NoneType' object has no attribute '(data|zero_|fill_)'|NoneType.*(zero_|fill_)": "a layer with bias=False has bias None",
     r"stack expects.*\[1, |stack expects.*\[4, ": "greyscale and RGBA files have to become 3 channels: convert('RGB')",
     r"stack expects each tensor": "pictures of different sizes in one batch: resize the short side, then crop to a square",
-    r"grad can be implicitly created only for scalar": "the loss is not one number: take its mean",
+    r"grad can be implicitly created only for scalar": "only one number can be differentiated: take the mean of a loss,"
+    " the sum of D's outputs",
     r"backward through the graph a second": "a graph was used twice: run D again on detached pictures",
     r"No CUDA|not compiled with CUDA|NVIDIA driver": "no device belongs inside: checks run on the CPU",
 }
@@ -928,6 +932,28 @@ def test_discriminator_step(discriminator_step=steps.discriminator_step):
         _moved_rightly(s, "D")
         after = F.softplus(-s.D(s.real)).mean() + F.softplus(s.D(s.G(s.z))).mean()
         _returned_loss(s, "loss_D", after)
+    _separate_batches(discriminator_step)
+
+
+def _separate_batches(step: Callable) -> None:
+    """With batch norm in D, one pass over real and fake together is another function than one pass over each."""
+    g = _generator()
+    n, z_size, size, rate = 6, 5, 4, 0.05
+    G, real = _TinyG(z_size, size), torch.rand(n, 3, size, size, generator=g) - 0.2
+    layers = nn.Flatten(), nn.Linear(3 * size * size, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1)
+    D, z = nn.Sequential(*layers), torch.randn(n, z_size, generator=g)
+    with torch.no_grad():
+        for p in (D[1].weight, D[4].weight):
+            p.copy_(torch.randn(p.shape, generator=g))
+    twin, before, fake = copy.deepcopy(D), _flat(D.parameters()), G(z).detach()
+    loss = F.softplus(-twin(real)).mean() + F.softplus(twin(fake)).mean()
+    apart = _flat(torch.autograd.grad(loss, list(twin.parameters())))
+    step(D, G, torch.optim.SGD(D.parameters(), lr=rate), real, z)
+    moved = (before - _flat(D.parameters())) / rate
+    _require(
+        _close(moved, apart, 1e-2),
+        "with batch norm in D the update is another: give D the real and the fake pictures in two separate calls",
+    )
 
 
 @_exercise("generator_step", "only G moves, along the non-saturating gradient, loss returned")

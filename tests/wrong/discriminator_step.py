@@ -124,7 +124,14 @@ def moves_G_too(D, G, d_optimizer, real, z):
     return loss
 
 
+def in_one_pass(D, G, d_optimizer, real, z):
+    logits = D(torch.cat([real, G(z).detach()])).flatten()
+    loss = F.softplus(-logits[: len(real)]).mean() + F.softplus(logits[len(real) :]).mean()
+    return {"loss_D": update(d_optimizer, loss).detach(), "accuracy": ((logits > 0).float().mean())}
+
+
 WRONG = [
+    ("one batch of both", in_one_pass, "two separate calls"),
     ("no detach", _step(right_loss, detached=False), "detach"),
     ("targets swapped", _step(lambda real, fake: bce(real, 0.0) + bce(fake, 1.0)), "swapped"),
     ("fakes called real", _step(lambda real, fake: bce(real, 1.0) + bce(fake, 1.0)), "G's pictures are called real"),
@@ -167,12 +174,6 @@ def in_two_backwards(D, G, d_optimizer, real, z):
     return (on_real + on_fake).item()
 
 
-def in_one_pass(D, G, d_optimizer, real, z):
-    logits = D(torch.cat([real, G(z).detach()])).flatten()
-    loss = F.softplus(-logits[: len(real)]).mean() + F.softplus(logits[len(real) :]).mean()
-    return {"loss_D": update(d_optimizer, loss).detach(), "accuracy": ((logits > 0).float().mean())}
-
-
 def z_with_axes(D, G, d_optimizer, real, z):
     return _step(right_loss)(D, G, d_optimizer, real, z[:, :, None, None])
 
@@ -180,6 +181,5 @@ def z_with_axes(D, G, d_optimizer, real, z):
 RIGHT = [
     ("one loss, detached", _step(right_loss)),
     ("two backward passes", in_two_backwards),
-    ("one pass over both", in_one_pass),
     ("z with axes", z_with_axes),
 ]

@@ -6,7 +6,7 @@ READY := .venv/ready
 .PHONY: lab course test bench clean
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=. notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
 course: $(READY)  ## run every notebook headless and write build/course/index.html
 	$(BIN)/python -m facegen course --notebooks notebooks --out build/course --preset cpu
@@ -23,7 +23,7 @@ bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/drawn.py
 
 $(READY): requirements.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
 	touch $(READY)
 

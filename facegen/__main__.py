@@ -112,9 +112,7 @@ def _add_dataset(verbs) -> None:
 def _dataset(args: argparse.Namespace) -> int:
     from facegen.data import pack
 
-    report = pack(
-        args.source, args.dest, resolution=args.resolution, transform=args.transform, max_images=args.max_images
-    )
+    report = pack(args.source, args.dest, resolution=args.resolution, transform=args.transform, max_images=args.max_images)
     print(report)
     return 0
 
@@ -206,12 +204,13 @@ def _train(args: argparse.Namespace) -> int:
     from facegen import config as settings
     from facegen.data import load_faces
     from facegen.data.pictures import table
-    from facegen.training.fit import fit
+    from facegen.training.fit import fit, parse_keep
     from facegen.training.steps import dcgan_from
 
     recipe = settings.RECIPES[args.cfg]
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipe) if hasattr(args, field.name)}
     chosen = dataclasses.replace(recipe, **given)
+    parse_keep(args.keep)  # before the pictures are decoded
     device = settings.device(args.device)
     method = dcgan_from(chosen, device)
     if args.dry_run:
@@ -256,15 +255,16 @@ def _add_generate(verbs) -> None:
 
 
 def _seeds(text: str) -> list[int]:
-    """"0-3,7" -> [0, 1, 2, 3, 7]."""
+    """ "0-3,7" -> [0, 1, 2, 3, 7]."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if not match or int(match.group(2) or match.group(1)) < int(match.group(1)):
+        first, last = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (1, 0)
+        if last < first or last >= 2**63:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds such as 0-63 or 1,5,12-20")
-        seeds += range(int(match.group(1)), int(match.group(2) or match.group(1)) + 1)
-        if len(seeds) > 1_000_000:
+        if len(seeds) + last - first >= 1_000_000:
             raise argparse.ArgumentTypeError("more than a million seeds at once")
+        seeds += range(first, last + 1)
     return seeds
 
 
@@ -278,6 +278,8 @@ def _generate(args: argparse.Namespace) -> int:
 
     if not args.grid and not args.outdir:
         raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
+    if args.grid and args.grid.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise InputError(f"--grid {args.grid}: the name must end in .png, .jpg or .webp")
     on = device(args.device)
     G = load(args.network).G.to(on)
     pictures = []

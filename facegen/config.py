@@ -6,6 +6,7 @@ FACEGEN_PRESET is read here and nowhere else.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 
 import torch
@@ -33,7 +34,7 @@ class TrainConfig:
     gp_weight: float = 10.0  # wgan-gp
     r1_gamma: float = 0.0  # gamma/2 * ||grad D(real)||^2; 0 is off
     r2_gamma: float = 0.0  # the same on fakes
-    penalty_every: int = 1  # lazy penalties: every k-th D step, k times as strong
+    penalty_every: int = 1  # lazy penalties: in every k-th step, k times as strong
     d_steps: int = 1  # D steps per G step
     augment: str = ""  # DiffAugment policy: color,translation,cutout
     mirror: bool = False  # flip half of the real pictures
@@ -56,6 +57,12 @@ class TrainConfig:
         Raises:
             InputError: a number out of range or an unknown word.
         """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float" and not math.isfinite(value):
+                raise InputError(f"{field.name}={value}: must be a finite number")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed={self.seed}: must lie between 0 and 2**63 - 1")
         at_least_one = ("z_size", "conv_dim", "penalty_every", "d_steps")
         for name in at_least_one:
             if getattr(self, name) < 1:
@@ -65,7 +72,7 @@ class TrainConfig:
         for name in ("kimg", "lr_G", "lr_D", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)}: must be greater than 0")
-        for name in ("gp_weight", "r1_gamma", "r2_gamma", "warmup_kimg", "ema_kimg", "slope", "seed"):
+        for name in ("gp_weight", "r1_gamma", "r2_gamma", "warmup_kimg", "ema_kimg", "slope"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name}={getattr(self, name)}: must not be negative")
         for name in ("beta1", "beta2"):
@@ -139,8 +146,8 @@ def device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(name)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError):
+        torch.zeros(1, device=chosen).item()  # "meta" is a device too, but holds no numbers
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(f"device {name!r} is not available here: use cpu, or leave it to auto") from None
     return chosen
 

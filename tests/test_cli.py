@@ -74,6 +74,11 @@ def test_dry_run_prints_settings_and_writes_nothing(tmp_path, capsys):
         (["train", "--outdir", "{tmp}/run", "--device", "abacus"], "abacus"),
         (["generate", "--network", "{tmp}/none.safetensors", "--grid", "{tmp}/g.png"], "no such network"),
         (["generate", "--network", "{tmp}/none.safetensors"], "--grid"),
+        (["generate", "--network", "{tmp}/none.safetensors", "--grid", "{tmp}/g.txt"], ".png"),
+        (["train", "--outdir", "{tmp}/run", "--kimg", "inf"], "kimg"),
+        (["train", "--outdir", "{tmp}/run", "--snap", "nan", "--data", "drawn:8", "--conv-dim", "4"], "snap"),
+        (["train", "--outdir", "{tmp}/run", "--seed", "99999999999999999999"], "seed"),
+        (["train", "--outdir", "{tmp}/run", "--device", "meta"], "meta"),
         (["data", "fetch", "imagenet"], "imagenet"),
         (["dataset", "--source", "{tmp}/nowhere", "--dest", "{tmp}/out.zip"], "nowhere"),
         (["course", "--notebooks", "{tmp}"], "notebook"),
@@ -86,7 +91,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(args, words, tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("seeds", ["", "5-2", "a", "1,,2", "0-9999999"])
+@pytest.mark.parametrize("seeds", ["", "5-2", "a", "1,,2", "0-9999999", "0-999999999999999", "99999999999999999999"])
 def test_seed_lists_are_checked(seeds, tmp_path):
     with pytest.raises(SystemExit) as caught:
         main(["generate", "--network", "x", "--seeds", seeds, "--grid", str(tmp_path / "g.png")])
@@ -110,11 +115,9 @@ def test_damaged_network_files_are_refused_in_one_line(trained, tmp_path, damage
     elif damage == "foreign":
         save_file(tensors, path)
     elif damage == "class":
-        networks = metadata["networks"].replace("dcgan.Generator", "os.system")
-        save_file(tensors, path, metadata | {"networks": networks})
-    else:
-        networks = metadata["networks"].replace('"conv_dim": 4', '"conv_dim": 400000')  # must not even allocate this
-        save_file(tensors, path, metadata | {"networks": networks})
+        save_file(tensors, path, {k: v.replace("dcgan.Generator", "os.system") for k, v in metadata.items()})
+    else:  # must not even allocate this
+        save_file(tensors, path, {k: v.replace('"conv_dim": 4', '"conv_dim": 400000') for k, v in metadata.items()})
     assert main(["generate", "--network", str(path), "--grid", str(tmp_path / "g.png"), "--device", "cpu"]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "g.png").exists()
 

@@ -39,7 +39,7 @@ def test_badge_and_clone_use_the_one_address(notebook):
 def test_set_up_cells_are_the_same_and_never_install_torch():
     cells = {code_cells(nbformat.read(path, 4))[0].source for path in NOTEBOOKS}
     assert len(cells) == 1
-    assert "torch" not in re.search(r"needed = \((.*?)\)", cells.pop()).group(1)
+    assert "torch" not in re.search(r"needed = \((.*?)\)", cells.pop(), re.DOTALL).group(1)
 
 
 def test_stored_notebooks_are_clean(notebook):

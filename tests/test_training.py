@@ -314,7 +314,7 @@ def test_fit_keeps_what_it_promises(tiny, faces, tmp_path):
     assert not list((tmp_path / "run").rglob("*.part*"))
 
 
-@pytest.mark.parametrize(("keep", "left"), [("all", [3, 6, 9, 12]), ("last:1", [12]), ("every:2", [6, 12])])
+@pytest.mark.parametrize(("keep", "left"), [("all", [0, 3, 6, 9, 12]), ("last:1", [12]), ("every:2", [6, 12])])
 def test_checkpoints_kept(tiny, faces, tmp_path, keep, left):
     fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.024, keep=keep, progress=False)
     assert [int(p.stem[5:]) for p in sorted((tmp_path / "checkpoints").iterdir())] == left
@@ -416,6 +416,113 @@ def test_tensorboard_files_are_written_on_request(tiny, faces, tmp_path):
     logged = History.load(tmp_path).stats
     assert [e.step for e in events.Scalars("loss_D")] == [line["step"] for line in logged]
     assert [e.value for e in events.Scalars("loss_G")] == pytest.approx([line["loss_G"] for line in logged])
+
+
+def test_a_refused_resume_changes_nothing(tiny, faces, tmp_path):
+    fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.05, stop_at=3, progress=False)
+    described = (tmp_path / "config.json").read_text()
+    for change in ({"kimg": 1.0, "lr_G": 1e-3}, {"kimg": 0.05}):
+        with pytest.raises(InputError, match="holds a run with"):
+            fit(dcgan_from(dataclasses.replace(tiny, **change)), faces, tmp_path, samples=1, snap_kimg=0.05, progress=False)
+        assert (tmp_path / "config.json").read_text() == described
+    longer = dataclasses.replace(tiny, kimg=0.2)  # at a constant rate a run may grow
+    assert fit(dcgan_from(longer), faces, tmp_path, samples=1, snap_kimg=0.05, progress=False).stats[-1]["step"] == 25
+
+
+def test_ctrl_c_while_the_numbers_are_fetched_waits_for_the_next_step(tiny, faces, tmp_path, monkeypatch):
+    import os
+    import signal
+
+    from facegen.training import fit as module
+
+    good = module._Run.flush
+
+    def flush(self):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return good(self)
+
+    monkeypatch.setattr(module._Run, "flush", flush)
+    with pytest.raises(Interrupted, match="step 5"):
+        fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.08, log_every=4, progress=False)
+    assert (tmp_path / "checkpoints" / "step-00000005.pt").exists()
+
+
+def test_lazy_penalties_are_logged_and_survive_an_interrupt(tiny, faces, tmp_path):
+    pytest.importorskip("tensorboard")
+    config = dataclasses.replace(tiny, norm_D="none", r1_gamma=1.0, penalty_every=4)
+    options = {"samples": 1, "snap_kimg": 0.2, "log_every": 3, "tensorboard": True, "progress": False}
+    straight = fit(dcgan_from(config), faces, tmp_path / "a", **options)
+    assert all("penalty" in line for line in straight.stats)
+    for stop_at in (2, 8, None):
+        broken = fit(dcgan_from(config), faces, tmp_path / "b", stop_at=stop_at, **options)
+    assert [line | {"seconds": 0} for line in straight.stats] == [line | {"seconds": 0} for line in broken.stats]
+
+
+def test_what_a_hook_draws_does_not_count(tiny, faces, tmp_path):
+    config = dataclasses.replace(tiny, augment="color")
+    hook = {"on_snapshot": lambda snapshot: torch.randn(3), "samples": 1, "snap_kimg": 0.032, "progress": False}
+    straight = fit(dcgan_from(config), faces, tmp_path / "a", **hook)
+    fit(dcgan_from(config), faces, tmp_path / "b", stop_at=4, **hook)
+    assert torch.equal(straight.samples, fit(dcgan_from(config), faces, tmp_path / "b", **hook).samples)
+
+
+def test_unreadable_checkpoints_never_erase_a_run(tiny, faces, tmp_path):
+    options = {"samples": 1, "snap_kimg": 0.032, "keep": "last:1", "progress": False}
+    fit(dcgan_from(tiny), faces, tmp_path, stop_at=8, **options)
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="none of the checkpoints can be read"):
+        fit(dcgan_from(tiny), faces, tmp_path, **options)
+    assert len(list((tmp_path / "samples").iterdir())) == 2
+
+
+def test_spoiled_weights_are_never_saved(tiny, faces, tmp_path):
+    gan = dcgan_from(tiny)
+    good = gan.update
+
+    def update(step, reals):
+        stats = good(step, reals)
+        if step == 7:
+            next(gan.G.parameters()).data.fill_(float("nan"))
+        return stats
+
+    gan.update = update
+    with pytest.raises(TrainingError, match=r"step 8 .*weights of G are not finite; .*step-00000004\.pt"):
+        fit(gan, faces, tmp_path, samples=1, snap_kimg=0.032, progress=False)
+    assert max(int(p.stem[5:]) for p in (tmp_path / "checkpoints").iterdir()) == 4
+
+
+def test_the_average_takes_over_other_buffers_beside_batch_norm(tiny):
+    from torch.nn.utils.parametrizations import spectral_norm
+
+    G = dcgan.Generator(8, 4, 32)
+    spectral_norm(G.main[0])
+    gan = GAN(G, dcgan.Discriminator(4, 32), dataclasses.replace(tiny, ema_kimg=0.0))
+    for step in range(3):
+        gan.update(step, [torch.rand(8, 3, 32, 32)])
+    gan.refresh()
+    assert torch.allclose(gan.G_ema.main[0].weight, gan.G.eval().main[0].weight, atol=1e-5)
+
+
+def test_a_step_that_returns_many_losses_is_told_so(tiny, faces, tmp_path):
+    gan = dcgan_from(tiny)
+    gan.d_step, gan.g_step = lambda D, G, optimizer, real, z: D(real), generator_step
+    with pytest.raises(InputError, match=r"loss_D with shape \(8, 1\)"):
+        fit(gan, faces, tmp_path, samples=1, progress=False)
+
+
+def test_equal_networks_make_equal_files(tiny, tmp_path):
+    from facegen.models import pretrained
+
+    gan = dcgan_from(tiny)
+    for name in "abcd":
+        gan.export(tmp_path / f"{name}.safetensors", {"kimg": 1, "data": "x", "more": 2})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    loaded = pretrained.load(tmp_path / "a.safetensors").G
+    kept = next(loaded.parameters()).clone()
+    (tmp_path / "a.safetensors").write_bytes(b"\0" * (tmp_path / "a.safetensors").stat().st_size)
+    assert torch.equal(next(loaded.parameters()), kept)  # loaded weights do not hang on the file
 
 
 def test_checkpoints_open_without_running_code(tiny, faces, tmp_path):

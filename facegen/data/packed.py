@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from facegen.data.pictures import (
     TRANSFORMS,
@@ -116,8 +116,9 @@ class Faces:
         target = self.device or self.images.device
         if self.images.device.type != "cpu":
             pixels = self.images.index_select(0, indices.to(self.images.device))
-            flipped = flipped.to(pixels.device)
-            pixels.index_copy_(0, flipped, pixels.index_select(0, flipped).flip(3))
+            if mirror is not None:  # where, not index_copy_, which older PyTorch lacks on MPS
+                chosen = torch.as_tensor(mirror, dtype=torch.bool).to(pixels.device)
+                pixels = torch.where(chosen[:, None, None, None], pixels.flip(3), pixels)
         else:
             # NumPy works in this thread alone. torch would wake its pool for a millisecond of copying, which takes ten
             # times as long wherever another process keeps a core busy.

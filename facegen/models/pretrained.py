@@ -14,7 +14,7 @@ from torch import nn
 from facegen.files import InputError, replacing
 from facegen.models import dcgan
 
-FORMAT = "facegen-1"
+FORMAT = "facegen-network-1"
 # What a file may name. A closed list: the name in a file picks an entry here and is never looked up anywhere else.
 CLASSES: dict[str, type[nn.Module]] = {"dcgan.Generator": dcgan.Generator, "dcgan.Discriminator": dcgan.Discriminator}
 
@@ -57,7 +57,8 @@ def save(path: str | Path, G: nn.Module, D: nn.Module | None = None, info: dict[
             )
         classes[part] = {"class": _class_name(net), "settings": net.settings}
         tensors |= {f"{part}.{key}": value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    metadata = {"format": FORMAT, "networks": json.dumps(classes), "info": json.dumps(info or {})}
+    # One entry only: safetensors writes several in random order, and equal networks should make equal files.
+    metadata = {FORMAT: json.dumps({"networks": classes, "info": info or {}})}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
 
@@ -75,15 +76,16 @@ def load(path: str | Path) -> Loaded:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            # Copies, because safetensors maps the file: on Windows a mapped file cannot be replaced by a running training.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file, or is damaged ({error})") from None
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise InputError(f"{path} is a safetensors file, but not a network written by facegen")
     try:
-        classes, info = json.loads(metadata["networks"]), json.loads(metadata["info"])
-        nets = {part: _rebuild(part, entry, tensors) for part, entry in classes.items()}
-        return Loaded(nets["G"], nets.get("D"), info)
+        about = json.loads(metadata[FORMAT])
+        nets = {part: _rebuild(part, entry, tensors) for part, entry in about["networks"].items()}
+        return Loaded(nets["G"], nets.get("D"), about["info"])
     except (KeyError, TypeError, AttributeError, RuntimeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: weights and description do not fit ({' '.join(str(error).split())[:160]})") from None
 

@@ -147,11 +147,15 @@ def fit(
         TrainingError: a loss is not finite; the folder keeps the last good checkpoint.
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
+    kept = parse_keep(keep)
+    if not (math.isfinite(snap_kimg) and snap_kimg > 0 and samples >= 1):
+        raise InputError(f"snap_kimg={snap_kimg:g} and samples={samples}: both must be positive numbers")
+    writer = _summary_writer() if tensorboard else None
     before = _random_state()
     run = None
     try:
-        run = _Run(method, faces, Path(outdir), snap_kimg, samples, _parse_keep(keep), log_every, resume)
-        run.tensorboard = _tensorboard(run.outdir, run.step) if tensorboard else None
+        run = _Run(method, faces, Path(outdir), snap_kimg, samples, kept, log_every, resume)
+        run.tensorboard = writer(Path(outdir) / "tensorboard", purge_step=run.step + 1) if writer else None
         _loop(run, min(run.config.steps, stop_at or run.config.steps), on_snapshot, progress)
     finally:
         _set_random_state(before)
@@ -167,14 +171,15 @@ def _loop(run: _Run, last: int, on_snapshot: Callable[[Snapshot], None] | None, 
         while run.step < last:
             run.advance()
             bar.update()
-            stopping = interrupted.is_set() or run.step == last
+            interrupt = interrupted.is_set()  # read once: a Ctrl-C from here on counts for the next step
+            stopping = interrupt or run.step == last
             if run.step % run.log_every == 0 or run.at_snapshot() or stopping:
                 bar.set_postfix_str(run.flush())
             if run.at_snapshot():
                 run.snapshot(on_snapshot)
             elif stopping:
                 run.checkpoint()
-            if interrupted.is_set():
+            if interrupt:
                 raise Interrupted(f"interrupted at step {run.step}: run the same command again to go on from there")
 
 
@@ -197,7 +202,9 @@ class _Run:
         self.images_per_step = self.config.batch * self.config.d_steps
         self.snap_steps = max(1, round(snap_kimg * 1000 / self.images_per_step))
         self.log_every = max(1, log_every)
-        self.step, self.seconds, self.pending = 0, 0.0, []
+        self.step, self.seconds = 0, 0.0
+        self.pending: list[tuple[dict[str, float], dict[str, Tensor]]] = []  # steps whose numbers are still on the device
+        self.recent: dict[str, float] = {}  # the last value of each number; lazy penalties do not come with every step
         self.tensorboard = None
         size = self.config.image_size
         if tuple(faces.images.shape[2:]) != (size, size):
@@ -208,6 +215,8 @@ class _Run:
         self._open(resume, samples)
         self.stats = _read_stats(outdir / "stats.jsonl")
         self.clock = time.perf_counter() - self.seconds
+        if not any((outdir / "checkpoints").glob("step-*.pt")):
+            self.checkpoint()  # of the untrained networks: also a run that dies early can be begun again exactly
 
     # -- the folder
 
@@ -235,10 +244,10 @@ class _Run:
         for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
             leftover.unlink(missing_ok=True)
         state = self._newest_checkpoint()
-        if state is None:
+        if state is None:  # killed before its first checkpoint
             _seed(self.config.seed)
         else:
-            self.step, self.seconds = state["step"], state["seconds"]
+            self.step, self.seconds, self.recent = state["step"], state["seconds"], state["recent"]
             for name, net in self.method.networks.items():
                 _load_into(net, state["networks"][name], f"{self.outdir}: the checkpoint's {name}")
             for name, optimizer in self.method.optimizers.items():
@@ -247,11 +256,21 @@ class _Run:
         self._cut_after(self.step)
 
     def _newest_checkpoint(self) -> dict | None:
+        damaged = []
         for path in sorted((self.outdir / "checkpoints").glob("step-*.pt"), reverse=True):
             try:
-                return torch.load(path, map_location="cpu", weights_only=True)
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                if state["format"] != CHECKPOINT_FORMAT:
+                    raise ValueError("another format")
             except Exception as error:  # a torn disk, a foreign file: the one before may be good
                 print(f"{path}: cannot be read ({type(error).__name__}), trying the one before")
+                damaged.append(path)
+                continue
+            for bad in damaged:
+                bad.unlink()
+            return state
+        if damaged:
+            raise InputError(f"none of the checkpoints can be read, such as {damaged[0]}: train anew into another folder")
         return None
 
     def _cut_after(self, step: int) -> None:
@@ -281,17 +300,13 @@ class _Run:
 
     def flush(self) -> str:
         """Fetch the numbers of the steps since the last look, refuse what is not finite, log the last of them."""
-        names = list(dict.fromkeys(name for _, stats in self.pending for name in stats))
         for place, stats in self.pending:
-            values = torch.stack([stats[name].float().cpu() for name in names if name in stats]).tolist()
-            line = (
-                place
-                | {"seconds": round(time.perf_counter() - self.clock, 3)}
-                | dict(zip([n for n in names if n in stats], values))
-            )
-            bad = [name for name in names if name in line and not math.isfinite(line[name])]
+            values = dict(zip(stats, torch.stack([value.float().cpu() for value in stats.values()]).tolist()))
+            bad = [name for name, value in values.items() if not math.isfinite(value)]
             if bad:
-                raise TrainingError(self._not_finite(line, bad))
+                raise TrainingError(self._not_finite(place, f"{', '.join(bad)} is not finite"))
+            self.recent |= values
+            line = place | {"seconds": round(time.perf_counter() - self.clock, 3)} | self.recent
         self.pending = []
         summary = f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
         if self.step % self.log_every and not self.at_snapshot():
@@ -300,39 +315,48 @@ class _Run:
         with open(self.outdir / "stats.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.tensorboard:
-            for name in names:
-                self.tensorboard.add_scalar(name, line[name], self.step)
+            for name, value in self.recent.items():
+                self.tensorboard.add_scalar(name, value, self.step)
         return summary
 
-    def _not_finite(self, line: dict[str, float], bad: list[str]) -> str:
+    def _not_finite(self, place: dict[str, float], what: str) -> str:
         kept = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
         return (
-            f"training stopped at step {line['step']} ({line['kimg']:.2f} kimg): {', '.join(bad)} is not finite; {good}. "
-            "Lower the learning rates, or use float32 instead of bfloat16"
+            f"training stopped at step {place['step']} ({place['kimg']:.2f} kimg): {what}; {good}. "
+            "Try lower learning rates, or float32 instead of bfloat16, in a new folder"
         )
 
     # -- snapshots
 
     def snapshot(self, on_snapshot: Callable[[Snapshot], None] | None) -> None:
         self.method.refresh()
+        kimg = self.step * self.images_per_step / 1000
+        broken = [name for name, net in self.method.networks.items() if not _finite(net)]
+        if broken:  # finite losses in a step that then spoiled the weights: no file may keep them
+            place = {"step": self.step, "kimg": kimg}
+            raise TrainingError(self._not_finite(place, f"weights of {', '.join(broken)} are not finite"))
         pictures = self.method.sample(self.z)
         with replacing(self.outdir / "samples" / f"step-{self.step:08d}.png") as temporary:
             _join_grid(pictures).save(temporary)
-        kimg = self.step * self.images_per_step / 1000
         with contextlib.suppress(InputError):  # a learner's own class: its weights are in the checkpoints
             self.method.export(
                 self.outdir / "network.safetensors", {"kimg": kimg, "data": self.faces.name, **_config_info(self.config)}
             )
         self.checkpoint()
         if on_snapshot:
-            on_snapshot(Snapshot(self.step, kimg, pictures, self.stats, self.outdir))
+            before = _random_state()  # a resumed run does not call the hook again: what it draws must not count
+            try:
+                on_snapshot(Snapshot(self.step, kimg, pictures, self.stats, self.outdir))
+            finally:
+                _set_random_state(before)
 
     def checkpoint(self) -> None:
         state = {
             "format": CHECKPOINT_FORMAT,
             "step": self.step,
             "seconds": time.perf_counter() - self.clock,
+            "recent": self.recent,
             "networks": {name: net.state_dict() for name, net in self.method.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.method.optimizers.items()},
             "random": _random_state(),
@@ -347,14 +371,15 @@ class _Run:
         if kind == "last":
             old = paths[:-number]
         elif kind == "every":
-            old = [p for p in paths[:-1] if _step_of(p) % (number * self.snap_steps)]
+            old = [p for p in paths[:-1] if _step_of(p) == 0 or _step_of(p) % (number * self.snap_steps)]
         else:
             old = []
         for path in old:
             path.unlink()
 
 
-def _parse_keep(keep: str) -> tuple[str, int]:
+def parse_keep(keep: str) -> tuple[str, int]:
+    """ "last:3" -> ("last", 3); InputError for anything that is not all, last:K or every:N."""
     kind, _, number = keep.partition(":")
     if keep == "all":
         return "all", 0
@@ -383,12 +408,12 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tensorboard(outdir: Path, step: int):
+def _summary_writer() -> type:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError("tensorboard is not installed: pip install tensorboard, or leave --tensorboard out") from None
-    return SummaryWriter(outdir / "tensorboard", purge_step=step + 1)
+    return SummaryWriter
 
 
 # -- small file and state helpers
@@ -404,9 +429,12 @@ def _read_config(outdir: Path) -> dict:
     if not path.exists():
         raise InputError(f"{outdir} holds no training run (no config.json)")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{path} is damaged: remove the folder and train again") from None
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if {"config", "data", "image_size", "images_per_step", "snap_steps", "samples"} <= set(about):
+            return about
+    except (ValueError, TypeError):
+        pass
+    raise InputError(f"{path} does not describe a training run: choose another folder, or remove this one")
 
 
 def _read_stats(path: Path) -> list[dict[str, float]]:
@@ -421,18 +449,29 @@ def _read_stats(path: Path) -> list[dict[str, float]]:
 
 def _compare(old: dict, new: dict, outdir: Path) -> None:
     """Refuse to continue a run with other settings: it would be neither the old run nor the new one. kimg may grow."""
-    flat_old = old["config"] | {"data": old["data"]["hash"], "snapshots": old["snap_steps"], "samples": old["samples"]}
-    flat_new = new["config"] | {"data": new["data"]["hash"], "snapshots": new["snap_steps"], "samples": new["samples"]}
-    differing = [name for name in flat_new if name not in flat_old or flat_old[name] != flat_new[name]]
-    if "kimg" in differing and new["config"].get("schedule") == "constant":
-        differing.remove("kimg")  # with a constant rate a longer run begins like the shorter one
-        _write_text(outdir / "config.json", json.dumps(new, indent=2) + "\n")
-    if differing:
+    if old["data"]["hash"] != new["data"]["hash"]:
+        raise InputError(
+            f"{outdir} was trained on other pictures ({old['data']['name']}, {old['data']['count']} of them; now "
+            f"{new['data']['name']}, {new['data']['count']}): give the same data, or another folder to start anew"
+        )
+    was = old["config"] | {"steps between snapshots": old["snap_steps"], "samples": old["samples"]}
+    wanted = new["config"] | {"steps between snapshots": new["snap_steps"], "samples": new["samples"]}
+    differing = [name for name in wanted if name not in was or was[name] != wanted[name]]
+    # With a constant rate a longer run begins like the shorter one; with a schedule it does not.
+    longer = differing == ["kimg"] and wanted["schedule"] == "constant" and wanted["kimg"] > was["kimg"]
+    if differing and not longer:
         name = differing[0]
         raise InputError(
-            f"{outdir} holds a run with {name}={flat_old.get(name)!r}, not {flat_new[name]!r}: "
+            f"{outdir} holds a run with {name}={was.get(name)!r}, not {wanted[name]!r}: "
             "give the same settings to continue it, or another folder to start anew"
         )
+    if longer:
+        _write_text(outdir / "config.json", json.dumps(new, indent=2) + "\n")
+
+
+@torch.no_grad()
+def _finite(net: nn.Module) -> bool:
+    return all(bool(value.isfinite().all()) for value in net.state_dict().values() if value.is_floating_point())
 
 
 def _config_info(config: object) -> dict[str, object]:

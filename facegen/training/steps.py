@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegen.config import TrainConfig, autocast_dtype
+from facegen.files import InputError
 from facegen.models import dcgan, pretrained
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.losses import AdversarialLoss, adversarial_loss, gradient_penalty, zero_centred_penalty
@@ -136,7 +137,8 @@ class GAN:
         config: the settings; `image_size` and `z_size` have to match the networks.
         device: where to train.
         d_step, g_step: optional steps of one's own, with the signatures of `discriminator_step` and `generator_step`. They
-            then decide loss and update; augmentation, precision, schedule and averaging stay with this class.
+            then decide loss and update, and one that is missing is the course's (binary cross-entropy); augmentation,
+            precision, schedule and averaging stay with this class.
     """
 
     def __init__(
@@ -255,17 +257,15 @@ class GAN:
     @torch.no_grad()
     def refresh(self) -> None:
         """Give G_ema batch statistics of its own: averaged weights do not fit the statistics of the weights they average."""
+        for theirs, ours in zip(self.G.buffers(), self.G_ema.buffers()):
+            ours.copy_(theirs)
         norms = [m for m in self.G_ema.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if not norms:
-            for theirs, ours in zip(self.G.buffers(), self.G_ema.buffers()):
-                ours.copy_(theirs)
-            return
         momenta = [m.momentum for m in norms]
         for m in norms:
             m.reset_running_stats()
             m.momentum = None  # the plain mean over all batches below
             m.train()
-        for part in range(8):
+        for part in range(8 if norms else 0):
             self.G_ema(self.noise(64, -1, part))
         for m, momentum in zip(norms, momenta):
             m.momentum = momentum
@@ -285,7 +285,11 @@ class GAN:
 def _as_stats(result: object, name: str) -> Stats:
     """A learner's step may return its loss, or a dict of several numbers; both become a dict of detached tensors."""
     values = result if isinstance(result, dict) else {name: result}
-    return {key: torch.as_tensor(value).detach().float() for key, value in values.items() if value is not None}
+    stats = {key: torch.as_tensor(value).detach().float() for key, value in values.items() if value is not None}
+    for key, value in stats.items():
+        if value.numel() != 1:
+            raise InputError(f"a step returned {key} with shape {tuple(value.shape)}: return one number, such as its mean")
+    return {key: value.reshape(()) for key, value in stats.items()}
 
 
 def dcgan_from(config: TrainConfig, device: torch.device | str = "cpu") -> GAN:

@@ -117,7 +117,7 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "ci": Preset("ci", faces=256, conv_dim=8, batch=16, kimg=0.32, snap_kimg=0.08, experiment_kimg=0.08),
-    "cpu": Preset("cpu", faces=4096, conv_dim=32, batch=16, kimg=40, snap_kimg=2.5, experiment_kimg=6),
+    "cpu": Preset("cpu", faces=4096, conv_dim=32, batch=16, kimg=80, snap_kimg=4, experiment_kimg=14),
     "gpu": Preset("gpu", faces=20000, conv_dim=64, batch=64, kimg=600, snap_kimg=20, experiment_kimg=60),
 }
 

@@ -7,6 +7,7 @@ import platform
 import time
 
 import numpy as np
+import torch
 
 from facegen.data.drawn import drawn
 
@@ -26,7 +27,7 @@ def main() -> None:
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"  # not on Windows
     print(
         f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores, load {load}, "
-        f"Python {platform.python_version()}, NumPy {np.__version__}, 1 thread (drawing uses no more)"
+        f"Python {platform.python_version()}, NumPy {np.__version__}, {torch.get_num_threads()} threads"
     )
     for size, count in ((64, 512), (128, 128)):
         wall, busy = rate(size, count)

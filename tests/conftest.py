@@ -1,12 +1,31 @@
-"""What several tests share: tiny data and a tiny run."""
+"""What several tests share: tiny data, a tiny run, and where the reference data lie.
+
+The tests in tests/shared compare with reference numbers and real pictures beside the repository, not in it.
+"""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 import torch
 
 from facegen.config import TrainConfig
 from facegen.data.packed import Faces
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items):
+    if not SHARED.is_dir():
+        skip = pytest.mark.skip(reason="reference data (a folder 'shared' beside the repository) is not here")
+        for item in items:
+            if "tests/shared" in Path(item.fspath).as_posix():
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def shared() -> Path:
+    return SHARED
 
 
 def make_faces(n=48, size=32, seed=0):

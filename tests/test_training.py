@@ -407,6 +407,14 @@ def test_settings_are_checked():
         assert "\n" not in str(caught.value)
 
 
+def test_memory_is_kept_where_the_c_library_can():
+    import platform
+
+    from facegen.training.fit import keep_memory
+
+    assert keep_memory() == (platform.libc_ver()[0] == "glibc")
+
+
 def test_tensorboard_files_are_written_on_request(tiny, faces, tmp_path):
     pytest.importorskip("tensorboard")
     fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.2, log_every=4, tensorboard=True, progress=False)

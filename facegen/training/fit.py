@@ -16,6 +16,7 @@ run wrote after its last checkpoint is cut off before going on.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import math
@@ -148,6 +149,8 @@ def fit(
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
     kept = parse_keep(keep)
+    if method.device.type == "cpu":
+        keep_memory()
     if not (math.isfinite(snap_kimg) and snap_kimg > 0 and samples >= 1):
         raise InputError(f"snap_kimg={snap_kimg:g} and samples={samples}: both must be positive numbers")
     writer = _summary_writer() if tensorboard else None
@@ -376,6 +379,23 @@ class _Run:
             old = []
         for path in old:
             path.unlink()
+
+
+def keep_memory() -> bool:
+    """Let the C library keep the memory of freed tensors for the next step: for training on the CPU, under Linux with glibc.
+
+    glibc gives every block above 32 MiB back to the system when it is freed, and the next step gets it anew, zeroed page by
+    page: some 7 % of a DCGAN's step. The setting holds for the whole process, which then stays as large as at its peak.
+
+    Returns:
+        Whether the C library took the setting; elsewhere nothing happens.
+    """
+    mmap_max, trim_threshold, top_pad = -4, -1, -2  # names of <malloc.h>
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1) and mallopt(top_pad, 2**28))
+    except (AttributeError, OSError, TypeError):  # another C library
+        return False
 
 
 def parse_keep(keep: str) -> tuple[str, int]:

@@ -193,3 +193,15 @@ def test_nothing_to_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="same page"):
         run_course([tmp_path / "a.ipynb", tmp_path / "b" / "a.ipynb"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_from_beside_the_notebooks_are_embedded(tmp_path):
+    from facegen.course.run import _with_pictures_beside
+
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "a.png").write_bytes(b"picture")
+    page = '<img src="../assets/a.png"><img src="../assets/none.png"><img src="../../secret.png">'
+    made = _with_pictures_beside(page, tmp_path / "notebooks")
+    assert 'src="data:image/png;base64,cGljdHVyZQ=="' in made
+    assert 'src="../assets/none.png"' in made and 'src="../../secret.png"' in made

@@ -301,6 +301,18 @@ def _keeps(output: nbformat.NotebookNode) -> bool:
     return data.pop(WIDGET, None) is None or bool(set(data) - {"text/plain"})
 
 
+def _with_pictures_beside(page: str, folder: Path) -> str:
+    """Embed the pictures that a text takes from a sibling of the notebooks' folder, `../assets/x.png`: nbconvert does not."""
+
+    def embedded(match: re.Match) -> str:
+        path = (folder / match[1]).resolve()
+        if folder.parent not in path.parents or not path.is_file():
+            return match[0]
+        return f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"'
+
+    return re.sub(r'src="(\.\./[^"]+\.png)"', embedded, page)
+
+
 def _write_pages(book: nbformat.NotebookNode, results: list[Result], number: int, out: Path) -> None:
     result = results[number]
     with replacing(out / f"{result.path.stem}.ipynb") as temporary:
@@ -315,6 +327,7 @@ def _write_pages(book: nbformat.NotebookNode, results: list[Result], number: int
         },
     }
     page, _ = exporter.from_notebook_node(book, resources=resources)
+    page = _with_pictures_beside(page, result.path.resolve().parent)
     with replacing(out / f"{result.path.stem}.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     result.page = True

@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     FACEGEN_DEBUG=1 shows the traceback behind a one-line error.
     """
-    args = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = _parser(whole_train="train" in argv).parse_args(argv)
     try:
         return args.verb(args)
     except KeyboardInterrupt as stop:
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, (InputError, OSError)) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(whole_train: bool = True) -> argparse.ArgumentParser:
+    """The parser of every verb; that of `train` without its flags where they are not wanted."""
     parser = argparse.ArgumentParser(
         prog="facegen",
         description="Generate faces with GANs: get pictures, train on them, make new faces.",
@@ -48,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"facegen {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for add in (_add_data, _add_dataset, _add_train, _add_generate, _add_course):
+    _add_data(verbs)
+    _add_dataset(verbs)
+    train = _add_train(verbs)
+    if whole_train:
+        _add_train_flags(train)
+    for add in (_add_generate, _add_convert, _add_info, _add_models, _add_course):
         add(verbs)
     return parser
 
@@ -120,15 +127,18 @@ def _dataset(args: argparse.Namespace) -> int:
 # -- train
 
 
-def _add_train(verbs) -> None:
-    parser = _verb(
+def _add_train(verbs) -> argparse.ArgumentParser:
+    return _verb(
         verbs,
         "train",
         _train,
         "train a generator on faces; run the same command again to continue an interrupted run",
         "facegen train --cfg=dcgan --data data/congress --outdir runs/congress --mirror=1 --augment=color,translation",
     )
-    from facegen.config import RECIPES
+
+
+def _add_train_flags(parser: argparse.ArgumentParser) -> None:
+    from facegen.config import RECIPES  # imports PyTorch, which takes a second or two
 
     parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="the run's folder")
     parser.add_argument("--cfg", choices=sorted(RECIPES), default="dcgan", help="which recipe the other flags start from")
@@ -246,12 +256,28 @@ def _add_generate(verbs) -> None:
         "make faces with a trained network",
         "facegen generate --network runs/congress/network.safetensors --seeds 0-63 --grid faces.png",
     )
-    parser.add_argument("--network", required=True, type=Path, metavar="FILE", help="a network.safetensors of a run")
+    parser.add_argument(
+        "--network", required=True, metavar="FILE|URL|NAME", help="a network file, its address, or a name of `facegen models`"
+    )
     parser.add_argument("--seeds", default="0-63", type=_seeds, metavar="LIST", help="one face per seed: 0-63 or 1,5,12-20")
     parser.add_argument("--grid", type=Path, metavar="FILE", help="write all faces into one picture")
     parser.add_argument("--outdir", type=Path, metavar="DIR", help="write one picture per seed into this folder")
     parser.add_argument("--scale", type=int, default=1, metavar="N", help="enlarge the grid's pictures N times")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+    group = parser.add_argument_group("StyleGAN")
+    group.add_argument(
+        "--trunc", type=float, default=1.0, metavar="PSI", help="below 1: more usual and less varied faces, 0 is the mean face"
+    )
+    group.add_argument("--trunc-cutoff", type=int, metavar="N", help="truncate only the first N layers, not all")
+    group.add_argument("--class", dest="label", type=int, metavar="K", help="which class, for a network that has classes")
+    group.add_argument("--noise-mode", choices=["const", "random", "none"], default="const", help="StyleGAN2's noise inputs")
+    group.add_argument(
+        "--translate",
+        metavar="X,Y",
+        help="StyleGAN3: move the picture right and down, in picture widths; write --translate=-0.1,0 for the left",
+    )
+    group.add_argument("--rotate", type=float, metavar="DEG", help="StyleGAN3: turn the picture counter-clockwise")
+    group.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 may be faster")
 
 
 def _seeds(text: str) -> list[int]:
@@ -269,31 +295,153 @@ def _seeds(text: str) -> list[int]:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    import torch
-    from tqdm import tqdm
-
-    from facegen.config import device
-    from facegen.models.pretrained import load
-    from facegen.show import as_uint8, grid, save_image
-
     if not args.grid and not args.outdir:
         raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
     if args.grid and args.grid.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise InputError(f"--grid {args.grid}: the name must end in .png, .jpg or .webp")
+    translate = _pair("--translate", args.translate) if args.translate is not None else None
+
+    import contextlib
+
+    import torch
+
+    from facegen.config import device
+    from facegen.latent.sample import moved, sample
+    from facegen.models.pretrained import load
+    from facegen.models.published import network_file
+    from facegen.show import grid, save_image
+
     on = device(args.device)
-    G = load(args.network).G.to(on)
-    pictures = []
-    for start in tqdm(range(0, len(args.seeds), 64), unit="batch", disable=None):
-        # One generator per seed: a seed gives the same face, whichever others are asked for beside it.
-        z = [torch.randn(G.z_dim, generator=torch.Generator().manual_seed(s)) for s in args.seeds[start : start + 64]]
-        with torch.no_grad():
-            pictures.append(as_uint8(G(torch.stack(z).to(on)).cpu()))
-    faces = torch.cat(pictures)
+    G = load(network_file(args.network)).G.to(on)
+    still = translate is None and args.rotate is None
+    with contextlib.nullcontext() if still else moved(G, translate or (0.0, 0.0), args.rotate or 0.0):
+        faces = sample(
+            G,
+            args.seeds,
+            trunc=args.trunc,
+            cutoff=args.trunc_cutoff,
+            labels=args.label,
+            noise_mode=args.noise_mode,
+            dtype=getattr(torch, args.precision),
+        )
     for seed, face in zip(args.seeds, faces) if args.outdir else ():
         save_image(grid(face[None], padding=0), args.outdir / f"seed{seed:06d}.png")
     if args.grid:
         save_image(grid(faces, scale=args.scale), args.grid)
     print(f"{len(faces)} faces: {', '.join(str(path) for path in (args.grid, args.outdir) if path)}")
+    return 0
+
+
+def _pair(flag: str, text: str) -> tuple[float, float]:
+    """ "0.1,-0.2" -> (0.1, -0.2)."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{flag} {text!r}: give two numbers with a comma between them, such as {flag}=0.1,-0.2") from None
+    return x, y
+
+
+# -- network files
+
+
+def _add_convert(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "convert",
+        _convert,
+        "write a network of another project (.pkl, .pt) as a safetensors file that anybody can open safely",
+        "facegen convert stylegan2-ffhq-256x256.pkl ffhq256.safetensors",
+    )
+    parser.add_argument("source", metavar="FILE|URL|NAME", help="the network; nothing in it is run")
+    parser.add_argument("dest", type=Path, metavar="FILE.safetensors", help="what to write")
+
+
+def _convert(args: argparse.Namespace) -> int:
+    if args.dest.suffix.lower() != ".safetensors":
+        raise InputError(f"{args.dest}: the name must end in .safetensors")
+
+    from facegen.files import sha256_of
+    from facegen.models.pretrained import load, save
+    from facegen.models.published import find, network_file
+
+    source = network_file(args.source)
+    if args.dest.exists() and args.dest.samefile(source):
+        raise InputError(f"{args.dest}: this is the file to convert; give the new one another name")
+    loaded = load(source)
+    info = dict(loaded.info)
+    if (known := find(args.source)) is not None:
+        info["licence"] = known.licence
+    origin = {"file": source.name, "sha256": sha256_of(source), "format": info.pop("format", "facegen's safetensors")}
+    save(args.dest, loaded.G, loaded.D, {**info, "converted_from": origin})
+    print(f"{args.dest}: {'G and D' if loaded.D is not None else 'G'} of {source.name}")
+    return 0
+
+
+def _add_info(verbs) -> None:
+    parser = _verb(verbs, "info", _info, "say what a network file holds", "facegen info runs/congress/network.safetensors")
+    parser.add_argument("network", metavar="FILE|URL|NAME", help="a network file, its address, or a name of `facegen models`")
+
+
+def _info(args: argparse.Namespace) -> int:
+    from facegen.models.pretrained import load
+    from facegen.models.published import find, network_file
+
+    path = network_file(args.network)
+    loaded = load(path)
+    said = dict(loaded.info)
+    if (known := find(args.network)) is not None:
+        said["licence"] = known.licence
+    if "kimg" not in said and (match := re.fullmatch(r"network-snapshot-(\d+)", path.stem)):
+        said["kimg"] = f"{int(match.group(1))}, by the file's name"
+    facts = {"file": f"{path.name}, {path.stat().st_size:,} bytes", **_network_facts(loaded), **_file_facts(said)}
+    for name, value in facts.items():
+        print(f"{name:14} {value}")
+    return 0
+
+
+def _network_facts(loaded) -> dict[str, object]:
+    """What the networks themselves say: architecture, sizes, numbers of weights."""
+    G, D, info = loaded
+    family = type(G).__module__.rpartition(".")[2]
+    if family == "stylegan3":
+        family += "-r" if G.settings["use_radial_filters"] else "-t"
+    facts = {
+        "format": info.get("format", "facegen's safetensors"),
+        "architecture": info.get("architecture", family),
+        "resolution": f"{G.img_resolution} x {G.img_resolution}" if hasattr(G, "img_resolution") else None,
+        "channels": getattr(G, "img_channels", None),
+        "weights of G": f"{sum(p.numel() for p in G.parameters()):,}",
+        "weights of D": f"{sum(p.numel() for p in D.parameters()):,}" if D is not None else "no D in this file",
+        "z": getattr(G, "z_dim", None),
+        "w": f"{G.w_dim}, for {G.num_ws} layers" if hasattr(G, "num_ws") else None,
+        "classes": getattr(G, "c_dim", 0) or "none",
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _file_facts(info: dict[str, object]) -> dict[str, object]:
+    """What the file says besides: training, data, licence, origin."""
+    import textwrap
+
+    facts: dict[str, object] = {"kimg": "unknown", "data": "unknown"}
+    facts |= {key: value for key, value in info.items() if key not in ("format", "architecture", "licence")}
+    if facts["data"] == "unknown" and isinstance(facts.get("training_set"), dict):
+        facts["data"] = facts["training_set"].get("path", "unknown")
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            text = ", ".join(f"{name} {setting}" for name, setting in value.items()) or "nothing"
+            facts[key] = textwrap.fill(text, 120, initial_indent=" " * 15, subsequent_indent=" " * 15).strip()
+    return {**facts, "licence": info.get("licence", "the file states none")}
+
+
+def _add_models(verbs) -> None:
+    _verb(verbs, "models", _models, "list the networks that NVIDIA publishes, with addresses and terms")
+
+
+def _models(args: argparse.Namespace) -> int:
+    from facegen.models.published import table
+
+    print(table())
     return 0
 
 

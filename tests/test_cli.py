@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from facegen.__main__ import main
-from facegen.models import pretrained
+from facegen.files import sha256_of
+from facegen.models import pretrained, published, stylegan2, stylegan3
 
 
 def run(*args):
@@ -56,6 +57,130 @@ def test_network_files_open_again_and_give_the_same_faces(trained):
     again = pretrained.load(trained / "network.safetensors")
     assert torch.equal(loaded.G(z), again.G(z)) and loaded.D(loaded.G(z)).shape == (2, 1)
     assert loaded.info["kimg"] == 0.032 and loaded.info["data"].startswith("drawn")
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory):
+    """Networks of 16 and 32 pixels with random weights: name -> file."""
+    folder = tmp_path_factory.mktemp("networks")
+    torch.manual_seed(0)
+    mapping, synthesis = {"num_layers": 2}, {"channel_base": 128, "channel_max": 8}
+    discriminator = {"channel_base": 128, "channel_max": 8}
+    nets = {
+        "plain": (stylegan2.Generator(8, 0, 8, 16, 3, mapping, synthesis), stylegan2.Discriminator(0, 16, 3, **discriminator)),
+        "classes": (stylegan2.Generator(8, 3, 8, 16, 3, mapping, synthesis), None),
+        "moving": (stylegan3.Generator(8, 0, 8, 32, 3, mapping, channel_base=256, channel_max=8, num_layers=6), None),
+    }
+    for name, (G, D) in nets.items():
+        for parameter, value in G.named_parameters():
+            if parameter.endswith("noise_strength"):
+                value.data.fill_(0.3)
+        pretrained.save(folder / f"{name}.safetensors", G, D, {"kimg": 12.5, "licence": "CC0"})
+    return {name: folder / f"{name}.safetensors" for name in nets}
+
+
+def picture(path):
+    return np.array(Image.open(path)).astype(int)
+
+
+def test_generate_passes_every_option_on(styled, tmp_path):
+    from facegen.latent.sample import moved, sample
+
+    plain = pretrained.load(styled["plain"]).G
+    calls = {
+        "trunc": ("plain", "--trunc 0.5 --trunc-cutoff 2", sample(plain, [4], trunc=0.5, cutoff=2)),
+        "noise": ("plain", "--noise-mode random", sample(plain, [4], noise_mode="random")),
+        "half": ("plain", "--precision bfloat16", sample(plain, [4], dtype=torch.bfloat16)),
+        "class": ("classes", "--class 2", sample(pretrained.load(styled["classes"]).G, [4], labels=2)),
+    }
+    with moved(pretrained.load(styled["moving"]).G, (-0.25, 0.125), 30) as G:
+        calls["moved"] = ("moving", "--translate=-0.25,0.125 --rotate 30", sample(G, [4]))
+    for name, (network, options, expected) in calls.items():
+        common = f"generate --network {styled[network]} --seeds 4 --device cpu --outdir {tmp_path / name} "
+        assert main((common + options).split()) == 0
+        found = picture(tmp_path / name / "seed000004.png")
+        assert np.array_equal(found, expected[0].permute(1, 2, 0).numpy()), name
+    assert not np.array_equal(sample(plain, [4]), calls["trunc"][2]) and not np.array_equal(
+        sample(plain, [4]), calls["half"][2]
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "words"),
+    [
+        ("plain", "--class 1", "no classes"),
+        ("classes", "", "3 classes"),
+        ("classes", "--class 3", "class 3 does not exist"),
+        ("plain", "--translate 0.1,0", "only a StyleGAN3"),
+        ("plain", "--rotate 10", "only a StyleGAN3"),
+        ("moving", "--translate 0.1", "two numbers"),
+        ("moving", "--translate 1,2,3", "two numbers"),
+        ("moving", "--translate a,b", "two numbers"),
+        ("moving", "--translate nan,0", "must be numbers"),
+        ("moving", "--rotate inf", "must be numbers"),
+        ("moving", "--trunc nan", "must be a number"),
+        ("moving", "--trunc-cutoff 100", "cutoff"),
+    ],
+)
+def test_generate_refuses_in_one_line(styled, network, options, words, tmp_path, capsys):
+    common = f"generate --network {styled[network]} --seeds 0 --device cpu --grid {tmp_path / 'g.png'} "
+    assert main((common + options).split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("facegen: error: ") and error.count("\n") == 1 and words in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_convert_keeps_networks_and_facts_and_adds_the_origin(styled, tmp_path, monkeypatch, capsys):
+    new = tmp_path / "new.safetensors"
+    assert main(["convert", str(styled["plain"]), str(new)]) == 0
+    before, after = pretrained.load(styled["plain"]), pretrained.load(new)
+    for part in ("G", "D"):
+        old, copied = getattr(before, part).state_dict(), getattr(after, part).state_dict()
+        assert list(old) == list(copied) and all(torch.equal(old[key], copied[key]) for key in old)
+    assert after.info["kimg"] == 12.5 and after.info["licence"] == "CC0"
+    origin = after.info["converted_from"]
+    assert origin["file"] == "plain.safetensors" and origin["sha256"] == sha256_of(styled["plain"])
+    assert "G and D of plain.safetensors" in capsys.readouterr().out
+    # A published network takes its terms along.
+    tiny = published.Published("tiny", "stylegan2", 16, "FFHQ", "CC BY-NC-SA 4.0", "https://127.0.0.1/tiny.pkl")
+    monkeypatch.setitem(published.PUBLISHED, "tiny", tiny)
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "networks").mkdir(parents=True)
+    (tmp_path / "cache" / "networks" / "tiny.pkl").write_bytes(new.read_bytes())
+    assert main(["convert", "tiny", str(tmp_path / "tiny.safetensors")]) == 0
+    assert "FFHQ: CC BY-NC-SA 4.0" in pretrained.load(tmp_path / "tiny.safetensors").info["licence"]
+    capsys.readouterr()
+    for args in (["convert", str(new), str(new)], ["convert", str(new), str(tmp_path / "x.pkl")]):
+        assert main(args) == 2 and capsys.readouterr().err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "new.safetensors", "tiny.safetensors"]
+
+
+def test_info_says_what_a_file_holds(styled, trained, tmp_path, capsys):
+    lines = {}
+    for name, path in (*styled.items(), ("dcgan", trained / "network.safetensors")):
+        assert main(["info", str(path)]) == 0
+        lines[name] = {line[:14].strip(): line[15:].strip() for line in capsys.readouterr().out.splitlines()}
+    plain = lines["plain"]
+    G, D, _ = pretrained.load(styled["plain"])
+    assert plain["architecture"] == "stylegan2" and plain["resolution"] == "16 x 16" and plain["classes"] == "none"
+    assert plain["weights of G"] == f"{sum(p.numel() for p in G.parameters()):,}"
+    assert plain["weights of D"] == f"{sum(p.numel() for p in D.parameters()):,}"
+    assert plain["z"] == "8" and plain["w"] == f"8, for {G.num_ws} layers"
+    assert plain["kimg"] == "12.5" and plain["licence"] == "CC0"
+    assert lines["classes"]["classes"] == "3" and lines["classes"]["weights of D"].startswith("no D")
+    assert lines["moving"]["architecture"] == "stylegan3-t"
+    assert (
+        lines["dcgan"]["architecture"] == "dcgan" and lines["dcgan"]["data"].startswith("drawn") and "w" not in lines["dcgan"]
+    )
+    snapshot = tmp_path / "network-snapshot-001234.safetensors"
+    pretrained.save(snapshot, G)
+    assert main(["info", str(snapshot)]) == 0 and "kimg           1234, by the file's name" in capsys.readouterr().out
+    assert main(["info", "stylegan2-ada-ffhk"]) == 2 and "did you mean stylegan2-ada-ffhq?" in capsys.readouterr().err
+
+
+def test_models_prints_the_table(capsys):
+    assert main(["models"]) == 0
+    assert capsys.readouterr().out == published.table() + "\n"
 
 
 def test_dry_run_prints_settings_and_writes_nothing(tmp_path, capsys):
@@ -127,6 +252,20 @@ def test_the_process_exits_with_the_code_and_without_a_traceback(tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr.startswith("facegen: error:")
     helped = run("--help")
     assert helped.returncode == 0 and "train" in helped.stdout
+
+
+@pytest.mark.parametrize("args", [["-c", "import facegen"], ["-m", "facegen", "--help"]])
+def test_starting_is_quick_and_loads_nothing_heavy(args):
+    code = "import sys, runpy\nsys.argv = ['facegen', '--help']\n" + (
+        "import facegen"
+        if args[0] == "-c"
+        else "try: runpy.run_module('facegen', run_name='__main__')\nexcept SystemExit: pass"
+    )
+    heavy = (
+        "\nheavy = {'torch', 'numpy', 'matplotlib', 'torchvision', 'PIL', 'tqdm'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code + heavy], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_importing_the_package_does_nothing_heavy():

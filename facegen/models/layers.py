@@ -143,7 +143,7 @@ class _Axis(NamedTuple):
 
 
 # Outputs per matrix: one matrix for a short axis; along a long one a band of small matrices, because the filter is short.
-_DENSE, _TILE = 192, 96
+_DENSE, _TILE = 64, 48
 
 
 def _matrix(taps: Tensor, axis: _Axis, outputs: range, inputs: range) -> Tensor:
@@ -571,5 +571,5 @@ def filtered_lrelu(
     if clamp is not None:
         low = -clamp / (gain * slope) if slope > 0 else -math.inf
         x = x.clamp(low, clamp / gain)
-    x = F.leaky_relu(x, slope)
+    x = F.leaky_relu(x, slope, inplace=clamp is not None)  # on the clamped copy, which nothing else needs
     return upfirdn2d(x, fd, down=down, flip_filter=flip_filter, gain=gain)

@@ -1,4 +1,9 @@
-"""Network files: safetensors weights with the constructor arguments as JSON beside them, so that loading runs no code."""
+"""Network files: ours are safetensors with the constructor arguments as JSON beside them; others' are read the same safe way.
+
+`load` tells the formats apart by their first bytes: ours, the official StyleGAN2-ADA and StyleGAN3 snapshots
+(`facegen.models.official`), and PyTorch files of well-known projects (`facegen.models.foreign`). None of them runs code from
+the file, and every network is built by `facegen.models.rebuild` from checked arguments.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegen.files import InputError, replacing
-from facegen.models import dcgan
+from facegen.models import rebuild
+from facegen.models.rebuild import CLASSES, one_line
 
 FORMAT = "facegen-network-1"
-# What a file may name. A closed list: the name in a file picks an entry here and is never looked up anywhere else.
-CLASSES: dict[str, type[nn.Module]] = {"dcgan.Generator": dcgan.Generator, "dcgan.Discriminator": dcgan.Discriminator}
+MAX_HEADER = 4 << 20  # bytes that name and describe the tensors; the largest networks need 0.1 MB
+MAX_ABOUT = 1 << 20  # characters of JSON about the networks
+# How a PyTorch file begins: a zip archive, or in the older form a pickle of this number.
+TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")
 
 
 class Loaded(NamedTuple):
@@ -64,37 +72,84 @@ def save(path: str | Path, G: nn.Module, D: nn.Module | None = None, info: dict[
 
 
 def load(path: str | Path) -> Loaded:
-    """Read a network file written by `save`; the networks come in evaluation mode, on the CPU, without gradients.
+    """Read a network file; the networks come in evaluation mode, on the CPU, without gradients. No code in it is run.
+
+    Args:
+        path: a file written by `save`; an official StyleGAN2-ADA or StyleGAN3 snapshot (.pkl); a PyTorch file of a project
+            that `facegen.models.foreign` knows (.pt, .pth); or the http(s) address or published name of any of these.
 
     Raises:
-        InputError: not such a file, damaged, or one whose weights do not fit the networks that it names.
-        OSError: the file cannot be read.
+        InputError: none of these, damaged, or one whose weights do not fit the networks that it names.
+        OSError: the file cannot be read, or the address cannot be reached.
     """
+    if not Path(path).is_file():
+        from facegen.models.published import network_file
+
+        path = network_file(path)
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such network file")
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start.startswith(TORCH_FILES):
+        kind = ".pt"
+    elif start[8:9] == b"{":  # safetensors: behind the header's length, whose first byte can be any
+        kind = ".safetensors"
+    elif start.startswith(b"\x80"):  # a pickle of protocol 2 or later
+        kind = ".pkl"
+    else:  # the suffix only decides which reader says what is wrong
+        kind = path.suffix.lower()
+    if kind == ".pkl":
+        from facegen.models import official
+
+        return Loaded(*official.load(path))
+    if kind in (".pt", ".pth"):
+        from facegen.models import foreign
+
+        return Loaded(*foreign.from_torch(path))
+    return _load_ours(path)
+
+
+def _load_ours(path: Path) -> Loaded:
+    _check_header(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            # Copies, because safetensors maps the file: on Windows a mapped file cannot be replaced by a running training.
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file, or is damaged ({error})") from None
-    if FORMAT not in metadata:
-        raise InputError(f"{path} is a safetensors file, but not a network written by facegen")
-    try:
-        about = json.loads(metadata[FORMAT])
-        nets = {part: _rebuild(part, entry, tensors) for part, entry in about["networks"].items()}
+            if FORMAT not in metadata:
+                raise InputError(f"{path} is a safetensors file, but not a network written by facegen")
+            if len(metadata[FORMAT]) > MAX_ABOUT:
+                raise InputError(
+                    f"{path}: its description has {len(metadata[FORMAT]):,} characters, at most {MAX_ABOUT:,} are read"
+                )
+            about = json.loads(metadata[FORMAT])
+            nets = {part: _rebuild(part, entry, file) for part, entry in about["networks"].items() if part in ("G", "D")}
+            if not isinstance(about["info"], dict):
+                raise InputError("its info is not a dict")
         return Loaded(nets["G"], nets.get("D"), about["info"])
-    except (KeyError, TypeError, AttributeError, RuntimeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: weights and description do not fit ({' '.join(str(error).split())[:160]})") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file, or is damaged ({one_line(error)})") from None
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    # ValueError is JSON's, RecursionError comes from brackets within brackets.
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, RuntimeError) as error:
+        raise InputError(f"{path}: weights and description do not fit ({one_line(error)})") from None
 
 
-def _rebuild(part: str, entry: dict, tensors: dict[str, torch.Tensor]) -> nn.Module:
-    if entry["class"] not in CLASSES:
-        raise InputError(f"the file names a network of class {entry['class']!r}; known are {', '.join(CLASSES)}")
-    with torch.device("meta"):  # no memory yet: absurd sizes in a file fail at the comparison of shapes below
-        net = CLASSES[entry["class"]](**entry["settings"])
-    own = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
-    net.load_state_dict(own, strict=True, assign=True)
-    return net.eval().requires_grad_(False)
+def _check_header(path: Path) -> None:
+    """Its length stands in the first 8 bytes, and the safetensors library would take up to 100 MB of it."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    size = path.stat().st_size
+    if length > size - 8:
+        raise InputError(f"{path} is not a safetensors file, or is damaged (its header would be longer than the file)")
+    if length > MAX_HEADER:
+        raise InputError(f"{path}: its header has {length:,} bytes, and no network of this package needs over {MAX_HEADER:,}")
+
+
+def _rebuild(part: str, entry: dict, file: safe_open) -> nn.Module:
+    names = [name.removeprefix(f"{part}.") for name in file.keys() if name.startswith(f"{part}.")]  # noqa: SIM118 - no dict
+    shapes = {name: tuple(file.get_slice(f"{part}.{name}").get_shape()) for name in names}
+
+    def read(name: str) -> torch.Tensor:
+        # A copy, because safetensors maps the file: on Windows a mapped file cannot be replaced by a running training.
+        return file.get_tensor(f"{part}.{name}").clone()
+
+    return rebuild.network(entry["class"], entry["settings"], shapes, read)

@@ -1,5 +1,6 @@
-"""Seeing: grids of faces, loss curves, the scrubber over a training run, its HTML twin and film, numbers as text."""
+"""Seeing: grids of faces, loss curves, the scrubber over a training run, its HTML twin and film, numbers as text, layers."""
 
+from facegen.show.activations import activations, show_activations
 from facegen.show.figures import (
     Chart,
     attribute_histogram,
@@ -18,6 +19,7 @@ from facegen.show.widgets import Scrubber, scrub, show_slider, slider_html
 __all__ = [
     "Chart",
     "Scrubber",
+    "activations",
     "as_uint8",
     "attribute_histogram",
     "compare_curves",
@@ -30,6 +32,7 @@ __all__ = [
     "save_film",
     "save_image",
     "scrub",
+    "show_activations",
     "show_grid",
     "show_slider",
     "slider_html",

@@ -1,0 +1,408 @@
+"""Networks that NVIDIA publishes: what there is, where, on which terms; and fetching a network file from an address.
+
+Addresses, data sets and resolutions are those of the README files of github.com/NVlabs/stylegan3 and of
+github.com/NVlabs/stylegan2-ada-pytorch. NVIDIA publishes no checksums, so none stand here: the sha256 of a first
+download is written beside the file, and every later use is checked against it. A checksum that you know goes to the
+end of the address: `https://.../network.pkl#sha256=<64 hexadecimal digits>`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm.auto import tqdm
+
+from facegen.data import fetch as machinery
+from facegen.data.fetch import FetchError, Patience, wrong_checksum
+from facegen.files import InputError, replacing, sha256_of
+
+# Nothing longer than this is ever written; the published files have a few hundred megabytes.
+LIMIT = 2 << 30
+WEIGHTS_TERMS = "NVIDIA Source Code License: non-commercial"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published network.
+
+    Attributes:
+        name: what `fetch_network` and `--network` take.
+        architecture: "stylegan2", "stylegan3-t" (translation equivariant) or "stylegan3-r" (and rotation).
+        resolution: pixels of a side.
+        data: the set of pictures that it was trained on.
+        data_terms: on which terms that set is published.
+        url: where the file lies.
+        terms: on which terms the weights are published.
+        sha256: 64 hexadecimal digits where the publisher gives them, else None.
+    """
+
+    name: str
+    architecture: str
+    resolution: int
+    data: str
+    data_terms: str
+    url: str
+    terms: str = WEIGHTS_TERMS
+    sha256: str | None = None
+
+    @property
+    def licence(self) -> str:
+        """Both terms in one line."""
+        return f"weights: {self.terms}; trained on {self.data}: {self.data_terms}"
+
+
+_FFHQ, _METFACES, _AFHQ = "CC BY-NC-SA 4.0", "CC BY-NC 2.0", "CC BY-NC 4.0"
+# Of a data set whose page names no licence: nothing is granted, so ask its makers.
+_UNSTATED = "no licence stated"
+# data set in a file's name -> (its name, its terms)
+_DATA = {
+    "ffhq": ("FFHQ", _FFHQ),
+    "ffhqu": ("FFHQ-U (unaligned)", _FFHQ),
+    "metfaces": ("MetFaces", _METFACES),
+    "metfacesu": ("MetFaces-U (unaligned)", _METFACES),
+    "afhqv2": ("AFHQv2", _AFHQ),
+    "afhqcat": ("AFHQ cats", _AFHQ),
+    "afhqdog": ("AFHQ dogs", _AFHQ),
+    "afhqwild": ("AFHQ wild animals", _AFHQ),
+    "brecahad": ("BreCaHAD (tissue)", "see its page on figshare.com"),
+    "cifar10": ("CIFAR-10", _UNSTATED),
+    "celebahq": ("CelebA-HQ", "non-commercial research"),
+    "lsundog": ("LSUN dogs", _UNSTATED),
+}
+_NGC = "https://api.ngc.nvidia.com/v2/models/nvidia/research"
+_NGC_FILES = {
+    "stylegan3-t": "ffhq-1024 ffhqu-1024 ffhqu-256 metfaces-1024 metfacesu-1024 afhqv2-512",
+    "stylegan3-r": "ffhq-1024 ffhqu-1024 ffhqu-256 metfaces-1024 metfacesu-1024 afhqv2-512",
+    "stylegan2": (
+        "ffhq-1024 ffhq-512 ffhq-256 ffhqu-1024 ffhqu-256 metfaces-1024 metfacesu-1024 afhqv2-512 afhqcat-512 "
+        "afhqdog-512 afhqwild-512 brecahad-512 cifar10-32 celebahq-256 lsundog-256"
+    ),
+}
+_ADA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
+_ADA_FILES = "ffhq-1024 metfaces-1024 afhqcat-512 afhqdog-512 afhqwild-512 cifar10-32 brecahad-512"
+
+
+def _all() -> list[Published]:
+    found = []
+    for architecture, files in _NGC_FILES.items():
+        for data, size in (file.split("-") for file in files.split()):
+            name = f"{architecture}-{data}-{size}x{size}"
+            url = f"{_NGC}/{architecture.partition('-')[0]}/versions/1/files/{name}.pkl"
+            found.append(Published(name, architecture, int(size), *_DATA[data], url))
+    for data, size in (file.split("-") for file in _ADA_FILES.split()):
+        title, terms = _DATA[data]
+        title += " (with classes)" if data == "cifar10" else ""
+        found.append(Published(f"stylegan2-ada-{data}", "stylegan2", int(size), title, terms, f"{_ADA}/{data}.pkl"))
+    return found
+
+
+PUBLISHED: dict[str, Published] = {network.name: network for network in _all()}
+
+
+def find(url_or_name: str) -> Published | None:
+    """The published network of this name or address, None where there is none."""
+    address = url_or_name.partition("#")[0]
+    return PUBLISHED.get(url_or_name) or next((known for known in PUBLISHED.values() if known.url == address), None)
+
+
+def table() -> str:
+    """Every published network: name, architecture, resolution, data with their terms, and its address below; then the
+    terms of the weights."""
+    heads = ("name", "architecture", "pixels", "trained on", "terms of the pictures")
+    rows = [(n.name, n.architecture, str(n.resolution), n.data, n.data_terms) for n in PUBLISHED.values()]
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+
+    def line(cells: tuple[str, ...]) -> str:
+        return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+
+    text = [line(heads), line(tuple("-" * width for width in widths))]
+    for network, row in zip(PUBLISHED.values(), rows):
+        text += [line(row), f"    {network.url}"]
+    terms = "; ".join(dict.fromkeys(network.terms for network in PUBLISHED.values()))
+    text += [
+        "",
+        f"Terms of the weights: {terms}.",
+        "NVIDIA publishes these files; they are no part of facegen. Pictures of people carry rights of their own.",
+        "facegen generate --network NAME fetches one and keeps it.",
+    ]
+    return "\n".join(text)
+
+
+# ------------------------------------------------------------------------------------------------------- fetching
+
+
+def cache_folder() -> Path:
+    """Where fetched networks are kept: networks/ in FACEGEN_CACHE, else in facegen/ of the user's cache folder."""
+    if chosen := os.environ.get("FACEGEN_CACHE"):
+        return Path(chosen) / "networks"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facegen" / "networks"
+
+
+def is_address(text: object) -> bool:
+    """Whether this is an address (anything with "://", also of a scheme that will be refused) and not a file's path."""
+    return isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
+
+
+def network_file(path_url_or_name: str | os.PathLike[str]) -> Path:
+    """A file on this computer for whatever names a network: a file's path, an address, or a name from the table.
+
+    A file of that name wins over a published network of that name.
+
+    Raises:
+        InputError: neither a file, nor an address, nor a known name; or what `fetch_network` refuses.
+    """
+    text = os.fspath(path_url_or_name)
+    if is_address(text) or (text in PUBLISHED and not Path(text).is_file()):
+        return fetch_network(text)
+    if Path(text).is_file():
+        return Path(text)
+    close = difflib.get_close_matches(text, PUBLISHED, n=1, cutoff=0.7)
+    hint = f": did you mean {close[0]}?" if close else ", nor is it a name that `facegen models` lists"
+    raise InputError(f"{text}: no such network file{hint}")
+
+
+def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, *, patience: Patience | None = None) -> Path:
+    """A network file from the web, kept and checked: downloaded once, resumed where it broke off, never trusted blindly.
+
+    The file's sha256 is compared with the one after "#sha256=" in the address or in the table. Where neither has one,
+    the sha256 of the first download is written beside the file (FILE.sha256, as `sha256sum -c` reads it), and from then
+    on that one must hold. A file that is here and intact is not downloaded again.
+
+    Args:
+        url_or_name: an http or https address, or a name from the table.
+        dest: the folder to keep it in; `cache_folder()` where it is not given.
+        patience: how long a server is waited for.
+
+    Returns:
+        The file. Its contents are still unknown: `facegen.models.pretrained.load` reads it without running anything.
+
+    Raises:
+        FetchError: not an http(s) address or a known name; not there; a web page, too large, or not the expected file;
+            or no success within the tries. Nothing is left but a ".part" that the same call takes up again.
+    """
+    source = _source(url_or_name)
+    path = Path(dest if dest is not None else cache_folder()) / source.file
+    noted = path.with_name(path.name + ".sha256")
+    expected = source.sha256 or _noted(noted)
+    if path.is_file():
+        found = sha256_of(path)
+        if expected in (None, found):
+            if expected is None:
+                _note(noted, path.name, found)
+            return path
+        _say(f"{path} is damaged or another file (its sha256 is not {expected}): downloading it again")
+    if source.terms:
+        _say(f"{source.file}: {source.terms}")
+    found = _download(source.url, path, expected, patience or Patience())
+    if not source.sha256 and not _noted(noted):
+        _note(noted, path.name, found)
+    os.replace(_part(path), path)
+    return path
+
+
+class _Source(NamedTuple):
+    """What an address or a name means: the address without its checksum, the file's name here, sha256, terms."""
+
+    url: str
+    file: str
+    sha256: str | None
+    terms: str
+
+
+def _source(url_or_name: str) -> _Source:
+    network = find(url_or_name)
+    url, _, fragment = (url_or_name if network is None or is_address(url_or_name) else network.url).partition("#")
+    sha256 = _checksum(url_or_name, fragment)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # such as an unclosed bracket
+        usable = False
+    if not usable:
+        raise FetchError(f"{url_or_name}: only http and https addresses, and the names of `facegen models`, can be fetched")
+    if network:
+        return _Source(url, f"{network.name}.pkl", sha256 or network.sha256, network.licence)
+    # Many addresses end in network.pkl: the hash tells them apart.
+    base = re.sub(r"[^A-Za-z0-9._-]+", "_", urllib.parse.unquote(parts.path.rpartition("/")[2])).strip("._") or "network"
+    stem, dot, suffix = base[-80:].rpartition(".")
+    key = hashlib.sha256(url.encode()).hexdigest()[:10]
+    return _Source(url, f"{stem}-{key}.{suffix}" if dot else f"{base[-80:]}-{key}", sha256, "")
+
+
+def _checksum(url: str, fragment: str) -> str | None:
+    """The 64 digits of "sha256=...", None where the fragment says nothing about a checksum."""
+    name, _, digits = fragment.partition("=")
+    if name.lower() != "sha256":
+        return None
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+        raise FetchError(f"{url}: #sha256= must be followed by 64 hexadecimal digits")
+    return digits.lower()
+
+
+def _noted(path: Path) -> str | None:
+    """The sha256 that an earlier download wrote down."""
+    try:
+        match = re.match(r"([0-9a-f]{64})\b", path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return match.group(1) if match else None
+
+
+def _note(path: Path, name: str, sha256: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(f"{sha256}  {name}\n", encoding="utf-8", newline="\n")
+    _say(f"{name}: no checksum is published; its sha256 {sha256} is noted beside it, and later uses are checked against it")
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------- one download
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _download(url: str, path: Path, sha256: str | None, patience: Patience) -> str:
+    """Complete `path`.part and check it; returns its sha256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, version = _part(path), path.with_name(path.name + ".part.json")
+    never = threading.Event()
+    for _ in range(2):  # the second round only after a piecemeal file turned out wrong
+        with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
+            try:
+                resumed = machinery._patiently(lambda: _receive(url, part, version, patience, sha256, bar), patience, never)
+            except machinery._PassingError as error:
+                raise FetchError(f"{url}: {error}; {_what_is_left(part, version)}") from None
+            except (FetchError, OSError):
+                _remove(part, version)
+                raise
+        version.unlink(missing_ok=True)
+        wrong = wrong_checksum(part, (f"sha256:{sha256}",)) if sha256 else None
+        if wrong is None:
+            return sha256 or sha256_of(part)
+        part.unlink()
+        if not resumed:
+            break
+    raise FetchError(f"{url}: this is not the file that is expected here ({wrong}); it was removed")
+
+
+def _what_is_left(part: Path, version: Path) -> str:
+    advice = machinery._what_is_left(part)
+    if not part.exists():
+        version.unlink(missing_ok=True)
+    return advice
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _receive(url: str, part: Path, version: Path, patience: Patience, sha256: str | None, bar: tqdm) -> bool:
+    """One try to complete `part`. Returns whether it now consists of pieces from more than one answer."""
+    offset = part.stat().st_size if part.exists() else 0
+    before = _read_version(version) if offset else None
+    if before is None or before.get("url") != url or not (sha256 or before.get("tag")):
+        offset = 0  # nothing says that what is here belongs to what would be sent
+    elif offset == before.get("size"):
+        return True  # an earlier run was stopped between the last byte and the check
+    try:
+        response = machinery._open(url, patience, offset)
+    except machinery._PassingError as error:
+        if error.code == 416:  # the server's file is shorter than what is here: start again
+            _remove(part, version)
+        raise
+    with response:
+        _refuse_answer(url, response)
+        size = _announced(url, response, sha256)
+        now = {"url": url, "tag": response.headers.get("ETag") or response.headers.get("Last-Modified"), "size": size}
+        if offset and response.status == 206 and now != before:
+            # The file there has changed: what is here is worth nothing.
+            _remove(part, version)
+            raise machinery._PassingError("the file there changed during the download")
+        offset = offset if response.status == 206 else 0
+        _refuse_size(url, part.parent, size, offset)
+        version.write_text(json.dumps(now), encoding="utf-8")
+        bar.reset(total=size)
+        bar.update(offset)
+        _write(url, response, part, offset, size, patience, bar)
+    return offset > 0
+
+
+def _write(
+    url: str, response: http.client.HTTPResponse, part: Path, offset: int, size: int | None, patience: Patience, bar: tqdm
+) -> None:
+    """The body behind the first `offset` bytes of `part`, bounded by what was announced and by LIMIT."""
+    first, most = offset, LIMIT if size is None else size
+    with open(part, "ab" if offset else "wb") as file:
+        for block in machinery._blocks(response, patience, threading.Event()):
+            if offset == 0 and re.match(rb"\s*<(!doctype|html|\?xml)", block[:512], re.IGNORECASE):
+                raise _web_page(url)
+            offset += len(block)
+            if offset > most:
+                raise FetchError(f"{url}: the server sends more than {most} bytes: this is not a network file")
+            file.write(block)
+            bar.update(len(block))
+    if offset == first == 0 or (size is not None and offset < size):
+        raise machinery._PassingError(f"the connection ended after {offset} of {'?' if size is None else size} bytes")
+
+
+def _read_version(path: Path) -> dict | None:
+    """Which file the .part belongs to: address, ETag or date, size."""
+    with contextlib.suppress(OSError, ValueError):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        return about if isinstance(about, dict) else None
+    return None
+
+
+def _refuse_answer(url: str, response: http.client.HTTPResponse) -> None:
+    """Refuse an answer that cannot be a network file, before a byte of it is written."""
+    scheme = urllib.parse.urlsplit(response.url).scheme
+    if scheme not in ("http", "https") or (url.lower().startswith("https:") and scheme != "https"):
+        raise FetchError(f"{url}: the server sends us on to {response.url}, which is not a safe address: look at it yourself")
+    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml", "application/json", "text/xml"):
+        raise _web_page(url)
+
+
+def _web_page(url: str) -> FetchError:
+    return FetchError(f"{url}: the answer is a web page or a message, not a network file: open the address in a browser")
+
+
+def _announced(url: str, response: http.client.HTTPResponse, sha256: str | None) -> int | None:
+    """The whole file's length in bytes; None where the answer comes in chunks, whose end is marked."""
+    _, _, total = response.headers.get("Content-Range", "").rpartition("/")
+    length = total if response.status == 206 else response.headers.get("Content-Length", "")
+    if length.isdigit():
+        return int(length)
+    if not (sha256 or response.chunked):
+        raise FetchError(
+            f"{url}: the server does not say how long the file is, so a broken download would not be seen: "
+            "add #sha256=... to the address"
+        )
+    return None
+
+
+def _refuse_size(url: str, folder: Path, size: int | None, offset: int) -> None:
+    if size == 0:
+        raise FetchError(f"{url}: the file there is empty")
+    if size is not None and size > LIMIT:
+        raise FetchError(f"{url}: the file there has {size} bytes, more than the {LIMIT} that a network file may have")
+    free = shutil.disk_usage(folder).free
+    if size is not None and size - offset > free:
+        raise FetchError(f"{folder}: {size >> 20} MiB are needed and {free >> 20} MiB are free: set FACEGEN_CACHE elsewhere")

@@ -1,0 +1,74 @@
+"""The picture-to-picture networks against numbers computed with the published CycleGAN code."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from facegen.models import cyclegan, foreign
+
+ARCHITECTURES = {
+    "patchD3_inst": lambda: cyclegan.PatchDiscriminator(3, 8, 3, "instance"),
+    "pixelD_inst": lambda: cyclegan.PixelDiscriminator(3, 8, "instance"),
+    "resnet6_inst": lambda: cyclegan.ResnetGenerator(3, 8, 6, "instance"),
+    "resnet9_batch": lambda: cyclegan.ResnetGenerator(3, 8, 9, "batch"),
+    "unet6_inst": lambda: cyclegan.UnetGenerator(3, 8, 6, "instance"),
+}
+
+
+def relative_error(got, expected):
+    expected = torch.as_tensor(expected)
+    return ((got.detach() - expected).abs().max() / expected.abs().max()).item()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_outputs_and_gradients(shared, name):
+    golden = np.load(shared / f"golden/cyclegan_{name}.npz")
+    net = ARCHITECTURES[name]()
+    weights = {key[3:]: torch.from_numpy(golden[key]) for key in golden.files if key.startswith("sd/")}
+    net.load_state_dict(weights, strict=True)
+    x = torch.from_numpy(golden["x"]).requires_grad_()
+    errors = {"y_eval": relative_error(net.eval()(x), golden["y_eval"])}
+    y = net.train()(x)
+    (gradient,) = torch.autograd.grad((y * torch.from_numpy(golden["grad_seed"])).sum(), x)
+    errors |= {"y_train": relative_error(y, golden["y_train"]), "grad_x": relative_error(gradient, golden["grad_x"])}
+    print(name, {key: f"{value:.1e}" for key, value in errors.items()})
+    assert max(errors.values()) < 1e-5, errors
+
+
+def test_a_published_generator_file_gives_the_same_images(shared):
+    golden = np.load(shared / "golden/cyclegan_resnet6_inst.npz")
+    G, D, info = foreign.from_torch(shared / "golden/cyclegan_resnet6_inst_latest_net.pth")
+    assert D is None and not G.training and not any(p.requires_grad for p in G.parameters())
+    assert G.settings == cyclegan.ResnetGenerator(3, 8, 6, "instance").settings
+    error = relative_error(G(torch.from_numpy(golden["x"])), golden["y_eval"])
+    print(f"latest_net file: {error:.1e}", info)
+    assert error < 1e-5
+
+
+def test_a_published_discriminator_file(shared):
+    golden = np.load(shared / "golden/cyclegan_patchD3_inst.npz")
+    path = shared / "golden/cyclegan_patchD3_inst_latest_net.pth"
+    with pytest.raises(ValueError, match=re.escape("discriminator_from_torch")):
+        foreign.from_torch(path)
+    D, _ = foreign.discriminator_from_torch(path)
+    assert relative_error(D(torch.from_numpy(golden["x"])), golden["y_eval"]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["resnet6_inst", "resnet9_batch", "unet6_inst"])
+def test_architectures_are_read_from_names_and_shapes(shared, tmp_path, name):
+    golden = np.load(shared / f"golden/cyclegan_{name}.npz")
+    weights = {f"module.{key[3:]}": torch.from_numpy(golden[key]) for key in golden.files if key.startswith("sd/")}
+    torch.save(weights, tmp_path / "latest_net_G_A.pth")
+    G, _, _ = foreign.from_torch(tmp_path / "latest_net_G_A.pth")
+    assert G.settings == ARCHITECTURES[name]().settings
+    assert relative_error(G(torch.from_numpy(golden["x"])), golden["y_eval"]) < 1e-5
+
+
+def test_a_pixel_discriminator_is_read_from_names_and_shapes(shared, tmp_path):
+    golden = np.load(shared / "golden/cyclegan_pixelD_inst.npz")
+    torch.save({key[3:]: torch.from_numpy(golden[key]) for key in golden.files if key.startswith("sd/")}, tmp_path / "D.pth")
+    D, _ = foreign.discriminator_from_torch(tmp_path / "D.pth")
+    assert D.settings == ARCHITECTURES["pixelD_inst"]().settings
+    assert relative_error(D(torch.from_numpy(golden["x"])), golden["y_eval"]) < 1e-5

@@ -1,0 +1,201 @@
+"""Official StyleGAN snapshots: what is written in the published form comes back as the same networks."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import snapshots
+import torch
+
+from facegen.files import InputError
+from facegen.models import official, pretrained, rebuild, stylegan2, stylegan3
+
+NAMES = ("stylegan2", "stylegan2-conditional", "stylegan2-orig", "stylegan3-t", "stylegan3-r", "stylegan3-t-conditional")
+
+
+def make(name, seed=0):
+    """A tiny generator and its discriminator with random values in every parameter and buffer but the filters."""
+    torch.manual_seed(seed)
+    classes, size = 3 if "conditional" in name else 0, 16
+    if name.startswith("stylegan2"):
+        architecture = "orig" if "orig" in name else "skip"
+        synthesis = {"channel_base": 64, "channel_max": 8, "conv_clamp": 256, "num_fp16_res": 1, "architecture": architecture}
+        G = stylegan2.Generator(8, classes, 8, size, 3, {"num_layers": 2}, synthesis)
+    else:
+        radial = {"conv_kernel": 1, "use_radial_filters": True} if "-r" in name else {}
+        G = stylegan3.Generator(8, classes, 8, size, 3, channel_base=64, channel_max=8, num_layers=4, **radial)
+    widths = {"channel_base": 64, "channel_max": 8}
+    epilogue = {"mbstd_group_size": 2}
+    D = stylegan2.Discriminator(classes, size, 3, "orig" if "orig" in name else "resnet", **widths, epilogue_kwargs=epilogue)
+    with torch.no_grad():
+        for net in (G, D):
+            for key, value in net.state_dict().items():
+                if "filter" not in key:
+                    value.add_(0.1 * torch.randn(value.shape))
+                if key.endswith("magnitude_ema"):
+                    value.abs_().add_(0.5)
+    return G.eval(), D.eval()
+
+
+def pictures(G, psi=0.7):
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(2, G.z_dim, generator=generator)
+    c = torch.eye(G.c_dim)[:2] if G.c_dim else None
+    with torch.no_grad():
+        return G(z, c, truncation_psi=psi, noise_mode="const")
+
+
+def judge(D, images):
+    with torch.no_grad():
+        return D(images, torch.eye(D.c_dim)[:2] if D.c_dim else None)
+
+
+def same(loaded, G, D):
+    assert torch.equal(pictures(loaded.G), pictures(G))
+    assert torch.equal(judge(loaded.D, pictures(G)), judge(D, pictures(G)))
+    for theirs, ours in ((loaded.G, G), (loaded.D, D)):
+        assert type(theirs) is type(ours) and not theirs.training
+        assert not any(p.requires_grad for p in theirs.parameters())
+        assert theirs.settings.keys() == ours.settings.keys()
+
+
+@pytest.mark.parametrize("numpy_major", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_snapshot_gives_the_same_pictures_and_logits(name, numpy_major, tmp_path):
+    G, D = make(name)
+    path = snapshots.write(tmp_path / "net.pkl", G, D, p=0.375, numpy_major=numpy_major)
+    loaded = pretrained.load(path)
+    same(loaded, G, D)
+    assert loaded.info["format"] == "official pickle"
+    assert loaded.info["architecture"] == "-".join(part for part in name.split("-") if part not in ("conditional", "orig"))
+    assert loaded.info["training_set"] == snapshots.TRAINING_SET and loaded.info["augment_p"] == 0.375
+    assert "authors" in loaded.info["licence"] and json.dumps(loaded.info)
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+@pytest.mark.parametrize("form", [snapshots.ada_form, snapshots.inline_form, snapshots.older_form])
+def test_both_forms_of_a_stylegan2_generator_and_every_protocol(form, protocol, tmp_path):
+    G, D = make("stylegan2")
+    loaded = pretrained.load(snapshots.write(tmp_path / "net.pkl", G, D, form=form, protocol=protocol))
+    same(loaded, G, D)
+    assert loaded.G.settings["synthesis_kwargs"] == G.settings["synthesis_kwargs"] and "augment_p" not in loaded.info
+
+
+def test_arguments_given_by_position(tmp_path):
+    G, _ = make("stylegan2")
+    given = snapshots.ada_form(G)
+    first = tuple(given.pop(name) for name in ("z_dim", "c_dim", "w_dim", "img_resolution"))
+    tree = {"G_ema": snapshots.official(G, given, init_args=first)}
+    (tmp_path / "net.pkl").write_bytes(snapshots.dump(tree))
+    loaded = pretrained.load(tmp_path / "net.pkl")
+    assert torch.equal(pictures(loaded.G), pictures(G)) and loaded.D is None and loaded.info["training_set"] == {}
+
+
+def test_the_averaged_generator_is_preferred(tmp_path):
+    (G, _), (average, _) = make("stylegan2"), make("stylegan2", seed=1)
+    loaded = pretrained.load(snapshots.write(tmp_path / "both.pkl", average, G=G))
+    assert torch.equal(pictures(loaded.G), pictures(average)) and not torch.equal(pictures(loaded.G), pictures(G))
+    tree = {"G": snapshots.official(G, snapshots.ada_form(G)), "G_ema": None}
+    (tmp_path / "one.pkl").write_bytes(snapshots.dump(tree))
+    assert torch.equal(pictures(pretrained.load(tmp_path / "one.pkl").G), pictures(G))
+
+
+def test_half_precision_and_strided_weights_are_read(tmp_path):
+    G, _ = make("stylegan2")
+    half = make("stylegan2")[0].half()
+    layer = snapshots.official(half, snapshots.ada_form(G))
+    (tmp_path / "half.pkl").write_bytes(snapshots.dump({"G_ema": layer}))
+    loaded = pretrained.load(tmp_path / "half.pkl")
+    assert all(p.dtype is torch.float32 for p in loaded.G.parameters())
+    assert torch.allclose(pictures(loaded.G), pictures(G), atol=0.05)
+
+    layer = snapshots.official(G, snapshots.ada_form(G))
+    block = layer.state["_modules"]["synthesis"].state["_modules"]["b8"].state["_modules"]["conv0"].state["_parameters"]
+    block["weight"] = torch.nn.Parameter(block["weight"].detach().to(memory_format=torch.channels_last))
+    (tmp_path / "strided.pkl").write_bytes(snapshots.dump({"G_ema": layer}))
+    loaded = pretrained.load(tmp_path / "strided.pkl")
+    assert torch.equal(pictures(loaded.G), pictures(G))
+    assert loaded.G.synthesis.b8.conv0.weight.is_contiguous()
+
+
+def test_a_snapshot_converts_to_our_format(tmp_path):
+    G, D = make("stylegan3-r")
+    first = pretrained.load(snapshots.write(tmp_path / "net.pkl", G, D, p=0.1))
+    pretrained.save(tmp_path / "net.safetensors", first.G, first.D, first.info)
+    again = pretrained.load(tmp_path / "net.safetensors")
+    same(again, G, D)
+    assert again.info == first.info
+
+
+def test_the_content_decides_and_not_the_suffix(tmp_path):
+    G, D = make("stylegan2")
+    same(pretrained.load(snapshots.write(tmp_path / "snapshot.safetensors", G, D)), G, D)
+    pretrained.save(tmp_path / "ours.pkl", G, D)
+    same(pretrained.load(tmp_path / "ours.pkl"), G, D)
+
+
+def test_our_files_are_known_whatever_their_first_byte(tmp_path):
+    """It is the low byte of a length, and in one file of 32 it is the one that pickles begin with."""
+    G, _ = make("stylegan2")
+    for more in range(0, 257, 8):
+        pretrained.save(tmp_path / "net.safetensors", G, info={"x": "y" * more})
+        found = (tmp_path / "net.safetensors").read_bytes()[0]
+        assert pretrained.load(tmp_path / "net.safetensors").info == {"x": "y" * more}
+        if found == 0x80:
+            return
+    raise AssertionError("no header of that length was made")
+
+
+def test_nothing_of_the_file_is_imported_or_run(tmp_path):
+    """The modules that a snapshot names do not exist here, and its source text would end the program."""
+    G, _ = make("stylegan2")
+    path = snapshots.write(tmp_path / "net.pkl", G)
+    assert snapshots.SOURCE.encode() in path.read_bytes()
+    with pytest.raises(SystemExit):
+        exec(snapshots.SOURCE, {})
+    with pytest.raises(ModuleNotFoundError):
+        pickle.loads(path.read_bytes())
+    assert pretrained.load(path).G is not None
+
+
+def test_numpy_numbers_are_written_as_numpy_does():
+    """So that what these files prove holds for files that the real NumPy wrote."""
+    core = "numpy._core.multiarray" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core.multiarray"
+    assert snapshots.dump(snapshots.Number(0.25, core)) == pickle.dumps(np.float64(0.25), 4)
+    assert snapshots.dump(snapshots.Sizes([36, 36], core)) == pickle.dumps(np.array([36, 36]), 4)
+
+
+def test_every_class_has_rules_for_exactly_its_arguments():
+    import inspect
+
+    for kind, cls in rebuild.CLASSES.items():
+        assert set(inspect.signature(cls).parameters) == set(rebuild.RULES[kind]), kind
+
+
+def test_published_sizes_are_within_the_rules():
+    """Networks as large as any that was published are built (without memory) from their arguments."""
+    for kind, settings in (
+        ("stylegan2.Generator", {"z_dim": 512, "c_dim": 0, "w_dim": 512, "img_resolution": 1024, "img_channels": 3}),
+        ("stylegan2.Discriminator", {"c_dim": 10, "img_resolution": 1024, "img_channels": 3, "num_fp16_res": 4}),
+        (
+            "stylegan3.Generator",
+            {
+                **{"z_dim": 512, "c_dim": 0, "w_dim": 512, "img_resolution": 1024, "img_channels": 3},
+                **{"channel_base": 65536, "channel_max": 1024, "conv_kernel": 1, "use_radial_filters": True},
+            },
+        ),
+    ):
+        with pytest.raises(InputError, match="is missing"):  # and not: must be ...
+            rebuild.network(kind, settings, {}, lambda name: torch.zeros(()))
+
+
+def test_a_file_that_is_not_there_or_empty(tmp_path):
+    with pytest.raises(InputError, match="no such network file"):
+        pretrained.load(tmp_path / "none.pkl")
+    (tmp_path / "empty.pkl").write_bytes(b"")
+    with pytest.raises(InputError, match="0 bytes"):
+        pretrained.load(tmp_path / "empty.pkl")
+    with pytest.raises(InputError, match="cut short"):
+        (tmp_path / "one.pkl").write_bytes(b"\x80")
+        official.load(tmp_path / "one.pkl")

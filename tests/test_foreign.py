@@ -472,6 +472,8 @@ def hostile(tmp_path):
         "memo index of 4 billion": (torch_zip(tmp_path / "r", b"\x80\x02}r\xff\xff\xff\xff."), "nothing"),
         "a key that takes for ever to hash": (torch_zip(tmp_path / "s", deep_key()), "neither text nor a whole number"),
         "colliding keys": (torch_zip(tmp_path / "t", colliding()), "64 bits"),
+        "an OrderedDict made over and over": (torch_zip(tmp_path / "D", over_and_over(b"h\x00h\x02\x85R")), "300,000"),
+        "a Namespace filled over and over": (torch_zip(tmp_path / "E", over_and_over(b"h\x01)\x81h\x03b")), "300,000"),
         "400,000 instructions": (torch_zip(tmp_path / "u", b"\x80\x02](" + b"N" * 400_000 + b"e."), "300,000"),
         "100,000 marks": (torch_zip(tmp_path / "v", b"\x80\x02" + b"(" * 100_000 + b"."), "damaged"),
         "an announced string of 4 GB": (torch_zip(tmp_path / "w", b"\x80\x02X\xff\xff\xff\xffabc."), "cut short"),
@@ -518,6 +520,14 @@ def colliding():
     """10,000 whole numbers with one hash: a dict compares each with all before it."""
     numbers = [(i * (2**61 - 1)).to_bytes(24, "little") for i in range(1, 10_000)]
     return b"\x80\x02}(" + b"".join(b"\x8a\x18" + raw + b"N" for raw in numbers) + b"u."
+
+
+def over_and_over(use):
+    """20,000 uses of something large that the file holds once."""
+    start = b"\x80\x02ccollections\nOrderedDict\nq\x00cargparse\nNamespace\nq\x01"
+    pairs = b"](" + op_string("a") + b"N\x86q\x04" + b"h\x04" * 50_000 + b"eq\x02"
+    names = b"}(" + b"".join(op_string(f"a{i}") + b"N" for i in range(50_000)) + b"uq\x03"
+    return start + pairs + names + use * 20_000 + b"."
 
 
 def test_a_file_of_python_2_is_read(tmp_path):

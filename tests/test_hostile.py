@@ -31,6 +31,9 @@ SHELL = f"echo ran > {SENTINEL}"
 PYTHON = f"open('{SENTINEL}', 'w').close()"
 
 
+P61 = 2**61 - 1  # the multiples of this number have one hash
+
+
 class Call:
     """Pickled as a call of the global "module:name"."""
 
@@ -260,6 +263,14 @@ def bombs() -> dict[str, bytes]:
         "too many instructions": head + b"}" * 3_000_000 + b".",
         "too many globals": head + b"ccollections\nOrderedDict\n" * 600_000 + b".",
         "too many sets": head + b"\x8f\x94" * 600_000 + b".",
+        "a set made over and over": head
+        + (b"cbuiltins\nset\n\x94](" + text("a") + b"\x94" + b"h\x01" * 100_000 + b"e\x94")
+        + b"h\x00h\x02\x85R" * 60_000
+        + b".",
+        "keys of one hash": head
+        + b"}("
+        + b"".join(b"\x8a\x0a" + (i * P61).to_bytes(10, "little") + b"N" for i in range(99_999))
+        + b"u.",
         "too much text": head + (b"X" + struct.pack("<I", 4 << 20) + b"\xff" * (4 << 20) + b"\x94") * 20 + b".",
         "a vast text": head + b"\x8d" + struct.pack("<Q", 1 << 62) + b"x.",
         "vast bytes": head + b"\x8e" + struct.pack("<Q", 1 << 63) + b"x.",

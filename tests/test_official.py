@@ -159,6 +159,25 @@ def test_nothing_of_the_file_is_imported_or_run(tmp_path):
     assert pretrained.load(path).G is not None
 
 
+def test_arrays_as_protocol_5_writes_them(tmp_path):
+    """The default protocol of Python 3.14, by the real NumPy."""
+    G, _ = make("stylegan2")
+    layer = snapshots.official(G, snapshots.ada_form(G))
+    layer.state["in_size"] = np.array([36, 36])
+    raw = snapshots.dump({"G_ema": layer}, 5)
+    assert b"_frombuffer" in raw
+    (tmp_path / "net.pkl").write_bytes(raw)
+    assert torch.equal(pictures(pretrained.load(tmp_path / "net.pkl").G), pictures(G))
+
+
+def test_text_that_cannot_be_printed_is_mended(tmp_path):
+    """A folder's name that is not UTF-8 is pickled with half characters."""
+    G, _ = make("stylegan2")
+    tree = {"G_ema": snapshots.official(G, snapshots.ada_form(G)), "training_set_kwargs": {"path": "faces\udcff.zip"}}
+    (tmp_path / "net.pkl").write_bytes(snapshots.dump(tree))
+    assert pretrained.load(tmp_path / "net.pkl").info["training_set"] == {"path": "faces?.zip"}
+
+
 def test_numpy_numbers_are_written_as_numpy_does():
     """So that what these files prove holds for files that the real NumPy wrote."""
     core = "numpy._core.multiarray" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core.multiarray"

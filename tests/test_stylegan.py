@@ -299,6 +299,26 @@ def test_rotating_the_input_rotates_the_picture_of_a_radial_network():
     assert decibels["R"] > 45 and decibels["T"] < 30
 
 
+def test_w_moves_the_picture_as_the_user_does():
+    """Appendix F: w chooses a rotation and a shift, of any length, applied after the user's transform."""
+    G = generator3(size=32)
+    waves = G.synthesis.input
+    users = torch.tensor([[0.9, 0.1, 0.2], [-0.2, 1.1, -0.1], [0, 0, 1]])
+    cos, sin, x, y = 0.6, 0.8, 0.3, -0.4
+    rotate = torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    shift = torch.tensor([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
+    with torch.no_grad():
+        waves.affine.weight.zero_()
+        waves.affine.bias.copy_(torch.tensor([cos, sin, x, y]) * 7)
+        waves.transform.copy_(users)
+        by_w = pictures(G, 2)
+        waves.affine.bias.copy_(torch.tensor([1.0, 0, 0, 0]))
+        waves.transform.copy_(rotate @ shift @ users)
+        assert relative_error(by_w, pictures(G, 2)) < 1e-4
+        waves.transform.copy_(users)
+        assert relative_error(by_w, pictures(G, 2)) > 1e-2
+
+
 def test_magnitudes_are_followed_only_when_asked():
     G = generator3(magnitude_ema_beta=0.9).train()
     before = {k: v.clone() for k, v in G.state_dict().items() if k.endswith("magnitude_ema")}

@@ -1,14 +1,14 @@
 """The operators of StyleGAN2 and StyleGAN3 in plain PyTorch: resampling, modulated convolution, filtered leaky ReLU.
 
-Three rewritings make them fast without a compiled extension. None of them changes a result by more than rounding.
+Four rewritings make them fast without a compiled extension. None of them changes a result by more than rounding.
 
-- A filter that up-samples, smooths and down-samples is linear along each axis, so it is one small matrix per axis: two
-  matrix products do what zero insertion, padding, a depthwise convolution and subsampling do (`upfirdn2d`). Its gradient
-  is the transposed operator, which is the same operator with "up" and "down" exchanged, and so is its second derivative.
-- A filter that is not an outer product, such as StyleGAN3-R's radial one, is a sum of a few that are: its singular value
-  decomposition. Ranks below the rounding error of the number format are dropped.
+- Up-sampling never stores the zeros that it inserts: a transposed depthwise convolution does without them, and so do short
+  convolutions, one for each phase between two zeros. Down-sampling computes only the samples that it keeps (`upfirdn2d`).
+- Resampling is linear. Its gradient is the transposed operator, which is the same operator with "up" and "down" exchanged,
+  and so is its second derivative; nothing needs to be saved for either.
 - Modulating the weights by each sample's style and convolving sample by sample is the same as scaling the input's
   channels, convolving all samples with one weight, and scaling the output's channels (`modulated_conv2d`).
+- On a CPU, channels lie side by side in memory (channels_last): one instruction then filters sixteen of them.
 
 Pictures and features are [N, C, H, W]; channels_last memory is kept and is the fastest. Sources: Karras et al. 2020,
 "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958), and Karras et al. 2021, "Alias-Free Generative
@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from facegen.files import InputError
 
@@ -106,25 +105,6 @@ def _kaiser_beta(attenuation: float) -> float:
     return 0.0
 
 
-# A singular value below this share of the largest is noise of the number format.
-_RANK_TOLERANCE = {torch.float64: 1e-14, torch.float32: 5e-7, torch.bfloat16: 2e-3, torch.float16: 2e-4}
-# Filters are buffers that hardly ever change: their factors are worked out once per filter, format and content.
-_factor_cache: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-
-
-def _factors(f: Tensor, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-    """A [Kh, Kw] filter as a sum of outer products: [(column [Kh], row [Kw]), ...], float32 or float64, on f's device."""
-    known = _factor_cache.setdefault(f, {})
-    if (f._version, dtype) not in known:
-        # In float64 on the CPU whatever the device: it happens once, and not every device has float64.
-        left, values, right = np.linalg.svd(f.detach().cpu().double().numpy())
-        rank = max(1, int((values > values[0] * _RANK_TOLERANCE[dtype]).sum()))
-        work = torch.float64 if dtype == torch.float64 else torch.float32
-        pairs = [(left[:, i] * values[i] ** 0.5, right[i] * values[i] ** 0.5) for i in range(rank)]
-        known[f._version, dtype] = [tuple(torch.as_tensor(v, dtype=work, device=f.device) for v in pair) for pair in pairs]
-    return known[f._version, dtype]
-
-
 # -- up-sample, filter, down-sample
 
 
@@ -141,68 +121,101 @@ class _Axis(NamedTuple):
         """The axis of the transposed operator, which takes the taps in reverse order."""
         return _Axis(self.down, self.up, taps - 1 - self.pad, self.out, self.size)
 
+    def without_down(self) -> _Axis:
+        """Before the subsampling: as many samples as it takes to keep every down-th."""
+        return self._replace(down=1, out=(self.out - 1) * self.down + 1)
 
-# Outputs per matrix: one matrix for a short axis; along a long one a band of small matrices, because the filter is short.
-_DENSE, _TILE = 64, 48
-
-
-def _matrix(taps: Tensor, axis: _Axis, outputs: range, inputs: range) -> Tensor:
-    """The part of the operator's matrix, [len(outputs), len(inputs)], in the taps' type."""
-    o = torch.arange(outputs.start, outputs.stop, device=taps.device)[:, None]
-    i = torch.arange(inputs.start, inputs.stop, device=taps.device)[None, :]
-    k = i * axis.up + axis.pad - o * axis.down  # which tap joins output o and input i, if there is one
-    return torch.where((k >= 0) & (k < len(taps)), taps[k.clamp(0, len(taps) - 1)], 0)
-
-
-def _inputs_of(outputs: range, taps: int, axis: _Axis) -> range:
-    """The inputs that reach these outputs: those with 0 <= i * up + pad - o * down < taps for some o."""
-    first = -((axis.pad - outputs.start * axis.down) // axis.up)  # ceil
-    last = ((outputs.stop - 1) * axis.down + taps - 1 - axis.pad) // axis.up
-    first, last = max(first, 0), min(last, axis.size - 1)
-    return range(first, max(last + 1, first))
-
-
-def _along(x: Tensor, taps: Tensor, axis: _Axis) -> Tensor:
-    """[B, size, R] -> [B, out, R], one matrix product per tile of outputs."""
-    tile = axis.out if axis.out <= _DENSE else _TILE
-    parts = []
-    for start in range(0, axis.out, tile):
-        outputs = range(start, min(start + tile, axis.out))
-        inputs = _inputs_of(outputs, len(taps), axis)
-        matrix = _matrix(taps, axis, outputs, inputs).to(x.dtype)
-        piece = x[:, inputs.start : inputs.stop]
-        # With R = 1 the batch is the long side: [B, size] @ [size, out] is one large product instead of B small ones.
-        parts.append((piece[..., 0] @ matrix.T)[..., None] if x.shape[2] == 1 else matrix @ piece)
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    def phase(self, first: int) -> _Axis:
+        """The outputs first, first + up, ... alone: they meet every input with taps (pad - first) % up, + up, ..."""
+        return _Axis(1, 1, (self.pad - first) // self.up, self.size, (self.out - first + self.up - 1) // self.up)
 
 
 class _Resample(torch.autograd.Function):
-    """A sum of separable resamplings, as a linear operator: its backward pass is itself, transposed. Nothing is saved."""
+    """Resampling as a linear operator: its backward pass is itself, transposed, so nothing needs to be saved."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, factors: list[tuple[Tensor, Tensor]], vertical: _Axis, horizontal: _Axis) -> Tensor:
-        ctx.factors, ctx.vertical, ctx.horizontal = factors, vertical, horizontal
-        with torch.autocast(x.device.type, enabled=False):  # the caller's type counts, here as everywhere in this file
-            n, c = x.shape[:2]
-            channels_last = c > 1 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-            # [N, H, W, C] -> [N, H, W * C], or [N * C, H, W]: the vertical axis in the middle either way
-            flat = x.permute(0, 2, 3, 1).reshape(n, x.shape[2], -1) if channels_last else x.reshape(-1, *x.shape[2:])
-            total = None
-            for column, row in factors:
-                y = _along(flat, column, vertical)
-                y = y.reshape(-1, horizontal.size, c if channels_last else 1)  # the horizontal axis in the middle
-                y = _along(y, row, horizontal)
-                total = y if total is None else total.add_(y)
-            if channels_last:
-                return total.reshape(n, vertical.out, horizontal.out, c).permute(0, 3, 1, 2)
-            return total.reshape(n, c, vertical.out, horizontal.out)
+    def forward(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # x's type decides
+            return _correlate(x, taps.to(x.dtype), vertical, horizontal)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+        _, ctx.taps, ctx.vertical, ctx.horizontal = inputs
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        flipped = [(column.flip(0), row.flip(0)) for column, row in ctx.factors]
-        vertical = ctx.vertical.transposed(len(flipped[0][0]))
-        horizontal = ctx.horizontal.transposed(len(flipped[0][1]))
-        return _Resample.apply(grad, flipped, vertical, horizontal), None, None, None
+        kh, kw = ctx.taps.shape
+        vertical, horizontal = ctx.vertical.transposed(kh), ctx.horizontal.transposed(kw)
+        return _Resample.apply(grad, ctx.taps.flip([0, 1]), vertical, horizontal), None, None, None
+
+
+def _correlate(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
+    """[N, C, H, W] -> [N, C, vertical.out, horizontal.out] with taps [kh, kw]."""
+    up, down = (vertical.up, horizontal.up), (vertical.down, horizontal.down)
+    if up == (1, 1):
+        return _strided(x, taps, vertical, horizontal)
+    if down != (1, 1):  # no layer of either network does both at once
+        y = _correlate(x, taps, vertical.without_down(), horizontal.without_down())
+        return y[:, :, :: down[0], :: down[1]].contiguous(memory_format=_layout(x))
+    # oneDNN has no fast transposed convolution in half precision on a CPU.
+    if x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16):
+        return _by_phases(x, taps, vertical, horizontal)
+    return _transposed(x, taps, vertical, horizontal)
+
+
+def _strided(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
+    """Down-sampling: the stride computes only the samples that are kept."""
+    axes = (vertical, horizontal)
+    before = [a.pad for a in axes]
+    after = [(a.out - 1) * a.down + k - a.size - a.pad for a, k in zip(axes, taps.shape)]
+    # Samples at the far end that no output needs may stay where the stride steps over them.
+    after = [0 if -a.down < p < 0 else p for a, p in zip(axes, after)]
+    if before != after or min(before) < 0:
+        x, before = F.pad(x, (before[1], after[1], before[0], after[0])), [0, 0]
+    stride = [a.down for a in axes]
+    return F.conv2d(x, _depthwise(taps, x), stride=stride, padding=before, groups=x.shape[1])
+
+
+def _transposed(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
+    """Up-sampling: a transposed convolution spreads every input over the outputs that it reaches, without the zeros."""
+    padding, far_end, zeros = [], [], []
+    for axis, k in zip((vertical, horizontal), taps.shape):
+        # It yields (size - 1) * up + k samples; so many too many lie before the first that is wanted and after the last.
+        before = k - 1 - axis.pad
+        after = (axis.size - 1) * axis.up + k - before - axis.out
+        # conv_transpose2d crops both ends alike, or up to `up` - 1 less at the far one. Zero taps make any pair fit that:
+        # one behind the last tap adds a sample before the first, one in front of the first tap adds one after the last.
+        crop = max(before, after, 0)
+        less = min(crop - after, axis.up - 1)
+        zeros = [crop - less - after, crop - before, *zeros]
+        padding.append(crop)
+        far_end.append(less)
+    taps = F.pad(taps, zeros).flip([0, 1]) if any(zeros) else taps.flip([0, 1])
+    stride = [vertical.up, horizontal.up]
+    return F.conv_transpose2d(x, _depthwise(taps, x), None, stride, padding, far_end, groups=x.shape[1])
+
+
+def _by_phases(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
+    """Up-sampling: every up-th output comes from the same few taps, so short convolutions, interleaved, make them all."""
+    size = (*x.shape[:2], vertical.out, horizontal.out)
+    y = torch.zeros(size, dtype=x.dtype, device=x.device).contiguous(memory_format=_layout(x))
+    for i in range(min(vertical.up, vertical.out)):
+        for j in range(min(horizontal.up, horizontal.out)):
+            part = taps[(vertical.pad - i) % vertical.up :: vertical.up, (horizontal.pad - j) % horizontal.up :: horizontal.up]
+            if part.numel():  # none where more zeros are inserted than there are taps
+                y[:, :, i :: vertical.up, j :: horizontal.up] = _strided(x, part, vertical.phase(i), horizontal.phase(j))
+    return y
+
+
+def _depthwise(taps: Tensor, x: Tensor) -> Tensor:
+    """[kh, kw] -> the weight [C, 1, kh, kw] that filters each channel of x alone, in x's layout."""
+    weight = taps.expand(x.shape[1], 1, *taps.shape)
+    return weight.contiguous(memory_format=_layout(x))
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def _pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
@@ -252,20 +265,24 @@ def upfirdn2d(
     """
     (up_x, up_y), (down_x, down_y) = _pair(up, "up"), _pair(down, "down")
     left, right, top, bottom = _padding(padding)
-    if f is None:
-        f = torch.ones(1, device=x.device)
-    factors = [(f, f)] if f.ndim == 1 else _factors(f, x.dtype)
-    if not flip_filter:  # the matrices correlate; a convolution is a correlation with the filter turned round
-        factors = [(column.flip(0), row.flip(0)) for column, row in factors]
-    if gain != 1:
-        factors = [(column * gain, row) for column, row in factors]
-    kh, kw = len(factors[0][0]), len(factors[0][1])
+    kw, kh = _filter_size(f)
     h, w = x.shape[2] * up_y + top + bottom, x.shape[3] * up_x + left + right
     if h < kh or w < kw:
         raise InputError(f"the padded picture is {h}x{w}, smaller than the filter of {kh}x{kw}")
+    if f is None and up_x == up_y == down_x == down_y == 1:
+        x = F.pad(x, (left, right, top, bottom)) if any((left, right, top, bottom)) else x
+        return x * gain if gain != 1 else x
+    work = torch.float64 if x.dtype == torch.float64 else torch.float32
+    f = torch.ones(1, 1, device=x.device, dtype=work) if f is None else f.detach().to(work)
+    f = f if flip_filter else f.flip(list(range(f.ndim)))  # a convolution is a correlation with the filter turned round
     vertical = _Axis(up_y, down_y, top, x.shape[2], (h - kh) // down_y + 1)
     horizontal = _Axis(up_x, down_x, left, x.shape[3], (w - kw) // down_x + 1)
-    return _Resample.apply(x, factors, vertical, horizontal)
+    if f.ndim == 2:
+        return _Resample.apply(x, f * gain, vertical, horizontal)
+    # Along one axis, then the other; `still` is the axis that waits.
+    still = _Axis(1, 1, 0, x.shape[3], x.shape[3])
+    x = _Resample.apply(x, f[:, None] * gain, vertical, still)
+    return _Resample.apply(x, f[None, :], still._replace(size=x.shape[2], out=x.shape[2]), horizontal)
 
 
 def _filter_size(f: Tensor | None) -> tuple[int, int]:

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facegen import __version__
 from facegen.files import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from facegen.models.pretrained import Loaded
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -24,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     FACEGEN_DEBUG=1 shows the traceback behind a one-line error.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
+    argv = _joined(sys.argv[1:] if argv is None else list(argv))
     args = _parser(whole_train="train" in argv).parse_args(argv)
     try:
         return args.verb(args)
@@ -39,6 +46,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"facegen: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, (InputError, OSError)) else 1
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """["--translate", "-0.1,0"] -> ["--translate=-0.1,0"], because argparse takes -0.1,0 and -1e3 for flags."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and word.startswith("-") and _is_numbers(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _is_numbers(text: str) -> bool:
+    try:
+        return all(isinstance(float(part), float) for part in text.split(","))
+    except ValueError:
+        return False
 
 
 def _parser(whole_train: bool = True) -> argparse.ArgumentParser:
@@ -270,11 +295,11 @@ def _add_generate(verbs) -> None:
     )
     group.add_argument("--trunc-cutoff", type=int, metavar="N", help="truncate only the first N layers, not all")
     group.add_argument("--class", dest="label", type=int, metavar="K", help="which class, for a network that has classes")
-    group.add_argument("--noise-mode", choices=["const", "random", "none"], default="const", help="StyleGAN2's noise inputs")
     group.add_argument(
-        "--translate",
-        metavar="X,Y",
-        help="StyleGAN3: move the picture right and down, in picture widths; write --translate=-0.1,0 for the left",
+        "--noise-mode", metavar="MODE", default="const", help="StyleGAN2's noise inputs: const, random (of the seed) or none"
+    )
+    group.add_argument(
+        "--translate", metavar="X,Y", help="StyleGAN3: move the picture right and down, in picture widths, such as -0.1,0"
     )
     group.add_argument("--rotate", type=float, metavar="DEG", help="StyleGAN3: turn the picture counter-clockwise")
     group.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 may be faster")
@@ -297,8 +322,18 @@ def _seeds(text: str) -> list[int]:
 def _generate(args: argparse.Namespace) -> int:
     if not args.grid and not args.outdir:
         raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
-    if args.grid and args.grid.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise InputError(f"--grid {args.grid}: the name must end in .png, .jpg or .webp")
+    if args.grid:
+        if args.grid.suffix.lower() not in GRID_SIDE:
+            raise InputError(f"--grid {args.grid}: the name must end in .png, .jpg or .webp")
+        if args.grid.is_dir():
+            raise InputError(f"--grid {args.grid}: this is a folder; give the name of a picture")
+        _check_folder("--grid", args.grid.parent)
+    if args.outdir:
+        _check_folder("--outdir", args.outdir)
+    if not 1 <= args.scale <= MOST_SCALE:
+        raise InputError(f"--scale {args.scale}: give a whole number from 1 to {MOST_SCALE}")
+    if args.trunc_cutoff is not None and args.trunc == 1:
+        raise InputError("--trunc-cutoff does nothing without truncation: give --trunc PSI too, such as --trunc 0.7")
     translate = _pair("--translate", args.translate) if args.translate is not None else None
 
     import contextlib
@@ -306,16 +341,18 @@ def _generate(args: argparse.Namespace) -> int:
     import torch
 
     from facegen.config import device
-    from facegen.latent.sample import moved, sample
+    from facegen.latent.sample import moved, sample_batches
     from facegen.models.pretrained import load
     from facegen.models.published import network_file
-    from facegen.show import grid, save_image
+    from facegen.models.stylegan2 import NOISE_MODES
 
+    if args.noise_mode not in NOISE_MODES:
+        raise InputError(f"--noise-mode {args.noise_mode!r}: choose one of {', '.join(NOISE_MODES)}")
     on = device(args.device)
     G = load(network_file(args.network)).G.to(on)
     still = translate is None and args.rotate is None
     with contextlib.nullcontext() if still else moved(G, translate or (0.0, 0.0), args.rotate or 0.0):
-        faces = sample(
+        batches = sample_batches(
             G,
             args.seeds,
             trunc=args.trunc,
@@ -324,12 +361,58 @@ def _generate(args: argparse.Namespace) -> int:
             noise_mode=args.noise_mode,
             dtype=getattr(torch, args.precision),
         )
-    for seed, face in zip(args.seeds, faces) if args.outdir else ():
-        save_image(grid(face[None], padding=0), args.outdir / f"seed{seed:06d}.png")
-    if args.grid:
-        save_image(grid(faces, scale=args.scale), args.grid)
-    print(f"{len(faces)} faces: {', '.join(str(path) for path in (args.grid, args.outdir) if path)}")
+        if args.grid:
+            _check_grid(args.grid, len(args.seeds), G.img_resolution, args.scale)
+        _write_faces(args, batches)
+    print(f"{len(args.seeds)} faces: {', '.join(str(path) for path in (args.grid, args.outdir) if path)}")
     return 0
+
+
+# The longest side in pixels that each format of a grid can have; PNG itself has no bound that matters.
+GRID_SIDE = {".png": 1 << 20, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+GRID_PIXELS = 178_956_970  # pictures with more are refused by Pillow and others as a possible attack
+GRID_FRAME = 2  # pixels around every face
+MOST_SCALE = 64
+
+
+def _check_folder(flag: str, folder: Path) -> None:
+    """Refuse, before the work, a folder that could not be made after it."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if there.exists() and not there.is_dir():
+        raise InputError(f"{flag} {folder}: {there} is a file, not a folder; choose another place or remove it first")
+
+
+def _check_grid(path: Path, count: int, face: int, scale: int) -> None:
+    """Refuse, before the work, a grid of `count` faces of `face` pixels that could not be written, or not be opened."""
+    columns = math.ceil(math.sqrt(count))
+    width, height = (n * (face * scale + GRID_FRAME) + GRID_FRAME for n in (columns, math.ceil(count / columns)))
+    most = GRID_SIDE[path.suffix.lower()]
+    if max(width, height) > most:
+        raise InputError(f"--grid {path}: {width} x {height} pixels, a {path.suffix} has at most {most}; use fewer --seeds")
+    if width * height > GRID_PIXELS:
+        raise InputError(f"--grid {path}: {width} x {height} pixels are too many to open again; use fewer --seeds or --outdir")
+
+
+def _write_faces(args: argparse.Namespace, batches: Iterator[Tensor]) -> None:
+    """Every face of --outdir as soon as it is made; the faces are kept in memory only for --grid."""
+    import torch
+
+    from facegen.show import grid, save_image
+
+    seeds, kept, written = iter(args.seeds), [], 0
+    try:
+        for faces in batches:
+            if args.grid:
+                kept.append(faces)
+            for face in faces if args.outdir else ():
+                save_image(grid(face[None], padding=0), args.outdir / f"seed{next(seeds):06d}.png")
+                written += 1
+        if args.grid:
+            save_image(grid(torch.cat(kept), padding=GRID_FRAME, scale=args.scale), args.grid)
+    except KeyboardInterrupt:
+        where = f" in {args.outdir}" if args.outdir else ""
+        left = f"{written} of {len(args.seeds)} faces are written{where}"
+        raise KeyboardInterrupt(f"interrupted: {left}{', no grid' if args.grid else ''}") from None
 
 
 def _pair(flag: str, text: str) -> tuple[float, float]:
@@ -361,17 +444,24 @@ def _convert(args: argparse.Namespace) -> int:
         raise InputError(f"{args.dest}: the name must end in .safetensors")
 
     from facegen.files import sha256_of
-    from facegen.models.pretrained import load, save
+    from facegen.models.pretrained import load, plain_json, save
     from facegen.models.published import find, network_file
+    from facegen.models.rebuild import one_line
 
     source = network_file(args.source)
     if args.dest.exists() and args.dest.samefile(source):
         raise InputError(f"{args.dest}: this is the file to convert; give the new one another name")
     loaded = load(source)
-    info = dict(loaded.info)
+    info = {}
+    for name, value in loaded.info.items():
+        try:
+            info |= plain_json({name: value}, "info")
+        except InputError:
+            print(f"facegen: {one_line(name)} is left out: it is not plain JSON", file=sys.stderr)
     if (known := find(args.source)) is not None:
         info["licence"] = known.licence
-    origin = {"file": source.name, "sha256": sha256_of(source), "format": info.pop("format", "facegen's safetensors")}
+    info.pop("format", None)
+    origin = {"file": source.name, "sha256": sha256_of(source), "format": _format(source, loaded)}
     save(args.dest, loaded.G, loaded.D, {**info, "converted_from": origin})
     print(f"{args.dest}: {'G and D' if loaded.D is not None else 'G'} of {source.name}")
     return 0
@@ -388,26 +478,53 @@ def _info(args: argparse.Namespace) -> int:
 
     path = network_file(args.network)
     loaded = load(path)
-    said = dict(loaded.info)
+    facts = {"file": f"{path.name}, {path.stat().st_size:,} bytes", "format": _format(path, loaded), **_network_facts(loaded)}
     if (known := find(args.network)) is not None:
-        said["licence"] = known.licence
-    if "kimg" not in said and (match := re.fullmatch(r"network-snapshot-(\d+)", path.stem)):
+        facts["terms"] = known.licence
+    said = dict(loaded.info)
+    if "kimg" not in said and (match := re.search(r"network-snapshot-(\d{6,9})(?!\d)", path.name)):
         said["kimg"] = f"{int(match.group(1))}, by the file's name"
-    facts = {"file": f"{path.name}, {path.stat().st_size:,} bytes", **_network_facts(loaded), **_file_facts(said)}
     for name, value in facts.items():
-        print(f"{name:14} {value}")
+        print(_fact(name, value))
+    print("the file says:")
+    for name, value in _file_facts(said):
+        print(_fact(f"  {name}", value))
     return 0
 
 
-def _network_facts(loaded) -> dict[str, object]:
-    """What the networks themselves say: architecture, sizes, numbers of weights."""
-    G, D, info = loaded
+MOST_FACTS = 60
+
+
+def _fact(name: str, value: object) -> str:
+    """A line, or several that are indented: whatever a file says, it cannot look like a line of ours."""
+    import textwrap
+
+    from facegen.models.rebuild import one_line
+
+    text = one_line(value, 600) or "(empty)"
+    return textwrap.fill(text, 120, initial_indent=f"{name:14} ", subsequent_indent=" " * 15)
+
+
+def _format(path: Path, loaded: Loaded) -> str:
+    """Of ours by the file's first bytes, of others as their reader says; what our files say about it is only their word."""
+    from facegen.models.pretrained import file_format
+
+    return "facegen's safetensors" if file_format(path) == ".safetensors" else str(loaded.info["format"])
+
+
+def _architecture(G: nn.Module) -> str:
     family = type(G).__module__.rpartition(".")[2]
     if family == "stylegan3":
-        family += "-r" if G.settings["use_radial_filters"] else "-t"
+        return "stylegan3-r" if G.settings["use_radial_filters"] and G.settings["conv_kernel"] == 1 else "stylegan3-t"
+    return f"{family} {type(G).__name__}" if family == "cyclegan" else family
+
+
+def _network_facts(loaded: Loaded) -> dict[str, object]:
+    """What the networks themselves say: architecture, sizes, numbers of weights."""
+    G, D, info = loaded
+    architecture, claim = _architecture(G), info.get("architecture")
     facts = {
-        "format": info.get("format", "facegen's safetensors"),
-        "architecture": info.get("architecture", family),
+        "architecture": architecture if claim in (None, architecture) else f"{architecture}, noted as {_flat(claim)!r}",
         "resolution": f"{G.img_resolution} x {G.img_resolution}" if hasattr(G, "img_resolution") else None,
         "channels": getattr(G, "img_channels", None),
         "weights of G": f"{sum(p.numel() for p in G.parameters()):,}",
@@ -419,19 +536,28 @@ def _network_facts(loaded) -> dict[str, object]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _file_facts(info: dict[str, object]) -> dict[str, object]:
-    """What the file says besides: training, data, licence, origin."""
-    import textwrap
+def _file_facts(info: dict[str, object]) -> list[tuple[str, str]]:
+    """What the file says besides: training, data, licence, origin; names and values without anything unprintable."""
+    from facegen.models.rebuild import one_line
 
-    facts: dict[str, object] = {"kimg": "unknown", "data": "unknown"}
-    facts |= {key: value for key, value in info.items() if key not in ("format", "architecture", "licence")}
+    facts: dict[str, object] = {"licence": "the file states none", "kimg": "unknown", "data": "unknown"}
+    facts |= {key: value for key, value in info.items() if key not in ("format", "architecture")}
     if facts["data"] == "unknown" and isinstance(facts.get("training_set"), dict):
         facts["data"] = facts["training_set"].get("path", "unknown")
-    for key, value in facts.items():
+    shown = [(one_line(key, 40), _flat(value)) for key, value in list(facts.items())[:MOST_FACTS]]
+    return shown + ([("...", f"and {len(facts) - MOST_FACTS} more")] if len(facts) > MOST_FACTS else [])
+
+
+def _flat(value: object) -> str:
+    """A value of a file's info as part of one line."""
+    from facegen.models.rebuild import one_line
+
+    try:
         if isinstance(value, dict):
-            text = ", ".join(f"{name} {setting}" for name, setting in value.items()) or "nothing"
-            facts[key] = textwrap.fill(text, 120, initial_indent=" " * 15, subsequent_indent=" " * 15).strip()
-    return {**facts, "licence": info.get("licence", "the file states none")}
+            value = ", ".join(f"{name} {setting}" for name, setting in value.items()) or "nothing"
+        return one_line(value, 600)
+    except RecursionError:
+        return "dicts and lists too deep to show"
 
 
 def _add_models(verbs) -> None:

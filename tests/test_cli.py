@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from facegen.__main__ import main
-from facegen.files import sha256_of
+from facegen.files import InputError, sha256_of
 from facegen.models import pretrained, published, stylegan2, stylegan3
 
 
@@ -119,7 +119,11 @@ def test_generate_passes_every_option_on(styled, tmp_path):
         ("moving", "--translate nan,0", "must be numbers"),
         ("moving", "--rotate inf", "must be numbers"),
         ("moving", "--trunc nan", "must be a number"),
-        ("moving", "--trunc-cutoff 100", "cutoff"),
+        ("moving", "--trunc 0.5 --trunc-cutoff 100", "cutoff"),
+        ("moving", "--trunc-cutoff 2", "give --trunc PSI too"),
+        ("plain", "--noise-mode loud", "random, const, none"),
+        ("plain", "--scale 0", "from 1 to 64"),
+        ("plain", "--scale 65", "from 1 to 64"),
     ],
 )
 def test_generate_refuses_in_one_line(styled, network, options, words, tmp_path, capsys):
@@ -159,7 +163,9 @@ def test_info_says_what_a_file_holds(styled, trained, tmp_path, capsys):
     lines = {}
     for name, path in (*styled.items(), ("dcgan", trained / "network.safetensors")):
         assert main(["info", str(path)]) == 0
-        lines[name] = {line[:14].strip(): line[15:].strip() for line in capsys.readouterr().out.splitlines()}
+        out = capsys.readouterr().out
+        lines[name] = {line[:14].strip(): line[15:].strip() for line in out.splitlines()}
+        assert out.index("weights of G") < out.index("\nthe file says:\n") < out.index("\n  kimg ")
     plain = lines["plain"]
     G, D, _ = pretrained.load(styled["plain"])
     assert plain["architecture"] == "stylegan2" and plain["resolution"] == "16 x 16" and plain["classes"] == "none"
@@ -172,10 +178,136 @@ def test_info_says_what_a_file_holds(styled, trained, tmp_path, capsys):
     assert (
         lines["dcgan"]["architecture"] == "dcgan" and lines["dcgan"]["data"].startswith("drawn") and "w" not in lines["dcgan"]
     )
-    snapshot = tmp_path / "network-snapshot-001234.safetensors"
-    pretrained.save(snapshot, G)
-    assert main(["info", str(snapshot)]) == 0 and "kimg           1234, by the file's name" in capsys.readouterr().out
+    for name in ("network-snapshot-001234", "mine.network-snapshot-001234-0a1b2c3d4e"):
+        snapshot = tmp_path / f"{name}.safetensors"
+        pretrained.save(snapshot, G)
+        assert main(["info", str(snapshot)]) == 0 and "  kimg         1234, by the file's name" in capsys.readouterr().out
     assert main(["info", "stylegan2-ada-ffhk"]) == 2 and "did you mean stylegan2-ada-ffhq?" in capsys.readouterr().err
+
+
+def test_a_file_cannot_forge_lines_or_reach_the_terminal(styled, tmp_path, capsys):
+    G = pretrained.load(styled["moving"]).G
+    path = tmp_path / "bad.safetensors"
+    forged = {
+        "architecture": "stylegan2\x1b[2J",
+        "format": "official pickle",
+        "resolution": "9999 x 9999",
+        "licence": "CC0\nweights of G   1\r\x1b]0;owned\x07\u202e",
+        "x\nclasses        7\x1b[31m": {"a\nz": "b\x9b1m", "long": "y" * 100_000},
+        "": "",
+        **{f"key {i}": i for i in range(200)},
+    }
+    pretrained.save(path, G, info=forged)
+    assert main(["info", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert all(letter.isprintable() or letter == "\n" for letter in out) and len(out) < 8000
+    ours = [line for line in out.split("\n") if line and not line.startswith("  ")]
+    assert [line[:14].strip() for line in ours] == [
+        *("file", "format", "architecture", "resolution", "channels", "weights of G", "weights of D"),
+        *("z", "w", "classes", "the file says:"),
+    ]
+    assert "architecture   stylegan3-t, noted as 'stylegan2?[2J'" in ours and "resolution     32 x 32" in ours
+    assert "format         facegen's safetensors" in ours and "  resolution   9999 x 9999" in out and "more" in out
+    assert main(["convert", str(path), str(tmp_path / "new.safetensors")]) == 0
+    assert pretrained.load(tmp_path / "new.safetensors").info["converted_from"]["format"] == "facegen's safetensors"
+
+
+def test_convert_copies_plain_json_only(styled, tmp_path, capsys):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(styled["plain"], "pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    nested = "[" * 100 + "]" * 100
+    edit = metadata[pretrained.FORMAT].replace('"kimg": 12.5', f'"kimg": 12.5, "loss": NaN, "x\\u001b": {nested}')
+    save_file(tensors, tmp_path / "odd.safetensors", {pretrained.FORMAT: edit})
+    assert main(["info", str(tmp_path / "odd.safetensors")]) == 0 and "\x1b" not in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "odd.safetensors"), str(tmp_path / "new.safetensors")]) == 0
+    error = capsys.readouterr().err
+    assert "loss is left out: it is not plain JSON" in error and "x? is left out" in error and error.count("\n") == 2
+    info = pretrained.load(tmp_path / "new.safetensors").info
+    assert sorted(info) == ["converted_from", "kimg", "licence"] and info["kimg"] == 12.5
+
+
+@pytest.mark.parametrize(
+    ("network", "ending"), [("plain", "conv0.resample_filter"), ("moving", "down_filter"), ("plain", "mapping.fc0.weight")]
+)
+def test_damaged_numbers_end_in_one_line(network, ending, styled, tmp_path, capsys):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(styled[network], "pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    next(value for key, value in tensors.items() if key.startswith("G.") and key.endswith(ending)).view(-1)[0] = float("nan")
+    save_file(tensors, tmp_path / "bad.safetensors", metadata)
+    options = ["--seeds", "0", "--grid", str(tmp_path / "g.png"), "--device", "cpu"]
+    assert main(["generate", "--network", str(tmp_path / "bad.safetensors"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "NaN" in error and not (tmp_path / "g.png").exists()
+
+
+def test_faces_are_written_as_they_come_and_stay_after_ctrl_c(styled, tmp_path, monkeypatch, capsys):
+    calls = []
+    forward = stylegan2.Generator.forward
+
+    def counting(self, *args, **options):
+        calls.append(sorted(path.name for path in (tmp_path / "out").glob("*")))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return forward(self, *args, **options)
+
+    monkeypatch.setattr(stylegan2.Generator, "forward", counting)
+    common = f"generate --network {styled['plain']} --seeds 5-9 --noise-mode random --device cpu "  # one at a time
+    assert main((common + f"--outdir {tmp_path / 'out'} --grid {tmp_path / 'g.png'}").split()) == 130
+    assert calls == [[], ["seed000005.png"], ["seed000005.png", "seed000006.png"]]
+    assert capsys.readouterr().err.rstrip().endswith(f"interrupted: 2 of 5 faces are written in {tmp_path / 'out'}, no grid")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["out", "seed000005.png", "seed000006.png"]
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(styled, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stylegan2.Generator, "forward", None)  # no face is made
+    (tmp_path / "file").write_text("here")
+    (tmp_path / "folder.png").mkdir()
+    for options, words in (
+        (f"--outdir {tmp_path / 'file'}", "is a file"),
+        (f"--outdir {tmp_path / 'file' / 'deeper'}", "is a file"),
+        (f"--grid {tmp_path / 'file' / 'g.png'}", "is a file"),
+        (f"--grid {tmp_path / 'folder.png'}", "is a folder"),
+        (f"--grid {tmp_path / 'g.webp'} --seeds 0-399 --scale 64", "20522 x 20522 pixels, a .webp has at most 16383"),
+        (f"--grid {tmp_path / 'g.jpg'} --seeds 0-4095 --scale 64", "65666 x 65666 pixels, a .jpg has at most 65500"),
+        (f"--grid {tmp_path / 'g.png'} --seeds 0-399 --scale 64", "too many to open again"),
+    ):
+        assert main(f"generate --network {styled['plain']} --device cpu {options}".split()) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and words in error, error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+def test_the_limits_of_a_grid_are_those_of_its_format_and_of_its_size(tmp_path, monkeypatch):
+    from facegen import __main__ as cli
+    from facegen.show.grids import grid
+
+    for suffix in (".webp", ".jpg"):
+        most = cli.GRID_SIDE[suffix]
+        Image.new("RGB", (most, 1)).save(tmp_path / f"a{suffix}")
+        with pytest.raises((OSError, ValueError)):
+            Image.new("RGB", (most + 1, 1)).save(tmp_path / f"b{suffix}")
+    assert 2 * Image.MAX_IMAGE_PIXELS == cli.GRID_PIXELS
+    made = grid(torch.zeros(5, 3, 3, 3), padding=cli.GRID_FRAME, scale=2)  # 3 columns, 2 rows
+    monkeypatch.setitem(cli.GRID_SIDE, ".png", max(made.size))
+    cli._check_grid(tmp_path / "a.png", 5, 3, 2)
+    monkeypatch.setitem(cli.GRID_SIDE, ".png", max(made.size) - 1)
+    with pytest.raises(InputError, match=f"{made.width} x {made.height} pixels"):
+        cli._check_grid(tmp_path / "a.png", 5, 3, 2)
+
+
+def test_negative_numbers_follow_their_flags(styled, tmp_path):
+    network = ["generate", "--network", str(styled["moving"]), "--seeds", "4", "--device", "cpu", "--outdir"]
+    for folder, words in (("a", ["--translate=-0.1,0", "--rotate=-1e1"]), ("b", ["--translate", "-0.1,0", "--rotate", "-1e1"])):
+        assert main([*network, str(tmp_path / folder), *words]) == 0
+    assert main([*network, str(tmp_path / "c")]) == 0
+    a, b, c = (picture(tmp_path / folder / "seed000004.png") for folder in "abc")
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
 
 
 def test_models_prints_the_table(capsys):
@@ -248,7 +380,7 @@ def test_damaged_network_files_are_refused_in_one_line(trained, tmp_path, damage
 
 
 def test_the_process_exits_with_the_code_and_without_a_traceback(tmp_path):
-    done = run("generate", "--network", tmp_path / "none.safetensors", "--grid", tmp_path / "g.png")
+    done = run("generate", "--network", "x", "--grid", tmp_path / "g.txt")  # refused before PyTorch is imported
     assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr.startswith("facegen: error:")
     helped = run("--help")
     assert helped.returncode == 0 and "train" in helped.stdout

@@ -9,7 +9,7 @@ import snapshots
 import torch
 
 from facegen.files import InputError
-from facegen.models import official, pretrained, rebuild, stylegan2, stylegan3
+from facegen.models import layers, official, pretrained, rebuild, stylegan2, stylegan3
 
 NAMES = ("stylegan2", "stylegan2-conditional", "stylegan2-orig", "stylegan3-t", "stylegan3-r", "stylegan3-t-conditional")
 
@@ -190,6 +190,94 @@ def test_every_class_has_rules_for_exactly_its_arguments():
 
     for kind, cls in rebuild.CLASSES.items():
         assert set(inspect.signature(cls).parameters) == set(rebuild.RULES[kind]), kind
+
+
+SIZES = {"z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 16, "img_channels": 3}
+JUDGE = {"c_dim": 0, "img_resolution": 16, "img_channels": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "inside", "name", "bad", "good"),
+    [
+        ("stylegan3.Generator", SIZES, None, "img_resolution", (8, 24, 4096), (16, 2048)),
+        ("stylegan3.Generator", SIZES, None, "conv_kernel", (0, 2, 5), (1, 3)),
+        ("stylegan3.Generator", SIZES, None, "filter_size", (0,), (1, 6)),
+        ("stylegan3.Generator", SIZES, None, "lrelu_upsampling", (0,), (1, 2)),
+        ("stylegan2.Generator", SIZES, None, "img_resolution", (2, 24), (4, 2048)),
+        ("stylegan2.Generator", SIZES, "mapping_kwargs", "activation", ("gelu",), layers.ACTIVATIONS),
+        ("stylegan2.Generator", SIZES, "synthesis_kwargs", "architecture", ("unet",), stylegan2.ARCHITECTURES),
+        ("stylegan2.Discriminator", JUDGE, None, "img_resolution", (4, 12), (8, 2048)),
+        ("stylegan2.Discriminator", JUDGE, None, "architecture", ("unet",), stylegan2.ARCHITECTURES),
+        ("stylegan2.Discriminator", JUDGE, None, "cmap_dim", (0, -1), (None, 1)),
+        ("stylegan2.Discriminator", JUDGE, "epilogue_kwargs", "mbstd_group_size", (0, -4), (None, 1)),
+        ("stylegan2.Discriminator", JUDGE, "block_kwargs", "freeze_layers", (-1,), (0, 13)),
+    ],
+)
+def test_settings_out_of_range_are_refused(kind, settings, inside, name, bad, good):
+    def build(value):
+        changed = {inside: {name: value}} if inside else {name: value}
+        rebuild.network(kind, settings | changed, {}, lambda name: torch.zeros(()))
+
+    for value in bad:
+        with pytest.raises(InputError, match=f"{name}=.* must be "):
+            build(value)
+    for value in good:
+        with pytest.raises(InputError, match="is missing"):  # the network was built, without memory
+            build(value)
+
+
+def test_filters_that_are_not_finite_are_refused(tmp_path):
+    for name, number in (("stylegan3-r", float("nan")), ("stylegan2", float("inf"))):
+        G, _ = make(name)
+        next(value for key, value in G.state_dict().items() if key.endswith("filter")).view(-1)[0] = number
+        pretrained.save(tmp_path / "net.safetensors", G)
+        with pytest.raises(InputError, match=r"filter of a stylegan.* holds NaN or infinity"):
+            pretrained.load(tmp_path / "net.safetensors")
+
+
+def test_info_and_settings_are_written_as_plain_json(tmp_path):
+    path = tmp_path / "net.safetensors"
+    G, _ = make("stylegan2")
+    G.settings["synthesis_kwargs"]["conv_clamp"] = np.float64(256)
+    G.settings["synthesis_kwargs"]["resample_filter"] = np.array([1, 3, 3, 1])
+    G.settings["z_dim"] = np.int64(8)
+    kimg, share = np.float32(12.5), torch.tensor(0.25)
+    pretrained.save(path, G, info={"kimg": kimg, "p": share, "size": (2, np.int64(3)), "at": tmp_path, 7: np.bool_(True)})
+    loaded = pretrained.load(path)
+    same_pictures = torch.equal(pictures(loaded.G), pictures(G))
+    assert same_pictures and loaded.info == {"kimg": 12.5, "p": 0.25, "size": [2, 3], "at": str(tmp_path), "7": True}
+    circle = []
+    circle.append(circle)
+    before = path.read_bytes()
+    for bad, words in (
+        ({"a": {"b": {1, 2}}}, r"info\['a'\]\['b'\]: JSON cannot hold \{1, 2\} \(set\)"),
+        ({"net": G}, "JSON cannot hold .*Generator"),
+        ({"loss": [1.0, float("nan")]}, r"info\['loss'\]\[1\]: JSON cannot hold nan"),
+        ({"z": 1j}, "complex"),
+        ({"x": np.longdouble(1)}, "longdouble"),
+        ({(1, 2): 3}, "keys that are no text"),
+        ({"x": circle}, "make it flatter"),
+        ({"x": "y" * (1 << 20)}, "info is too long"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            pretrained.save(path, G, info=bad)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    G.settings["z_dim"] = {8}
+    with pytest.raises(InputError, match="the settings of G"):
+        pretrained.save(path, G)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_type_of_the_weights_stays_in_the_file_and_comes_back_as_float32(tmp_path):
+    G, _ = make("stylegan2")
+    pretrained.save(tmp_path / "full.safetensors", G)
+    half, path = make("stylegan2")[0].to(torch.bfloat16), tmp_path / "half.safetensors"
+    pretrained.save(path, half)
+    assert path.stat().st_size < 0.7 * (tmp_path / "full.safetensors").stat().st_size
+    loaded = pretrained.load(path).G.state_dict()
+    assert all(
+        value.dtype == torch.float32 and torch.equal(value, half.state_dict()[key].float()) for key, value in loaded.items()
+    )
 
 
 def test_published_sizes_are_within_the_rules():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from facegen.data.fetch import FetchError, Patience
+from facegen.data.fetch import FetchError, Patience, Stopped, exclusive
 from facegen.files import InputError
 from facegen.models import published
 from facegen.models.published import PUBLISHED, cache_folder, fetch_network, network_file, table
@@ -181,15 +184,16 @@ def test_a_damaged_file_is_fetched_again_and_a_changed_one_is_not_taken(server, 
     assert "damaged" in capsys.readouterr().err
     path.unlink()
     server.answers["/network.pkl"] = body(bytes(reversed(CONTENT)))
-    refused(url, tmp_path, "not the file that is expected", SHA256)
+    refused(url, tmp_path, "not the file that is expected", SHA256, "rightly replaced, delete", f"{path.name}.sha256 and run")
     assert names(tmp_path) == [path.name + ".sha256"]
 
 
 def test_a_checksum_in_the_address_must_hold(server, tmp_path):
     url = f"{server.url}/network.pkl"
     server.answers["/network.pkl"] = body(CONTENT)
-    refused(f"{url}#sha256={'0' * 64}", tmp_path, "not the file that is expected", "0" * 64, SHA256)
-    assert names(tmp_path) == []
+    with pytest.raises(FetchError, match=f"not the file that is expected here .*{SHA256}.*{'0' * 64}") as caught:
+        fetch_network(f"{url}#sha256={'0' * 64}", tmp_path, patience=QUICK)
+    assert "delete" not in str(caught.value) and names(tmp_path) == []  # it was not noted, but given
     refused(f"{url}#sha256=12", tmp_path, "64 hexadecimal digits")
     path = fetch_network(f"{url}#sha256={SHA256.upper()}", tmp_path, patience=QUICK)
     assert names(tmp_path) == [path.name] and path.read_bytes() == CONTENT  # nothing to note: it was given
@@ -222,6 +226,65 @@ def test_pieces_of_two_versions_are_never_joined(server, tmp_path):
     server.answers["/known.pkl"] = in_turn(body(other, send=30_000, tag=None), body(CONTENT, tag=None))
     url = f"{server.url}/known.pkl#sha256={SHA256}"
     assert fetch_network(url, tmp_path, patience=QUICK).read_bytes() == CONTENT
+
+
+def test_two_that_want_the_same_file_download_it_once(server, tmp_path, capsys):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(handler):
+        inside.set()
+        assert go_on.wait(10)
+        body(CONTENT)(handler)
+
+    server.answers["/network.pkl"] = slow
+    url, found = f"{server.url}/network.pkl", []
+    first = threading.Thread(target=lambda: found.append(fetch_network(url, tmp_path, patience=QUICK)))
+    first.start()
+    assert inside.wait(10)
+    # The other one is a process of its own, which only has the standard library's locks in common with this one.
+    (lock,) = tmp_path.glob("*.lock")
+    code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'ab'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    if os.name != "nt":
+        done = subprocess.run([sys.executable, "-S", "-c", code, str(lock)], capture_output=True, text=True)
+        assert done.returncode == 1 and "BlockingIOError" in done.stderr
+    second = threading.Thread(target=lambda: found.append(fetch_network(url, tmp_path, patience=QUICK)))
+    second.start()
+    second.join(0.3)
+    assert second.is_alive() and len(server.log) == 1
+    go_on.set()
+    first.join(10)
+    second.join(10)
+    assert len(found) == 2 and found[0] == found[1] and found[0].read_bytes() == CONTENT and len(server.log) == 1
+    assert names(tmp_path) == [found[0].name, found[0].name + ".sha256"]
+    assert capsys.readouterr().err.count("another process is fetching it: waiting") == 1
+
+
+def test_a_lock_that_a_killed_process_left_keeps_nobody_out(tmp_path):
+    (tmp_path / "x.lock").write_bytes(b"")
+    with exclusive(tmp_path / "x") as waited:
+        assert waited is False and names(tmp_path) == ["x.lock"]
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(Stopped), exclusive(tmp_path / "x", stop=stop):
+            raise AssertionError("two are inside")
+    assert names(tmp_path) == []
+
+
+def test_bytes_that_another_one_wrote_into_the_file_are_seen(server, tmp_path, monkeypatch):
+    honest, tries = published.blocks, []
+
+    def disturbed(response, patience, stop):
+        tries.append(1)
+        yield from honest(response, patience, stop)
+        if len(tries) == 1:
+            (part,) = tmp_path.glob("*.part")
+            with open(part, "ab") as file:
+                file.write(b"of another process")
+
+    monkeypatch.setattr(published, "blocks", disturbed)
+    server.answers["/network.pkl"] = body(CONTENT)
+    path = fetch_network(f"{server.url}/network.pkl", tmp_path, patience=QUICK)
+    assert path.read_bytes() == CONTENT and server.log == [None, None]
 
 
 def test_what_is_no_network_file_is_refused_and_leaves_nothing(server, tmp_path, monkeypatch):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import importlib
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from facegen.files import InputError
-from facegen.latent.sample import latents, moved, one_hot, sample, transform
+from facegen.latent.sample import latents, moved, one_hot, sample, sample_batches, transform
 from facegen.models import cyclegan, dcgan, stylegan2, stylegan3
 from facegen.models.layers import upsample2d
 from facegen.show import activations, show_activations
@@ -124,7 +126,55 @@ def test_classes(make):
     assert torch.equal(sample(G, [1, 1, 1], labels=2)[0], faces[1])
     assert torch.equal(sample(G, [1, 1, 1], labels=torch.tensor([0, 2, 2])), faces)
     assert torch.equal(sample(G, [1], labels=torch.tensor([0.0, 0.0, 1.0])), faces[1:2])
-    assert torch.equal(one_hot(G, [2, 0], 2), torch.tensor([[0.0, 0, 1], [1, 0, 0]]))
+    expected = torch.tensor([[0.0, 0, 1], [1, 0, 0]])
+    whole = expected.long()
+    for labels in (
+        *([2, 0], (2, 0), np.array([2, 0]), np.array([2, 0], np.uint8), torch.tensor([2, 0]), torch.tensor([2, 0]).short()),
+        *([np.int64(2), np.uint8(0)], [torch.tensor(2), torch.tensor(0)], iter([2, 0])),
+        *(whole, whole.bool(), whole.numpy(), whole.numpy().astype(np.uint8), expected, expected.double().numpy()),
+    ):
+        found = one_hot(G, labels, 2)
+        assert found.dtype == torch.float32 and torch.equal(found, expected)
+    for labels in (2, np.int64(2), np.array(2), torch.tensor(2), np.array([0.0, 0.0, 1.0])):
+        assert torch.equal(one_hot(G, labels, 2), expected[[0, 0]])
+
+
+def test_batches_are_made_when_they_are_asked_for_and_leave_the_network_alone():
+    G = dcgan_net().train()
+    calls = []
+    G.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled() or G.training))
+    batches = sample_batches(G, range(5), batch=2)
+    assert calls == []
+    first = next(batches)
+    assert calls == [False] and G.training and torch.is_grad_enabled()  # also while it waits for the next batch
+    rest = list(batches)
+    assert [len(faces) for faces in (first, *rest)] == [2, 2, 1] and calls == [False] * 3
+    assert torch.equal(torch.cat([first, *rest]), sample(G, range(5), batch=2))
+    with pytest.raises(InputError, match="no w to truncate"):
+        sample_batches(G, [0], trunc=0.5)  # at once, and not at the first batch
+    with pytest.raises(InputError, match="below 2"):
+        sample_batches(stylegan2_net(), [0, 2**32])
+
+
+@pytest.mark.parametrize(
+    ("make", "calls"), [(stylegan2_net, 4), (lambda: stylegan2_net(use_noise=False), 1), (stylegan3_net, 1)]
+)
+def test_random_noise_goes_one_by_one_only_where_there_is_noise(make, calls):
+    G, seen = make(), []
+    G.register_forward_hook(lambda *_: seen.append(1))
+    sample(G, range(4), noise_mode="random")
+    assert len(seen) == calls
+
+
+def test_random_noise_seeds_no_other_device(monkeypatch):
+    seeded = []
+    for name in ("cuda.manual_seed_all", "mps.manual_seed", "xpu.manual_seed_all"):
+        monkeypatch.setattr(f"torch.{name}", seeded.append)
+    G = stylegan2_net()
+    assert seeded  # by torch.manual_seed in there
+    seeded.clear()
+    sample(G, [1, 2], noise_mode="random")
+    assert seeded == []
 
 
 def test_half_precision_gives_nearly_the_same_faces():
@@ -145,14 +195,34 @@ def test_half_precision_gives_nearly_the_same_faces():
         (stylegan2_net, {"trunc": float("nan")}, "must be a number"),
         (stylegan2_net, {"cutoff": 99}, "between 0 and"),
         (stylegan2_net, {"cutoff": -1}, "between 0 and"),
-        (stylegan2_net, {"noise_mode": "loud"}, "const, random, none"),
+        (stylegan2_net, {"noise_mode": "loud"}, "random, const, none"),
         (stylegan2_net, {"batch": 0}, "at least 1"),
         (lambda: stylegan2_net(classes=3), {}, "3 classes: say which one, 0 to 2"),
         (lambda: stylegan2_net(classes=3), {"labels": 3}, "class 3 does not exist"),
         (lambda: stylegan3_net(classes=3), {"labels": -1}, "class -1 does not exist"),
         (lambda: stylegan3_net(classes=3), {"labels": [1]}, "1 labels for 2 faces"),
         (lambda: stylegan3_net(classes=3), {"labels": torch.ones(2, 4)}, "[2, 3]"),
+        *(
+            (lambda: stylegan2_net(classes=3), {"labels": labels}, words)
+            for labels, words in (
+                (1.7, "1.7 is not a class"),
+                ([0, 1.7], "1.7 is not a class"),
+                (True, "True is not a class"),
+                ([0, True], "True is not a class"),
+                (np.bool_(True), "is not a class"),
+                (np.array([True, False]), "is not a class"),
+                (torch.tensor([True, False]), "is not a class"),
+                ("1", "'1' is not a class"),
+                (["0", "1"], "'0' is not a class"),
+                (np.array(["0", "1"]), "is not a class"),
+                (torch.tensor(1.0), "is not a class"),
+                (torch.tensor([[0, 2, 0], [1, 0, 0]]), "one-hot"),
+                (torch.tensor([float("nan"), 0, 0]), "finite"),
+                (torch.zeros(2, 3, 1), "[2, 3]"),
+            )
+        ),
         (lambda: cyclegan.ResnetGenerator(), {}, "no z"),
+        (lambda: stylegan2.Generator(8, 0, 8, 16, 4, {"num_layers": 1}, {"channel_base": 64}), {}, "4 channels"),
     ],
 )
 def test_refusals(make, options, words):
@@ -290,19 +360,70 @@ def test_the_figure_has_a_row_for_every_layer(make, rows):
     assert figure.png().startswith(b"\x89PNG")
 
 
+def boxes(figure):
+    """The rectangles that the texts of a figure cover, the title's among them."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return {text.get_text(): text.get_window_extent(canvas.get_renderer()) for text in figure.texts}
+
+
+@pytest.mark.parametrize("channels", [1, 6, 8])
+@pytest.mark.parametrize("make", [stylegan2_net, stylegan3_net])
+def test_no_text_of_the_figure_lies_on_another_or_is_cut_off(make, channels):
+    G = make()
+    figure = show_activations(G, latents(G, [1]), channels=channels)
+    found = boxes(figure)
+    assert "picture" in found and figure.title in found
+    for name, box in found.items():
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0 and box.y1 <= figure.bbox.height, name
+        for other, its in found.items():
+            assert name == other or not box.overlaps(its), (name, other)
+
+
+def test_the_first_label_goes_with_the_first_face():
+    G = stylegan2_net(classes=3)
+    z = latents(G, [4, 5])
+    for labels, first in (([2, 0], 2), (torch.tensor([1, 0]), 1), (1, 1), (torch.eye(3)[[2, 0]], 2)):
+        last = show_activations(G, z, channels=2, labels=labels).axes[-1].images[0].get_array()
+        expected = sample(G, [4], labels=first)[0].permute(1, 2, 0).numpy()
+        assert np.abs(np.asarray(last).astype(int) - expected.astype(int)).max() <= 1
+    with pytest.raises(InputError, match="1 labels for 2 faces"):
+        show_activations(G, z, labels=[1])
+    with pytest.raises(InputError, match="leave the labels out"):
+        show_activations(G, G.mapping(z, torch.eye(3)[:2]), labels=[0, 1])
+
+
 # -------------------------------------------------------------------------------------------------------- importing
 
 
-def test_importing_the_networks_opens_no_socket_and_starts_no_process():
-    code = """
-import sys
-def hook(event, args):
-    if event.startswith(("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "urllib.")):
-        raise SystemExit(f"{event} {args}")
-import torch, torchvision, tqdm.auto  # what they do is theirs
-sys.addaudithook(hook)
-import facegen.models.layers, facegen.models.stylegan2, facegen.models.stylegan3, facegen.models.pretrained
-import facegen.models.published, facegen.latent.sample
-"""
-    done = subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def events():
+    """What the interpreter reports while `events.on` is true; the hook itself can never be removed."""
+
+    class Events(list):
+        on = False
+
+    seen = Events()
+    sys.addaudithook(lambda event, args: seen.append((event, args)) if seen.on else None)
+    yield seen
+    seen.on = False
+
+
+def test_importing_the_networks_opens_no_socket_and_starts_no_process(events):
+    names = [f"models.{name}" for name in ("layers", "stylegan2", "stylegan3", "pretrained", "published")] + ["latent.sample"]
+    own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "facegen"}
+    for name in own:
+        del sys.modules[name]  # so that they are imported anew
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            events.on = True
+            again = [importlib.import_module(f"facegen.{name}") for name in names]
+            events.on = False
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "facegen"]:
+            del sys.modules[name]
+        sys.modules.update(own)
+    assert not any(module is own.get(module.__name__) for module in again)
+    bad = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "urllib.")
+    assert any(event == "import" for event, _ in events) and not [event for event in events if event[0].startswith(bad)]

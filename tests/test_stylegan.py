@@ -492,3 +492,90 @@ WRONG = {
 @pytest.mark.parametrize("what", list(WRONG))
 def test_wrong_settings_are_refused_in_one_line(what):
     refused(WRONG[what])
+
+
+# -- how people call networks
+
+
+@pytest.mark.parametrize("name", ["2 conditional", "2 resnet", "3-T", "3-R conditional"])
+def test_autocast_changes_nothing(name):
+    G = GENERATORS[name]()
+    z, c = noise(3, 8), labels(3, G.c_dim)
+    plain = G(z, c, truncation_psi=0.5, noise_mode="const", update_emas=True)
+    again = GENERATORS[name]()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(again(z, c, truncation_psi=0.5, noise_mode="const", update_emas=True), plain)
+        D = discriminator(c_dim=G.c_dim)
+        inside = D(plain, c)
+    assert torch.equal(inside, D(plain, c))
+    assert torch.equal(again.mapping.w_avg, G.mapping.w_avg)
+
+
+@pytest.mark.parametrize("name", ["2", "3-T"])
+def test_numpys_float64_noise_is_taken(name):
+    G, z = GENERATORS[name](), noise(2, 8)
+    assert torch.equal(G(z.double(), noise_mode="const"), G(z, noise_mode="const"))
+    assert torch.equal(G.synthesis(G.mapping(z).double(), noise_mode="const"), G(z, noise_mode="const"))
+
+
+@pytest.mark.parametrize("name", ["2", "2 resnet", "3-T", "3-R conditional"])
+def test_networks_made_in_inference_mode_work_in_and_out_of_it(name):
+    usual = pictures(GENERATORS[name]())
+    with torch.inference_mode():
+        G = GENERATORS[name]()
+        assert torch.equal(pictures(G), usual)
+    with torch.no_grad():
+        assert torch.equal(pictures(G), usual)
+
+
+@pytest.mark.parametrize("name", ["2", "3-T", "3-R conditional"])
+def test_torch_compile_understands_the_networks(name):
+    G = GENERATORS[name]()
+    with torch.no_grad():
+        usual = pictures(G)
+        compiled = torch.compile(G, backend="eager")
+        z, c = noise(4, 8), labels(4, G.c_dim)
+        assert relative_error(compiled(z, c, noise_mode="const"), G(z, c, noise_mode="const")) < 1e-6
+    assert usual.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["2 conditional", "3-T"])
+def test_an_empty_batch_makes_no_pictures(name):
+    G = GENERATORS[name]()
+    c = torch.zeros(0, 3) if G.c_dim else None
+    empty = G(torch.zeros(0, 8), c)
+    assert empty.shape == (0, 3, 16, 16)
+    assert discriminator(c_dim=G.c_dim)(empty, c).shape == (0, 1)
+
+
+def test_frozen_layers_stay_frozen_however_the_rest_is_toggled():
+    D = discriminator(block_kwargs={"freeze_layers": 2})
+    D.requires_grad_(False)
+    D.requires_grad_(True)
+    frozen = [name for name, p in D.named_parameters() if not p.requires_grad]
+    assert frozen == ["b16.fromrgb.weight", "b16.fromrgb.bias", "b16.conv0.weight", "b16.conv0.bias"]
+
+
+@pytest.mark.parametrize("name", ["2", "3-T"])
+def test_only_the_highest_resolutions_use_half_precision_if_so_built(name):
+    make = {"2": lambda n: generator2(num_fp16_res=n), "3-T": lambda n: generator3(size=64, num_fp16_res=n)}[name]
+    z = noise(2, 8)
+    full = make(0)(z, noise_mode="const")
+    error = {n: relative_error(make(n)(z, noise_mode="const", dtype=torch.bfloat16), full) for n in (0, 1)}
+    assert 0 < error[1] < error[0] < 0.2
+
+
+def test_what_cannot_be_meant_is_refused_in_one_line():
+    G, D = generator2(c_dim=3), discriminator(c_dim=3)
+    z, c, img = noise(4, 8), labels(4, 3), noise(4, 3, 16, 16)
+    no_average = stylegan2.Generator(8, 0, 12, 16, 3, {"num_layers": 1, "w_avg_beta": None}, TINY["synthesis_kwargs"])
+    assert "4 noise vectors z and 2 labels" in refused(lambda: G(z, c[:2]))
+    assert "needs z" in refused(lambda: G(None, c))
+    assert "truncation_cutoff=-1" in refused(lambda: G(z, c, truncation_psi=0.5, truncation_cutoff=-1))
+    assert "no average" in refused(lambda: no_average(z, truncation_psi=0.5))
+    assert "4 pictures and 1 labels" in refused(lambda: D(img, c[:1]))
+    assert "torch.uint8" in refused(lambda: D(torch.zeros(4, 3, 16, 16, dtype=torch.uint8), c))
+    assert "8, 16" in refused(lambda: stylegan2.Discriminator(0, 4, 3))
+    assert "freeze_layers=-1" in refused(lambda: discriminator(block_kwargs={"freeze_layers": -1}))
+    assert "does not divide" in refused(lambda: discriminator(epilogue_kwargs={"mbstd_num_channels": 5}))
+    assert "groups of 0" in refused(lambda: discriminator(epilogue_kwargs={"mbstd_group_size": 0}))

@@ -1,7 +1,8 @@
 """Files from the network and out of archives: whole, checked and harmless, or one clear line and nothing left.
 
 `download` gets one file, `read_json` one small answer, `extract` unpacks a zip or a tar. What to get stands in
-`facegen.data.sources`.
+`facegen.data.sources`. The steps of a download (`open_url`, `blocks`, `patiently`, `exclusive`, `what_is_left`) are there
+for `facegen.models.published` too, which gets files of unknown size and content.
 """
 
 from __future__ import annotations
@@ -52,19 +53,25 @@ T = TypeVar("T")
 BLOCK = 1 << 16
 # Retry-After is obeyed up to this many seconds; whoever must wait longer is told so instead.
 LONGEST_WAIT = 60.0
+# Seconds between two looks at a lock that another process holds.
+LOCK_POLL = 0.1
 
 
 class FetchError(InputError):
     """A download failed for good. One line: the address, what happened, what to do."""
 
 
-class _PassingError(Exception):
-    """Something that may well work on the next try: a lost connection, a slow server, an HTTP 5xx."""
+class PassingError(Exception):
+    """Something that may well work on the next try: a lost connection, a slow server, an HTTP 5xx.
+
+    Attributes:
+        wait: seconds that the server asked for.
+        code: HTTP status, 0 where there was none.
+    """
 
     def __init__(self, reason: str, wait: float = 0.0, code: int = 0):
         super().__init__(reason)
-        self.wait = wait  # seconds that the server asked for
-        self.code = code  # HTTP status, 0 where there was none
+        self.wait, self.code = wait, code
 
 
 class Stopped(Exception):
@@ -145,7 +152,7 @@ def download(
     Bytes go to `path` + ".part". A broken download is taken up where it stopped (HTTP Range) in this call or a later
     one; a server without Range starts again. The file may have changed between the pieces, so the checksum is taken
     over the whole: a resumed file that fails it is fetched once more from its first byte, a fresh one that fails it
-    is removed and refused.
+    is removed and refused. Of several processes that want the same file one downloads it and the others wait.
 
     Args:
         size: the file's length in bytes; nothing longer is ever written.
@@ -160,15 +167,30 @@ def download(
     if not checksums:
         raise ValueError("download() needs at least one checksum: an unchecked file is never put in place")
     patience, stop = patience or Patience(), stop or threading.Event()
-    part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    at = _Position(progress)
+    with exclusive(path, stop=stop) as waited:
+        if waited and path.exists() and wrong_checksum(path, checksums) is None:
+            _Position(progress)(size)
+        else:
+            _download(url, path, size, checksums, patience, _Position(progress), stop)
+
+
+def _download(
+    url: str,
+    path: Path,
+    size: int,
+    checksums: tuple[str, ...],
+    patience: Patience,
+    at: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
+    part = path.with_name(path.name + ".part")
     wrong = None
     for _ in range(2):  # the second round only after a piecemeal file turned out wrong
         try:
-            resumed = _patiently(lambda: _receive(url, part, size, patience, at, stop), patience, stop)
-        except _PassingError as error:
-            raise FetchError(f"{url}: {error}; {_what_is_left(part)}") from None
+            resumed = patiently(lambda: _receive(url, part, size, patience, at, stop), patience, stop)
+        except PassingError as error:
+            raise FetchError(f"{url}: {error}; {what_is_left(part)}") from None
         wrong = wrong_checksum(part, checksums)
         if wrong is None:
             os.replace(part, path)
@@ -192,13 +214,86 @@ class _Position:
         self._seen = position
 
 
-def _patiently(attempt: Callable[[], T], patience: Patience, stop: threading.Event) -> T:
-    """`attempt()` until it does not raise _PassingError, as often and as late as `patience` says."""
+@contextlib.contextmanager
+def exclusive(
+    path: Path, *, stop: threading.Event | None = None, waiting: Callable[[], object] | None = None
+) -> Iterator[bool]:
+    """At most one process, and one thread of it, is inside the block for this path at a time; the others wait.
+
+    The lock is the operating system's, on a file `path` + ".lock", and ends with the process that holds it, however that
+    ends. Where the file system knows no locks, nobody waits.
+
+    Args:
+        path: what to guard; its folder must exist.
+        stop: set it from another thread to end the waiting.
+        waiting: called once, where there is another one to wait for.
+
+    Yields:
+        Whether another one has been waited for.
+
+    Raises:
+        Stopped: `stop` was set.
+    """
+    stop, name, waited = stop or threading.Event(), path.with_name(path.name + ".lock"), False
+    while True:
+        file = open(name, "ab")  # noqa: SIM115 - closed below, at the end of the block
+        if _locked(file) and _still_there(file, name):
+            break
+        file.close()
+        if not waited and waiting is not None:
+            waiting()
+        waited = True
+        if stop.wait(LOCK_POLL):
+            raise Stopped
+    try:
+        yield waited
+    finally:
+        # Removed while it is held: whoever has opened it meanwhile sees that the name is gone, and starts again.
+        with contextlib.suppress(OSError):
+            name.unlink()
+        file.close()
+        if os.name == "nt":  # where an open file cannot be removed
+            with contextlib.suppress(OSError):
+                name.unlink()
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take the lock on an open file if nobody else has it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _still_there(file: IO[bytes], name: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(name))
+    except FileNotFoundError:
+        return False
+
+
+def patiently(attempt: Callable[[], T], patience: Patience, stop: threading.Event) -> T:
+    """`attempt()` until it does not raise PassingError, as often and as late as `patience` says.
+
+    Raises:
+        PassingError: the last try's.
+        Stopped: `stop` was set while waiting.
+    """
     waits = iter(patience.delays)
     while True:
         try:
             return attempt()
-        except _PassingError as error:
+        except PassingError as error:
             wait = next(waits, None)
             if wait is None or error.wait > LONGEST_WAIT:
                 raise
@@ -206,8 +301,8 @@ def _patiently(attempt: Callable[[], T], patience: Patience, stop: threading.Eve
                 raise Stopped from None
 
 
-def _what_is_left(part: Path) -> str:
-    """Advice after the last try, and the end of an empty .part."""
+def what_is_left(part: Path) -> str:
+    """Advice after the last try, in words; an empty .part is removed."""
     kept = part.stat().st_size if part.exists() else 0
     if kept:
         return f"{kept} bytes are kept: run the same command again to go on from there"
@@ -225,8 +320,8 @@ def _receive(url: str, part: Path, size: int, patience: Patience, at: Callable[[
     if offset == size and size > 0:
         return True  # an earlier run was stopped between the last byte and the check
     try:
-        response = _open(url, patience, offset)
-    except _PassingError as error:
+        response = open_url(url, patience, offset)
+    except PassingError as error:
         if error.code == 416:  # the server's file is shorter than what is here: start again
             part.unlink(missing_ok=True)
         raise
@@ -241,14 +336,14 @@ def _receive(url: str, part: Path, size: int, patience: Patience, at: Callable[[
             found = offset + int(announced)
             raise FetchError(f"{url}: the file there has {found} bytes, not {size}: it is not the one expected here")
         with open(part, "ab" if offset else "wb") as file:
-            for block in _blocks(response, patience, stop):
+            for block in blocks(response, patience, stop):
                 offset += len(block)
                 if offset > size:
-                    raise _PassingError(f"the server sends more than the {size} bytes that the file has")
+                    raise PassingError(f"the server sends more than the {size} bytes that the file has")
                 file.write(block)
                 at(offset)
     if offset < size:
-        raise _PassingError(f"the connection ended after {offset} of {size} bytes")
+        raise PassingError(f"the connection ended after {offset} of {size} bytes")
     return resumed
 
 
@@ -262,19 +357,19 @@ def read_json(url: str, patience: Patience | None = None, limit: int = 32 << 20)
 
     def attempt() -> bytes:
         content = bytearray()
-        with _open(url, patience, 0) as response:
-            for block in _blocks(response, patience, never):
+        with open_url(url, patience, 0) as response:
+            for block in blocks(response, patience, never):
                 content += block
                 if len(content) > limit:
                     raise FetchError(f"{url}: the answer is longer than {limit} bytes: this is not what was asked")
             announced = response.headers.get("Content-Length", "")
         if announced.isdigit() and len(content) < int(announced):
-            raise _PassingError(f"the connection ended after {len(content)} of {announced} bytes")
+            raise PassingError(f"the connection ended after {len(content)} of {announced} bytes")
         return bytes(content)
 
     try:
-        content = _patiently(attempt, patience, never)
-    except _PassingError as error:
+        content = patiently(attempt, patience, never)
+    except PassingError as error:
         raise FetchError(f"{url}: {error}; check the connection and run the same command again") from None
     try:
         return json.loads(content)
@@ -282,7 +377,13 @@ def read_json(url: str, patience: Patience | None = None, limit: int = 32 << 20)
         raise FetchError(f"{url}: the answer is not JSON: a proxy or a log-in page may stand in between") from None
 
 
-def _open(url: str, patience: Patience, offset: int) -> http.client.HTTPResponse:
+def open_url(url: str, patience: Patience, offset: int) -> http.client.HTTPResponse:
+    """The server's answer to a request for `url` from byte `offset` on; the caller closes it.
+
+    Raises:
+        PassingError: no connection, or an answer such as 503 that may be another one later.
+        FetchError: no such file, or no such address.
+    """
     headers = {"User-Agent": f"facegen/{facegen.__version__}"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -293,7 +394,7 @@ def _open(url: str, patience: Patience, offset: int) -> http.client.HTTPResponse
         with error:
             raise _refusal(url, error) from None
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        raise _PassingError(_in_words(error)) from None
+        raise PassingError(_in_words(error)) from None
     except ValueError as error:
         raise FetchError(f"{url}: this is not an address that can be fetched ({error})") from None
 
@@ -308,14 +409,19 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     if error.code in (408, 416, 425, 429) or error.code >= 500:
         wait = float(asked) if asked.isdigit() else 0.0
         later = f" and asks to wait {wait / 60:.0f} minutes" if wait > LONGEST_WAIT else ""
-        return _PassingError(f"the server answers {error.code} {error.reason}{later}", wait, error.code)
+        return PassingError(f"the server answers {error.code} {error.reason}{later}", wait, error.code)
     if error.code in (404, 410):
         return FetchError(f"{url}: not found ({error.code}): it was moved or removed, or the address is mistyped")
     return FetchError(f"{url}: the server refuses ({error.code} {error.reason})")
 
 
-def _blocks(response: http.client.HTTPResponse, patience: Patience, stop: threading.Event) -> Iterator[bytes]:
-    """The body piece by piece as it arrives; raises where it stops arriving or only drips."""
+def blocks(response: http.client.HTTPResponse, patience: Patience, stop: threading.Event) -> Iterator[bytes]:
+    """The body piece by piece as it arrives.
+
+    Raises:
+        PassingError: it stops arriving, or only drips.
+        Stopped: `stop` was set.
+    """
     since, arrived = time.monotonic(), 0
     while True:
         if stop.is_set():
@@ -323,7 +429,7 @@ def _blocks(response: http.client.HTTPResponse, patience: Patience, stop: thread
         try:
             block = response.read1(BLOCK)
         except (OSError, http.client.HTTPException) as error:
-            raise _PassingError(_in_words(error)) from None
+            raise PassingError(_in_words(error)) from None
         if not block:
             return
         yield block
@@ -331,7 +437,7 @@ def _blocks(response: http.client.HTTPResponse, patience: Patience, stop: thread
         elapsed = time.monotonic() - since
         if elapsed >= patience.stall:
             if arrived < patience.least_speed * elapsed:
-                raise _PassingError(f"the download stalled: {arrived} bytes in {elapsed:.1f} s")
+                raise PassingError(f"the download stalled: {arrived} bytes in {elapsed:.1f} s")
             since, arrived = time.monotonic(), 0
 
 

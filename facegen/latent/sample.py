@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from facegen.files import InputError
+from facegen.models.stylegan2 import NOISE_MODES
 
-NOISE_MODES = ("const", "random", "none")
+# What `sample` takes as classes.
+Labels = int | Sequence[int] | np.ndarray | Tensor
 # Added to a seed for the noise inputs, so that they are not the same numbers as z, which has the seed itself.
 NOISE_STREAM = 0x5EED_0F_A015E
 # Pictures of 64 x 64 pixels in a batch; larger ones are made in smaller batches of about the same memory.
@@ -38,6 +41,11 @@ def can_move(G: nn.Module) -> bool:
     return has_styles(G) and hasattr(getattr(G.synthesis, "input", None), "transform")
 
 
+def has_noise(G: nn.Module) -> bool:
+    """Whether a generator has noise inputs: StyleGAN2's, unless it was made without."""
+    return any(getattr(module, "use_noise", False) for module in G.modules())
+
+
 def latents(G: nn.Module, seeds: Iterable[int]) -> Tensor:
     """One z per seed, float32 [N, z_dim] from N(0, 1), each from a generator of its own: z of a seed is always the same.
 
@@ -49,8 +57,7 @@ def latents(G: nn.Module, seeds: Iterable[int]) -> Tensor:
     """
     seeds = list(seeds)
     if has_styles(G):
-        if max(seeds) >= 2**32:
-            raise InputError(f"seed {max(seeds)} is too large: a StyleGAN takes seeds below 2^32")
+        _check_largest(seeds)
         z = np.stack([np.random.RandomState(seed).randn(G.z_dim) for seed in seeds])
         return torch.from_numpy(z.astype(np.float32))
     return torch.stack([torch.randn(G.z_dim, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
@@ -62,7 +69,7 @@ def sample(
     *,
     trunc: float = 1.0,
     cutoff: int | None = None,
-    labels: int | Sequence[int] | Tensor | None = None,
+    labels: Labels | None = None,
     noise_mode: str = "const",
     batch: int | None = None,
     dtype: torch.dtype = torch.float32,
@@ -76,7 +83,8 @@ def sample(
             mean w until psi of the distance is left. 1 changes nothing, 0 gives the mean face N times; below 1 faces
             get more usual and less varied. StyleGAN only.
         cutoff: truncate only the first `cutoff` of the `num_ws` layers, the coarse ones. StyleGAN only.
-        labels: of a network with classes: the class of all faces, one class per face, or a tensor [c_dim] or [N, c_dim].
+        labels: of a network with classes: the class of all faces; one class per face; or a tensor or array, one-hot or of
+            shares: floating [c_dim] for all faces, or [N, c_dim] of any type.
         noise_mode: StyleGAN2's noise inputs: "const" as stored in the network, "random" drawn anew from the face's seed,
             "none". Networks without noise inputs look the same in every mode.
         batch: faces at a time; follows from the picture's size where it is not given. "random" makes one at a time.
@@ -87,25 +95,53 @@ def sample(
 
     Raises:
         InputError: no seed or a bad one; truncation on a network without w; classes that the network does not have;
-            an unknown noise mode; or a network that gives NaN.
+            an unknown noise mode; pictures that are neither grey nor coloured; or a network that gives NaN.
+    """
+    faces = sample_batches(G, seeds, trunc=trunc, cutoff=cutoff, labels=labels, noise_mode=noise_mode, batch=batch, dtype=dtype)
+    return torch.cat(list(faces))
+
+
+def sample_batches(
+    G: nn.Module,
+    seeds: Iterable[int],
+    *,
+    trunc: float = 1.0,
+    cutoff: int | None = None,
+    labels: Labels | None = None,
+    noise_mode: str = "const",
+    batch: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Tensor]:
+    """The faces of `sample`, batch by batch, each made when it is asked for: for more faces than fit into memory.
+
+    Args and Raises: as for `sample`. All but NaN is refused at once, before the first batch.
+
+    Yields:
+        uint8 [n, 3, H, W] on the CPU, in the order of the seeds. Between the batches the network is left as it was.
     """
     seeds = _checked_seeds(seeds)
-    _check_options(G, trunc, cutoff, noise_mode, batch)
+    _check_options(G, seeds, trunc, cutoff, noise_mode, batch)
     c = one_hot(G, labels, len(seeds))
-    one_by_one = noise_mode == "random" and has_styles(G)
+    one_by_one = noise_mode == "random" and has_noise(G)
     batch = 1 if one_by_one else batch or max(1, min(BATCH_64, BATCH_64 * 64**2 // G.img_resolution**2))
     device = next(G.parameters()).device
-    pictures = []
-    with evaluating(G), torch.no_grad(), tqdm(total=len(seeds), unit="face", disable=None) as bar:
-        for start in range(0, len(seeds), batch):
-            part = seeds[start : start + batch]
-            z = latents(G, part).to(device)
-            labels_here = None if c is None else c[start : start + batch].to(device)
-            with _seeded((part[0] + NOISE_STREAM) % 2**63, device) if one_by_one else contextlib.nullcontext():
-                images = _images(G, z, labels_here, trunc, cutoff, noise_mode, dtype)
-            pictures.append(_as_uint8(images))
-            bar.update(len(part))
-    return torch.cat(pictures)
+
+    def make(start: int) -> Tensor:
+        part = seeds[start : start + batch]
+        z = latents(G, part).to(device)
+        c_here = None if c is None else c[start : start + batch].to(device)
+        own_noise = _seeded((part[0] + NOISE_STREAM) % 2**63, device) if one_by_one else contextlib.nullcontext()
+        with evaluating(G), torch.no_grad(), own_noise:
+            return _as_uint8(_images(G, z, c_here, trunc, cutoff, noise_mode, dtype))
+
+    def batches() -> Iterator[Tensor]:
+        with tqdm(total=len(seeds), unit="face", disable=None) as bar:
+            for start in range(0, len(seeds), batch):
+                faces = make(start)
+                bar.update(len(faces))
+                yield faces
+
+    return batches()
 
 
 def _images(
@@ -140,9 +176,21 @@ def _checked_seeds(seeds: Iterable[int]) -> list[int]:
     return checked
 
 
-def _check_options(G: nn.Module, trunc: float, cutoff: int | None, noise_mode: str, batch: int | None) -> None:
+def _check_largest(seeds: list[int]) -> None:
+    if max(seeds) >= 2**32:
+        raise InputError(f"seed {max(seeds)} is too large: a StyleGAN takes seeds below 2^32")
+
+
+def _check_options(
+    G: nn.Module, seeds: list[int], trunc: float, cutoff: int | None, noise_mode: str, batch: int | None
+) -> None:
     if not hasattr(G, "z_dim"):
         raise InputError("this network makes no pictures from seeds: it has no z (a CycleGAN translates pictures)")
+    if has_styles(G):
+        _check_largest(seeds)
+    channels = getattr(G, "img_channels", 3)
+    if channels not in (1, 3):
+        raise InputError(f"this network makes pictures of {channels} channels: only 1 (grey) and 3 (colours) can be shown")
     if not math.isfinite(trunc):
         raise InputError(f"truncation must be a number, usually 0 to 1, got {trunc}")
     if not has_styles(G) and (trunc != 1 or cutoff is not None):
@@ -155,12 +203,15 @@ def _check_options(G: nn.Module, trunc: float, cutoff: int | None, noise_mode: s
         raise InputError(f"sample: batch must be at least 1, got {batch}")
 
 
-def one_hot(G: nn.Module, labels: int | Sequence[int] | Tensor | None, count: int) -> Tensor | None:
+def one_hot(G: nn.Module, labels: Labels | None, count: int) -> Tensor | None:
     """The labels of `count` faces as the network takes them: float32 [count, c_dim], or None for one without classes.
 
+    Args:
+        labels: as for `sample`. Whole numbers along one axis are classes, one per face; along two axes they are one-hot.
+
     Raises:
-        InputError: labels where there are no classes, none where there are some, a class that does not exist, or
-            another number of labels than of faces.
+        InputError: labels where there are no classes, none where there are some, something that is no whole number, a
+            class that does not exist, or another number of labels than of faces.
     """
     classes = getattr(G, "c_dim", 0)
     if not classes:
@@ -169,17 +220,37 @@ def one_hot(G: nn.Module, labels: int | Sequence[int] | Tensor | None, count: in
         return None
     if labels is None:
         raise InputError(f"this network has {classes} classes: say which one, 0 to {classes - 1} (--class, or labels=)")
-    if isinstance(labels, Tensor) and labels.is_floating_point():
-        if labels.shape not in ((classes,), (count, classes)):
-            raise InputError(f"labels must be [{classes}] or [{count}, {classes}], got {list(labels.shape)}")
-        return labels.float().expand(count, classes)
-    indices = [labels] * count if isinstance(labels, int) else [int(label) for label in labels]
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf":
+        labels = torch.from_numpy(labels.astype({"b": np.bool_, "f": np.float32}.get(labels.dtype.kind, np.int64)))
+    if isinstance(labels, Tensor) and (labels.ndim > 1 or (labels.ndim and labels.is_floating_point())):
+        return _checked_one_hot(labels, count, classes)
+    alone = isinstance(labels, str) or not isinstance(labels, Iterable) or getattr(labels, "ndim", 1) == 0
+    indices = [_class(labels)] * count if alone else [_class(label) for label in labels]
     if len(indices) != count:
         raise InputError(f"{len(indices)} labels for {count} faces: give one for each, or one for all")
     for index in indices:
         if not 0 <= index < classes:
             raise InputError(f"class {index} does not exist: this network has {classes} classes, 0 to {classes - 1}")
     return nn.functional.one_hot(torch.tensor(indices), classes).float()
+
+
+def _class(label: object) -> int:
+    """The number of a class: Python's, NumPy's or a tensor's, but neither a truth value nor rounded."""
+    if not isinstance(label, bool) and getattr(label, "dtype", None) != torch.bool:
+        with contextlib.suppress(TypeError, ValueError):
+            return operator.index(label)
+    shown = " ".join(reprlib.repr(label).split())
+    raise InputError(f"{shown} is not a class: classes are whole numbers from 0")
+
+
+def _checked_one_hot(labels: Tensor, count: int, classes: int) -> Tensor:
+    if labels.shape not in ((classes,), (count, classes)):
+        raise InputError(f"labels must be [{classes}] or [{count}, {classes}], got {list(labels.shape)}")
+    whole, shares = not labels.is_floating_point(), labels.float()
+    one_each = ((shares == 0) | (shares == 1)).all() and (shares.sum(dim=-1) == 1).all()
+    if not shares.isfinite().all() or (whole and not one_each):
+        raise InputError("labels along two axes must be one-hot: in each row a single 1 and zeros, or finite numbers")
+    return shares.expand(count, classes)
 
 
 @contextlib.contextmanager
@@ -203,7 +274,13 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
         on_device = torch.cuda.get_rng_state(device)
     elif device.type == "mps":
         on_device = torch.mps.get_rng_state()
-    torch.manual_seed(seed)
+    # Not torch.manual_seed, which also seeds every other device's generator.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
     try:
         yield
     finally:

@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from facegen.files import InputError
 
@@ -67,11 +69,12 @@ def setup_filter(
 
 
 def design_lowpass_filter(numtaps: int, cutoff: float, width: float, fs: float, *, radial: bool = False) -> Tensor | None:
-    """A Kaiser-windowed low-pass filter: sinc along each axis, or jinc over the plane (Karras et al. 2021, appendix C.1).
+    """A Kaiser-windowed low-pass filter: sinc along each axis, or jinc over the plane (Karras et al. 2021,
+    appendices C.1 to C.4).
 
     Args:
         numtaps: filter length n in samples; 1 means no filter.
-        cutoff: half-power frequency f_c, in the units of `fs`.
+        cutoff: f_c, where half of the amplitude passes, in the units of `fs`.
         width: width of the transition band (twice the paper's half-width f_h), in the units of `fs`.
         fs: sampling rate.
         radial: [n, n] with the same response in every direction, for a rotation-equivariant network; otherwise [n].
@@ -198,13 +201,24 @@ def _transposed(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> 
 def _by_phases(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
     """Up-sampling: every up-th output comes from the same few taps, so short convolutions, interleaved, make them all."""
     size = (*x.shape[:2], vertical.out, horizontal.out)
-    y = torch.zeros(size, dtype=x.dtype, device=x.device).contiguous(memory_format=_layout(x))
+    y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=_layout(x))
     for i in range(min(vertical.up, vertical.out)):
         for j in range(min(horizontal.up, horizontal.out)):
             part = taps[(vertical.pad - i) % vertical.up :: vertical.up, (horizontal.pad - j) % horizontal.up :: horizontal.up]
-            if part.numel():  # none where more zeros are inserted than there are taps
-                y[:, :, i :: vertical.up, j :: horizontal.up] = _strided(x, part, vertical.phase(i), horizontal.phase(j))
+            phases = (vertical.phase(i), horizontal.phase(j))
+            # Where more zeros are inserted than there are taps, no tap meets an input.
+            made = _centred(x, part, *phases) if part.numel() else x.new_zeros(())
+            y[:, :, i :: vertical.up, j :: horizontal.up] = made
     return y
+
+
+def _centred(x: Tensor, taps: Tensor, vertical: _Axis, horizontal: _Axis) -> Tensor:
+    """Plain filtering with the same padding at both ends, of which the outputs that are wanted are a view."""
+    axes = (vertical, horizontal)
+    wide = [max(a.pad, a.out - 1 + k - a.size - a.pad, 0) for a, k in zip(axes, taps.shape)]
+    y = F.conv2d(x, _depthwise(taps, x), padding=wide, groups=x.shape[1])
+    first, left = (w - a.pad for a, w in zip(axes, wide))
+    return y[:, :, first : first + vertical.out, left : left + horizontal.out]
 
 
 def _depthwise(taps: Tensor, x: Tensor) -> Tensor:
@@ -219,7 +233,7 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 def _pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
-    x, y = (value, value) if isinstance(value, int) else value
+    x, y = (value, value) if isinstance(value, Integral) else value
     if min(x, y) < 1:
         raise InputError(f"{name}={value}: the factors along x and y are 1 or more")
     return int(x), int(y)
@@ -227,7 +241,7 @@ def _pair(value: int | Sequence[int], name: str) -> tuple[int, int]:
 
 def _padding(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
     """int, [x, y] or [x before, x after, y before, y after] -> the last of these."""
-    values = [padding] * 4 if isinstance(padding, int) else list(padding)
+    values = [padding] * 4 if isinstance(padding, Integral) else list(padding)
     if len(values) == 2:
         values = [values[0], values[0], values[1], values[1]]
     if len(values) != 4:
@@ -262,7 +276,11 @@ def upfirdn2d(
 
     Raises:
         InputError: a factor below 1, an ill-formed padding, or a picture that is smaller than the filter.
+
+    No gradient reaches the filter: it is a constant of the architecture.
     """
+    if x.ndim != 4 or not x.is_floating_point():
+        raise InputError(f"x is {x.dtype} of the shape {list(x.shape)}: resampling takes floating-point pictures [N, C, H, W]")
     (up_x, up_y), (down_x, down_y) = _pair(up, "up"), _pair(down, "down")
     left, right, top, bottom = _padding(padding)
     kw, kh = _filter_size(f)
@@ -366,7 +384,8 @@ def conv2d_resample(
     Returns:
         [N, O, H', W'].
     """
-    (up, _), (down, _) = _pair(up, "up"), _pair(down, "down")
+    if not isinstance(up, Integral) or not isinstance(down, Integral) or min(up, down) < 1:
+        raise InputError(f"up={up}, down={down}: a convolution resamples both axes alike, by whole numbers from 1")
     fw, fh = _filter_size(f)
     pads = _padding(padding)
     if up > 1:
@@ -397,14 +416,52 @@ def conv2d_resample(
 
 
 def _convolve(x: Tensor, w: Tensor, *, stride: int = 1, padding: int | tuple[int, int] = 0, groups: int = 1) -> Tensor:
-    return F.conv2d(x, w.to(x.dtype), stride=stride, padding=padding, groups=groups)
+    w = w.to(x.dtype)
+    if groups == 1 and _wants_own_gradient(x, w):
+        return _Convolution.apply(x, w, stride, padding, False)
+    return F.conv2d(x, w, stride=stride, padding=padding, groups=groups)
 
 
 def _convolve_transposed(x: Tensor, w: Tensor, *, stride: int, groups: int) -> Tensor:
     """conv_transpose2d with the weight in conv2d's order [O, C // groups, kh, kw]."""
     o, c, kh, kw = w.shape
-    swapped = w.reshape(groups, o // groups, c, kh, kw).transpose(1, 2).reshape(groups * c, o // groups, kh, kw)
-    return F.conv_transpose2d(x, swapped.to(x.dtype), stride=stride, groups=groups)
+    swapped = w.reshape(groups, o // groups, c, kh, kw).transpose(1, 2).reshape(groups * c, o // groups, kh, kw).to(x.dtype)
+    if groups == 1 and _wants_own_gradient(x, swapped):
+        return _Convolution.apply(x, swapped, stride, 0, True)
+    return F.conv_transpose2d(x, swapped, stride=stride, groups=groups)
+
+
+def _wants_own_gradient(x: Tensor, w: Tensor) -> bool:
+    """Whether oneDNN's gradient of the weight would be slow: in float32 with channels_last, up to twice as slow as planar."""
+    training = torch.is_grad_enabled() and w.requires_grad
+    return training and x.device.type == "cpu" and x.dtype == torch.float32 and _layout(x) == torch.channels_last
+
+
+class _Convolution(torch.autograd.Function):
+    """conv2d or conv_transpose2d whose weight's gradient is computed from planar memory; all else is PyTorch's own."""
+
+    @staticmethod
+    def forward(x: Tensor, w: Tensor, stride: int, padding: int | tuple[int, int], transposed: bool) -> Tensor:
+        convolve = F.conv_transpose2d if transposed else F.conv2d
+        return convolve(x, w, stride=stride, padding=padding)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+        x, w, ctx.stride, ctx.padding, ctx.transposed = inputs
+        ctx.save_for_backward(x, w)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (x, w), how = ctx.saved_tensors, (ctx.stride, ctx.padding)
+        wants_x, wants_w = ctx.needs_input_grad[:2]
+        grad_x = grad_w = None
+        if ctx.transposed:  # the transposed of a transposed convolution is the convolution
+            grad_x = _convolve(grad, w, stride=ctx.stride) if wants_x else None
+            grad_w = conv2d_weight(grad.contiguous(), w.shape, x, *how) if wants_w else None
+        else:
+            grad_x = conv2d_input(x.shape, w, grad, *how) if wants_x else None
+            grad_w = conv2d_weight(x.contiguous(), w.shape, grad, *how) if wants_w else None
+        return grad_x, grad_w, None, None, None
 
 
 def modulated_conv2d(
@@ -443,8 +500,8 @@ def modulated_conv2d(
     """
     n, o = len(x), len(weight)
     if x.dtype == torch.float16 and demodulate:  # keep products within half precision's range; demodulation undoes it
-        weight = weight / weight.norm(float("inf"), dim=[1, 2, 3], keepdim=True)
-        styles = styles / styles.norm(float("inf"), dim=1, keepdim=True)
+        weight = weight / weight.norm(float("inf"), dim=[1, 2, 3], keepdim=True).clamp_min(1e-8)
+        styles = styles / styles.norm(float("inf"), dim=1, keepdim=True).clamp_min(1e-8)
     scale = None
     if demodulate:
         squares = weight.square().sum(dim=[2, 3])  # [O, C]; the sum over the kernel does not depend on the sample
@@ -469,9 +526,9 @@ def _mix_channels(x: Tensor, mixed: Tensor) -> Tensor:
     n, c, h, w = x.shape
     if mixed.shape[1] > 4 and x.is_contiguous(memory_format=torch.channels_last):
         y = x.permute(0, 2, 3, 1).reshape(n, h * w, c) @ mixed.mT.to(x.dtype)  # [N, HW, O]
-        return y.reshape(n, h, w, -1).permute(0, 3, 1, 2)
+        return y.reshape(n, h, w, mixed.shape[1]).permute(0, 3, 1, 2)
     # A picture of few channels is wanted plane by plane.
-    return (mixed.to(x.dtype) @ x.reshape(n, c, h * w)).reshape(n, -1, h, w)
+    return (mixed.to(x.dtype) @ x.reshape(n, c, h * w)).reshape(n, mixed.shape[1], h, w)
 
 
 # -- activation
@@ -582,11 +639,13 @@ def filtered_lrelu(
     """
     if b is not None:
         x = x + b.to(x.dtype).reshape(1, -1, 1, 1)
-    x = upfirdn2d(x, fu, up=up, padding=padding, flip_filter=flip_filter, gain=up**2)
+    y = upfirdn2d(x, fu, up=up, padding=padding, flip_filter=flip_filter, gain=up**2)
     # The picture is largest here, so each pass counts: the leaky ReLU is increasing and commutes with a positive factor,
     # so the clamp may come before it with moved bounds, and the gain goes into the down-sampling filter.
+    ours = y is not x  # else it is the caller's, and must stay as it is
     if clamp is not None:
         low = -clamp / (gain * slope) if slope > 0 else -math.inf
-        x = x.clamp(low, clamp / gain)
-    x = F.leaky_relu(x, slope, inplace=clamp is not None)  # on the clamped copy, which nothing else needs
-    return upfirdn2d(x, fd, down=down, flip_filter=flip_filter, gain=gain)
+        clamped = y.clamp_ if ours and not y.requires_grad else y.clamp
+        y, ours = clamped(low, clamp / gain), True
+    y = F.leaky_relu(y, slope, inplace=ours and not (y.requires_grad and clamp is None))
+    return upfirdn2d(y, fd, down=down, flip_filter=flip_filter, gain=gain)

@@ -8,9 +8,13 @@ the file, and every network is built by `facegen.models.rebuild` from checked ar
 from __future__ import annotations
 
 import json
+import math
+import os
+import reprlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,6 +27,7 @@ from facegen.models.rebuild import CLASSES, one_line
 FORMAT = "facegen-network-1"
 MAX_HEADER = 4 << 20  # bytes that name and describe the tensors; the largest networks need 0.1 MB
 MAX_ABOUT = 1 << 20  # characters of JSON about the networks
+MAX_DEPTH = 32  # dicts and lists within each other
 # How a PyTorch file begins: a zip archive, or in the older form a pickle of this number.
 TORCH_FILES = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")
 
@@ -47,13 +52,16 @@ def can_save(net: nn.Module) -> bool:
 def save(path: str | Path, G: nn.Module, D: nn.Module | None = None, info: dict[str, object] | None = None) -> None:
     """Write one network file.
 
+    The weights are written with the type that they have, so a network in half precision makes a file of half the size;
+    `load` turns every one into float32.
+
     Args:
         path: should end in .safetensors.
         G, D: networks of the package (`can_save`).
-        info: anything that JSON can hold: the command, kimg, data, licence.
+        info: the command, kimg, data, licence: whatever `plain_json` takes.
 
     Raises:
-        InputError: a network of another class.
+        InputError: a network of another class, or something in `info` or the networks' settings that JSON cannot hold.
     """
     tensors, classes = {}, {}
     for part, net in (("G", G), ("D", D)):
@@ -63,16 +71,61 @@ def save(path: str | Path, G: nn.Module, D: nn.Module | None = None, info: dict[
             raise InputError(
                 f"{path}: a {type(net).__name__} of your own cannot be rebuilt from a file: save its state_dict() instead"
             )
-        classes[part] = {"class": _class_name(net), "settings": net.settings}
+        settings = plain_json(net.settings, f"{path}: the settings of {part}")
+        classes[part] = {"class": _class_name(net), "settings": settings}
         tensors |= {f"{part}.{key}": value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     # One entry only: safetensors writes several in random order, and equal networks should make equal files.
-    metadata = {FORMAT: json.dumps({"networks": classes, "info": info or {}})}
+    about = json.dumps({"networks": classes, "info": plain_json(info or {}, f"{path}: info")})
+    if len(about) > MAX_ABOUT:
+        raise InputError(f"{path}: info is too long: with the settings {len(about):,} characters, at most {MAX_ABOUT:,} fit")
+    metadata = {FORMAT: about}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 
+def plain_json(value: object, name: str, depth: int = 0) -> object:
+    """A copy of `value` as JSON holds it: numbers, arrays and tensors of NumPy and PyTorch become Python's numbers and lists,
+    tuples become lists, paths and whole numbers as keys become text.
+
+    Args:
+        value: what to copy.
+        name: what it is called in an error.
+        depth: how many dicts and lists stand around it.
+
+    Raises:
+        InputError: anything else, NaN or infinity, or more than `MAX_DEPTH` dicts and lists within each other.
+    """
+    if depth > MAX_DEPTH:
+        raise InputError(f"{one_line(name)}: more than {MAX_DEPTH} dicts and lists within each other; make it flatter")
+    if isinstance(value, (np.generic, np.ndarray, torch.Tensor)):
+        value = value.tolist()
+    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, os.PathLike):
+        return plain_json(os.fspath(value), name, depth + 1)
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item, f"{name}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, (str, int)) for key in value):
+        return {str(key): plain_json(item, f"{name}[{reprlib.repr(key)}]", depth + 1) for key, item in value.items()}
+    kind = "a dict with keys that are no text" if isinstance(value, dict) else f"{reprlib.repr(value)} ({type(value).__name__})"
+    raise InputError(f"{one_line(name)}: JSON cannot hold {one_line(kind)}; leave it out or give it as text")
+
+
+def file_format(path: Path) -> str:
+    """By the first bytes: ".safetensors" (ours), ".pkl" (an official snapshot), ".pt" (a PyTorch file); else the suffix."""
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start.startswith(TORCH_FILES):
+        return ".pt"
+    if start[8:9] == b"{":  # safetensors: behind the header's length, whose first byte can be any
+        return ".safetensors"
+    if start.startswith(b"\x80"):  # a pickle of protocol 2 or later
+        return ".pkl"
+    return path.suffix.lower()  # which only decides which reader says what is wrong
+
+
 def load(path: str | Path) -> Loaded:
-    """Read a network file; the networks come in evaluation mode, on the CPU, without gradients. No code in it is run.
+    """Read a network file: float32 networks in evaluation mode, on the CPU, without gradients. No code in it is run.
 
     Args:
         path: a file written by `save`; an official StyleGAN2-ADA or StyleGAN3 snapshot (.pkl); a PyTorch file of a project
@@ -87,16 +140,7 @@ def load(path: str | Path) -> Loaded:
 
         path = network_file(path)
     path = Path(path)
-    with open(path, "rb") as file:
-        start = file.read(16)
-    if start.startswith(TORCH_FILES):
-        kind = ".pt"
-    elif start[8:9] == b"{":  # safetensors: behind the header's length, whose first byte can be any
-        kind = ".safetensors"
-    elif start.startswith(b"\x80"):  # a pickle of protocol 2 or later
-        kind = ".pkl"
-    else:  # the suffix only decides which reader says what is wrong
-        kind = path.suffix.lower()
+    kind = file_format(path)
     if kind == ".pkl":
         from facegen.models import official
 

@@ -25,8 +25,17 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from facegen.data import fetch as machinery
-from facegen.data.fetch import FetchError, Patience, wrong_checksum
+from facegen.data.fetch import (
+    FetchError,
+    PassingError,
+    Patience,
+    blocks,
+    exclusive,
+    open_url,
+    patiently,
+    what_is_left,
+    wrong_checksum,
+)
 from facegen.files import InputError, replacing, sha256_of
 
 # Nothing longer than this is ever written; the published files have a few hundred megabytes.
@@ -179,7 +188,8 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
 
     The file's sha256 is compared with the one after "#sha256=" in the address or in the table. Where neither has one,
     the sha256 of the first download is written beside the file (FILE.sha256, as `sha256sum -c` reads it), and from then
-    on that one must hold. A file that is here and intact is not downloaded again.
+    on that one must hold. A file that is here and intact is not downloaded again. Of several processes that want the same
+    file one downloads it and the others wait.
 
     Args:
         url_or_name: an http or https address, or a name from the table.
@@ -195,7 +205,17 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
     """
     source = _source(url_or_name)
     path = Path(dest if dest is not None else cache_folder()) / source.file
-    noted = path.with_name(path.name + ".sha256")
+    expected = source.sha256 or _noted(_note_of(path))
+    if expected and path.is_file() and sha256_of(path) == expected:
+        return path  # without the lock, for a folder that cannot be written to
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(path, waiting=lambda: _say(f"{path.name}: another process is fetching it: waiting")):
+        return _kept(source, path, patience or Patience())
+
+
+def _kept(source: _Source, path: Path, patience: Patience) -> Path:
+    """The file at `path`, downloaded unless it is there and intact."""
+    noted = _note_of(path)
     expected = source.sha256 or _noted(noted)
     if path.is_file():
         found = sha256_of(path)
@@ -206,7 +226,7 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
         _say(f"{path} is damaged or another file (its sha256 is not {expected}): downloading it again")
     if source.terms:
         _say(f"{source.file}: {source.terms}")
-    found = _download(source.url, path, expected, patience or Patience())
+    found = _download(source.url, path, expected, patience, None if source.sha256 else noted)
     if not source.sha256 and not _noted(noted):
         _note(noted, path.name, found)
     os.replace(_part(path), path)
@@ -252,6 +272,10 @@ def _checksum(url: str, fragment: str) -> str | None:
     return digits.lower()
 
 
+def _note_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
 def _noted(path: Path) -> str | None:
     """The sha256 that an earlier download wrote down."""
     try:
@@ -278,17 +302,16 @@ def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _download(url: str, path: Path, sha256: str | None, patience: Patience) -> str:
-    """Complete `path`.part and check it; returns its sha256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _download(url: str, path: Path, sha256: str | None, patience: Patience, noted: Path | None) -> str:
+    """Complete `path`.part and check it; returns its sha256. `noted` is the file that the expected one comes from, if any."""
     part, version = _part(path), path.with_name(path.name + ".part.json")
     never = threading.Event()
     for _ in range(2):  # the second round only after a piecemeal file turned out wrong
         with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
             try:
-                resumed = machinery._patiently(lambda: _receive(url, part, version, patience, sha256, bar), patience, never)
-            except machinery._PassingError as error:
-                raise FetchError(f"{url}: {error}; {_what_is_left(part, version)}") from None
+                resumed = patiently(lambda: _receive(url, part, version, patience, sha256, bar), patience, never)
+            except PassingError as error:
+                raise FetchError(f"{url}: {error}; {_advice(part, version)}") from None
             except (FetchError, OSError):
                 _remove(part, version)
                 raise
@@ -299,11 +322,12 @@ def _download(url: str, path: Path, sha256: str | None, patience: Patience) -> s
         part.unlink()
         if not resumed:
             break
-    raise FetchError(f"{url}: this is not the file that is expected here ({wrong}); it was removed")
+    advice = f"; if the file there was rightly replaced, delete {noted} and run the same command again" if noted else ""
+    raise FetchError(f"{url}: this is not the file that is expected here ({wrong}); it was removed{advice}")
 
 
-def _what_is_left(part: Path, version: Path) -> str:
-    advice = machinery._what_is_left(part)
+def _advice(part: Path, version: Path) -> str:
+    advice = what_is_left(part)
     if not part.exists():
         version.unlink(missing_ok=True)
     return advice
@@ -323,8 +347,8 @@ def _receive(url: str, part: Path, version: Path, patience: Patience, sha256: st
     elif offset == before.get("size"):
         return True  # an earlier run was stopped between the last byte and the check
     try:
-        response = machinery._open(url, patience, offset)
-    except machinery._PassingError as error:
+        response = open_url(url, patience, offset)
+    except PassingError as error:
         if error.code == 416:  # the server's file is shorter than what is here: start again
             _remove(part, version)
         raise
@@ -335,7 +359,7 @@ def _receive(url: str, part: Path, version: Path, patience: Patience, sha256: st
         if offset and response.status == 206 and now != before:
             # The file there has changed: what is here is worth nothing.
             _remove(part, version)
-            raise machinery._PassingError("the file there changed during the download")
+            raise PassingError("the file there changed during the download")
         offset = offset if response.status == 206 else 0
         _refuse_size(url, part.parent, size, offset)
         version.write_text(json.dumps(now), encoding="utf-8")
@@ -351,7 +375,7 @@ def _write(
     """The body behind the first `offset` bytes of `part`, bounded by what was announced and by LIMIT."""
     first, most = offset, LIMIT if size is None else size
     with open(part, "ab" if offset else "wb") as file:
-        for block in machinery._blocks(response, patience, threading.Event()):
+        for block in blocks(response, patience, threading.Event()):
             if offset == 0 and re.match(rb"\s*<(!doctype|html|\?xml)", block[:512], re.IGNORECASE):
                 raise _web_page(url)
             offset += len(block)
@@ -360,7 +384,10 @@ def _write(
             file.write(block)
             bar.update(len(block))
     if offset == first == 0 or (size is not None and offset < size):
-        raise machinery._PassingError(f"the connection ended after {offset} of {'?' if size is None else size} bytes")
+        raise PassingError(f"the connection ended after {offset} of {'?' if size is None else size} bytes")
+    if (found := part.stat().st_size) != offset:  # on a file system without locks
+        part.unlink()
+        raise PassingError(f"the file has {found} bytes instead of {offset}: something else writes to {part} at the same time")
 
 
 def _read_version(path: Path) -> dict | None:

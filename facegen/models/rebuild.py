@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.models import cyclegan, dcgan, stylegan2, stylegan3
+from facegen.models.layers import ACTIVATIONS
 
 # What a file may name. A closed list: the name in a file picks an entry here and is never looked up anywhere else.
 CLASSES: dict[str, type[nn.Module]] = {
@@ -59,6 +60,10 @@ def _one_of(*values: object) -> _Rule:
     return _Rule(says, lambda v: type(v) in (str, int, bool) and (type(v), v) in known)
 
 
+def _power_of_two(low: int, high: int) -> _Rule:
+    return _one_of(*(2**n for n in range(high.bit_length()) if low <= 2**n <= high))
+
+
 def _or_none(rule: _Rule) -> _Rule:
     return _Rule(f"None or {rule.says}", lambda v: v is None or rule.holds(v))
 
@@ -68,17 +73,16 @@ _CHANNELS = _whole(1, 1 << 14)
 _BASE = _whole(1, 1 << 22)
 _PICTURE_CHANNELS = _whole(1, 64)
 _LABELS = _whole(0, 1 << 17)
-_POWER_OF_TWO = _one_of(*(2**n for n in range(2, 12)))
 _CLAMP = _or_none(_number(0, 1e6))
 _HALF_LAYERS = _whole(0, 64)
-_ACTIVATION = _one_of("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
+_ACTIVATION = _one_of(*ACTIVATIONS)
 _FILTER = _or_none(
     _Rule(
         "a list of 1 to 32 numbers",
         lambda v: type(v) is list and 1 <= len(v) <= 32 and all(_number(-1e6, 1e6).holds(tap) for tap in v),
     )
 )
-_ARCHITECTURE = _one_of("orig", "skip", "resnet")
+_ARCHITECTURE = _one_of(*stylegan2.ARCHITECTURES)
 
 _Rules = dict[str, "_Rule | _Rules"]  # a dict of rules stands for an argument that is a dict itself
 _MAPPING: _Rules = {
@@ -118,7 +122,7 @@ RULES: dict[str, _Rules] = {
     "cyclegan.PixelDiscriminator": _CYCLEGAN,
     "stylegan2.Generator": _LATENT
     | {
-        "img_resolution": _POWER_OF_TWO,
+        "img_resolution": _power_of_two(4, 2048),
         "synthesis_kwargs": {
             "channel_base": _BASE,
             "channel_max": _CHANNELS,
@@ -132,14 +136,14 @@ RULES: dict[str, _Rules] = {
     },
     "stylegan2.Discriminator": {
         "c_dim": _LABELS,
-        "img_resolution": _POWER_OF_TWO,
+        "img_resolution": _power_of_two(8, 2048),  # at 4 there would be no block that looks at the picture
         "img_channels": _PICTURE_CHANNELS,
         "architecture": _ARCHITECTURE,
         "channel_base": _BASE,
         "channel_max": _CHANNELS,
         "num_fp16_res": _HALF_LAYERS,
         "conv_clamp": _CLAMP,
-        "cmap_dim": _or_none(_whole(0, 1 << 14)),
+        "cmap_dim": _or_none(_whole(1, 1 << 14)),
         "block_kwargs": {"activation": _ACTIVATION, "resample_filter": _FILTER, "freeze_layers": _whole(0, 100)},
         "mapping_kwargs": _MAPPING,
         "epilogue_kwargs": {
@@ -150,7 +154,7 @@ RULES: dict[str, _Rules] = {
     },
     "stylegan3.Generator": _LATENT
     | {
-        "img_resolution": _whole(4, 2048),
+        "img_resolution": _power_of_two(16, 2048),
         "channel_base": _BASE,
         "channel_max": _CHANNELS,
         "num_layers": _whole(2, 64),
@@ -162,7 +166,7 @@ RULES: dict[str, _Rules] = {
         "margin_size": _whole(0, 128),
         "output_scale": _number(-1e6, 1e6),
         "num_fp16_res": _HALF_LAYERS,
-        "conv_kernel": _one_of(1, 3, 5, 7),
+        "conv_kernel": _one_of(1, 3),
         "filter_size": _whole(1, 16),
         "lrelu_upsampling": _whole(1, 8),
         "use_radial_filters": _FLAG,
@@ -217,6 +221,8 @@ def network(
         value = read(name)
         if value.is_floating_point() != like.is_floating_point():
             raise InputError(f"the tensor {name} of a {kind} holds {value.dtype}, where {like.dtype} belongs")
+        if name.endswith("filter") and not value.isfinite().all():
+            raise InputError(f"the tensor {name} of a {kind} holds NaN or infinity: the file is damaged")
         weights[name] = value.to(like.dtype)
     net.load_state_dict(weights, strict=True, assign=True)
     return net.eval().requires_grad_(False)

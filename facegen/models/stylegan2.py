@@ -9,9 +9,10 @@ published names and shapes, so published weights load with `strict=True`.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Options
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,20 @@ NOISE_MODES = ("random", "const", "none")
 
 
 # -- what all networks here share
+
+
+def own_precision(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Makes a network's forward pass deaf to torch.autocast: its `dtype` argument says what is computed in which type.
+
+    Autocast would also take the mapping, the running averages and the pictures' sum to half precision.
+    """
+
+    @functools.wraps(forward)
+    def alone(self: nn.Module, *args: object, **options: object) -> Tensor:
+        with torch.autocast(next(self.parameters()).device.type, enabled=False):
+            return forward(self, *args, **options)
+
+    return alone
 
 
 def normalize_2nd_moment(x: Tensor) -> Tensor:
@@ -164,6 +179,8 @@ class Mapping(nn.Module):
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.w_avg_beta = z_dim, c_dim, w_dim, num_ws, w_avg_beta
         self.num_layers = num_layers
+        if num_layers < 1:
+            raise InputError(f"num_layers={num_layers}: a mapping network has at least one layer")
         embed = (w_dim if embed_features is None else embed_features) if c_dim > 0 else 0
         hidden = w_dim if layer_features is None else layer_features
         widths = [z_dim + embed, *[hidden] * (num_layers - 1), w_dim]
@@ -175,6 +192,7 @@ class Mapping(nn.Module):
         if num_ws is not None and w_avg_beta is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
+    @own_precision
     def forward(
         self,
         z: Tensor | None,
@@ -191,13 +209,15 @@ class Mapping(nn.Module):
             update_emas: let this batch's mean move w_avg; for training.
 
         Raises:
-            InputError: a label that is missing or of the wrong length.
+            InputError: noise or a label that is missing, of the wrong length or number; a truncation that cannot be made.
         """
-        parts = [] if z is None or self.z_dim == 0 else [normalize_2nd_moment(self._checked(z, self.z_dim, "z"))]
+        parts = []
+        if self.z_dim > 0:
+            parts.append(normalize_2nd_moment(self._checked(z, self.z_dim, "z", "noise")))
         if self.c_dim > 0:
-            if c is None:
-                raise InputError(f"this network knows {self.c_dim} classes: give c, one-hot labels [N, {self.c_dim}]")
-            parts.append(normalize_2nd_moment(self.embed(self._checked(c, self.c_dim, "c").to(self.embed.weight.dtype))))
+            parts.append(normalize_2nd_moment(self.embed(self._checked(c, self.c_dim, "c", "one-hot labels"))))
+        if len({len(part) for part in parts}) > 1:
+            raise InputError(f"{len(z)} noise vectors z and {len(c)} labels c: give as many of one as of the other")
         w = torch.cat(parts, dim=1)
         for i in range(self.num_layers):
             w = getattr(self, f"fc{i}")(w)
@@ -206,16 +226,23 @@ class Mapping(nn.Module):
         if self.num_ws is None:
             return w
         ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
-        if truncation_psi != 1:
-            cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
-            ws[:, :cutoff] = self.w_avg.lerp(ws[:, :cutoff], truncation_psi)
-        return ws
+        return ws if truncation_psi == 1 else self._truncated(ws, truncation_psi, truncation_cutoff)
 
-    @staticmethod
-    def _checked(x: Tensor, length: int, name: str) -> Tensor:
+    def _checked(self, x: Tensor | None, length: int, name: str, what: str) -> Tensor:
+        """x in the parameters' type, if it is [N, length]."""
+        if x is None:
+            raise InputError(f"this network needs {name}: {what} [N, {length}]")
         if x.ndim != 2 or x.shape[1] != length:
             raise InputError(f"{name} has the shape {list(x.shape)}, this network takes [N, {length}]")
-        return x
+        return x.to(self.fc0.weight.dtype)
+
+    def _truncated(self, ws: Tensor, psi: float, cutoff: int | None) -> Tensor:
+        cutoff = self.num_ws if cutoff is None else cutoff
+        if self.w_avg_beta is None:
+            raise InputError("this network keeps no average w to truncate towards: leave truncation_psi at 1")
+        if cutoff < 0:
+            raise InputError(f"truncation_cutoff={cutoff}: it counts layers, from 0 to {self.num_ws}")
+        return torch.cat([self.w_avg.lerp(ws[:, :cutoff], psi), ws[:, cutoff:]], dim=1)
 
 
 def widths(img_resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
@@ -224,7 +251,7 @@ def widths(img_resolution: int, channel_base: int, channel_max: int) -> dict[int
     Raises:
         InputError: a resolution that is not 4, 8, 16, ... or widths that leave a layer without channels.
     """
-    if img_resolution < 4 or img_resolution & (img_resolution - 1):
+    if not isinstance(img_resolution, int) or img_resolution < 4 or img_resolution & (img_resolution - 1):
         raise InputError(f"img_resolution={img_resolution}: StyleGAN2 makes pictures of 4, 8, 16, 32, ... pixels")
     channels = {2**i: min(channel_base // 2**i, channel_max) for i in range(2, img_resolution.bit_length())}
     if min(channels.values()) < 1:
@@ -343,7 +370,7 @@ class SynthesisBlock(nn.Module):
     """All layers of one resolution: [N, C, R / 2, R / 2] -> [N, O, R, R], and the picture so far.
 
     "skip" adds up a picture from every resolution; "resnet" adds the block's input to its output; "orig" does neither
-    (Karras et al. 2020, figure 7 and table 3). The first block starts from a learned constant [C, 4, 4].
+    (Karras et al. 2020, figure 7 and table 2). The first block starts from a learned constant [C, 4, 4].
 
     Args:
         in_channels: 0 for the first block.
@@ -389,22 +416,22 @@ class SynthesisBlock(nn.Module):
 
         dtype is what the features are computed in; the picture keeps the parameters' type.
         """
-        w = iter(ws.unbind(dim=1))
+        w = ws.unbind(dim=1)
         if x is None:
             x = self.const.to(dtype).unsqueeze(0).expand(len(ws), -1, -1, -1)
-            x = self.conv1(fast_layout(x), next(w), noise_mode)
+            x = self.conv1(fast_layout(x), w[0], noise_mode)
         elif self.architecture == "resnet":
             x = x.to(dtype)
             shortcut = self.skip(x, gain=math.sqrt(0.5))  # two branches of unit variance add up to one
-            x = self.conv0(x, next(w), noise_mode)
-            x = shortcut + self.conv1(x, next(w), noise_mode, gain=math.sqrt(0.5))
+            x = self.conv0(x, w[0], noise_mode)
+            x = shortcut + self.conv1(x, w[1], noise_mode, gain=math.sqrt(0.5))
         else:
-            x = self.conv0(x.to(dtype), next(w), noise_mode)
-            x = self.conv1(x, next(w), noise_mode)
+            x = self.conv0(x.to(dtype), w[0], noise_mode)
+            x = self.conv1(x, w[1], noise_mode)
         if img is not None:
             img = upsample2d(img, self.resample_filter)
         if self.num_torgb:
-            y = self.torgb(x, next(w)).to(ws.dtype)
+            y = self.torgb(x, w[-1]).to(ws.dtype)
             img = y if img is None else img + y
         return x, img
 
@@ -476,6 +503,7 @@ class Synthesis(nn.Module):
             self.num_ws += block.num_conv
         self.num_ws += block.num_torgb  # the other pictures share their w with the next block's first layer
 
+    @own_precision
     def forward(self, ws: Tensor, noise_mode: str = "random", dtype: torch.dtype | None = None) -> Tensor:
         """ws [N, num_ws, w_dim] -> picture [N, img_channels, R, R], about [-1, 1], unbounded.
 
@@ -490,6 +518,7 @@ class Synthesis(nn.Module):
             raise InputError(f"ws has the shape {list(ws.shape)}, this network takes [N, {self.num_ws}, {self.w_dim}]")
         if noise_mode not in NOISE_MODES:
             raise InputError(f"noise_mode={noise_mode!r}: choose one of {', '.join(NOISE_MODES)}")
+        ws = ws.to(self.b4.const.dtype)
         x = img = None
         first = 0
         for resolution in self.block_resolutions:
@@ -627,6 +656,8 @@ class MinibatchStd(nn.Module):
 
     def __init__(self, group_size: int | None, num_channels: int = 1) -> None:
         super().__init__()
+        if num_channels < 1 or (group_size is not None and group_size < 1):
+            raise InputError(f"minibatch std: groups of {group_size} and {num_channels} channels; both are at least 1")
         self.group_size, self.num_channels = group_size, num_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -636,7 +667,7 @@ class MinibatchStd(nn.Module):
             InputError: a batch that cannot be dealt into groups.
         """
         n, c, h, w = x.shape
-        g = n if self.group_size is None else min(self.group_size, n)
+        g = max(n if self.group_size is None else min(self.group_size, n), 1)
         f = self.num_channels
         if n % g:
             raise InputError(f"a batch of {n} cannot be dealt into groups of {g}: make it a multiple, or at most {g}")
@@ -679,6 +710,8 @@ class Epilogue(nn.Module):
         self.cmap_dim = cmap_dim
         if architecture == "skip":
             self.fromrgb = EqualConv(img_channels, in_channels, 1, activation=activation)
+        if mbstd_num_channels > 0 and in_channels % mbstd_num_channels:
+            raise InputError(f"mbstd_num_channels={mbstd_num_channels} does not divide the {in_channels} channels at 4x4")
         self.mbstd = MinibatchStd(mbstd_group_size, mbstd_num_channels) if mbstd_num_channels > 0 else None
         self.conv = EqualConv(in_channels + mbstd_num_channels, in_channels, 3, activation=activation, conv_clamp=conv_clamp)
         self.fc = EqualLinear(in_channels * resolution**2, in_channels, activation=activation)
@@ -749,6 +782,8 @@ class Discriminator(nn.Module):
             "epilogue_kwargs": options("epilogue_kwargs", epilogue_kwargs, Epilogue.OPTIONS),
         }
         channels = widths(img_resolution, channel_base, channel_max)
+        if img_resolution < 8:
+            raise InputError(f"img_resolution={img_resolution}: the discriminator takes pictures of 8, 16, 32, ... pixels")
         self.c_dim, self.img_resolution, self.img_channels = c_dim, img_resolution, img_channels
         self.block_resolutions = [r for r in reversed(channels) if r > 4]
         self.half_from = img_resolution >> (num_fp16_res - 1) if num_fp16_res else 8
@@ -764,14 +799,20 @@ class Discriminator(nn.Module):
             self.mapping = Mapping(0, c_dim, embedding, None, **mapping)
         epilogue = {**self.settings["epilogue_kwargs"], "conv_clamp": conv_clamp}
         self.b4 = Epilogue(channels[4], embedding, 4, img_channels, architecture, **epilogue)
-        self._freeze(block.get("freeze_layers", 0))
+        self.freeze_layers = block.get("freeze_layers", 0)
+        if self.freeze_layers < 0:
+            raise InputError(f"freeze_layers={self.freeze_layers}: it counts layers from the picture on")
+        self.requires_grad_()
 
-    def _freeze(self, count: int) -> None:
-        """The first `count` layers, counted from the picture, keep their weights in training."""
+    def requires_grad_(self, requires_grad: bool = True) -> Discriminator:
+        """As for any module, but the first `freeze_layers` layers, counted from the picture, never learn."""
+        super().requires_grad_(requires_grad)
         layers = [layer for r in self.block_resolutions for layer in getattr(self, f"b{r}").children()]
-        for layer in layers[:count]:
+        for layer in layers[: self.freeze_layers]:
             layer.requires_grad_(False)
+        return self
 
+    @own_precision
     def forward(self, img: Tensor, c: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
         """img [N, img_channels, R, R] in [-1, 1], c [N, c_dim] one-hot or None -> logits [N, 1], positive for real.
 
@@ -784,6 +825,10 @@ class Discriminator(nn.Module):
         if img.shape[1:] != (self.img_channels, self.img_resolution, self.img_resolution):
             want = [self.img_channels, self.img_resolution, self.img_resolution]
             raise InputError(f"pictures of the shape {list(img.shape)}: this discriminator takes [N, {str(want)[1:]}")
+        if not img.is_floating_point():
+            raise InputError(f"pictures of the type {img.dtype}: scale them to floating-point numbers in [-1, 1] first")
+        if self.c_dim > 0 and c is not None and len(c) != len(img):
+            raise InputError(f"{len(img)} pictures and {len(c)} labels c: give as many of one as of the other")
         full = self.b4.out.weight.dtype
         x = None
         for r in self.block_resolutions:

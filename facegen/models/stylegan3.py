@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.models.layers import design_lowpass_filter, filtered_lrelu, modulated_conv2d
-from facegen.models.stylegan2 import EqualLinear, Mapping, fast_layout, options
+from facegen.models.stylegan2 import EqualLinear, Mapping, fast_layout, options, own_precision
 
 
 class FourierInput(nn.Module):
@@ -78,7 +78,7 @@ class FourierInput(nn.Module):
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated convolution and filtered leaky ReLU (Karras et al. 2021, figure 4b and section 3.2).
+    """Modulated convolution and filtered leaky ReLU (Karras et al. 2021, figure 4b and sections 3.1 and 3.2).
 
     The filters follow from the layer's place: it takes a signal with frequencies up to `in_cutoff` and hands on one up to
     `out_cutoff`. Its input is divided by the running root mean square of all inputs it has seen, so that no layer needs to
@@ -184,7 +184,7 @@ class SynthesisLayer(nn.Module):
 
 class Synthesis(nn.Module):
     """ws -> picture: the waves and 14 layers, whose cutoffs rise geometrically, and one to colour (Karras et al. 2021,
-    section 3.2, "Flexible layer specifications", and figure 4c).
+    section 3.2, "Flexible layer specifications", figure 4c, and appendix F.1 for the formulas).
 
     Each layer has a margin of `margin_size` samples around the picture, so that what happens at its border is decided by
     the signal beyond it and not by padding.
@@ -273,6 +273,7 @@ class Synthesis(nn.Module):
             self.layer_names.append(name)
             self._half.append(num_fp16_res == 0 or rates[i] * 2**num_fp16_res > img_resolution)
 
+    @own_precision
     def forward(
         self,
         ws: Tensor,
@@ -293,12 +294,12 @@ class Synthesis(nn.Module):
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise InputError(f"ws has the shape {list(ws.shape)}, this network takes [N, {self.num_ws}, {self.w_dim}]")
-        first, *rest = ws.unbind(dim=1)
+        first, *rest = ws.to(self.input.weight.dtype).unbind(dim=1)
         x = self.input(first)
         for name, half, w in zip(self.layer_names, self._half, rest):
-            kind = dtype if dtype is not None and half else ws.dtype
+            kind = dtype if dtype is not None and half else first.dtype
             x = getattr(self, name)(fast_layout(x.to(kind)), w, update_emas)
-        return x.to(ws.dtype) * self.output_scale
+        return x.to(first.dtype) * self.output_scale
 
 
 class Generator(nn.Module):
@@ -310,7 +311,7 @@ class Generator(nn.Module):
         c_dim: number of classes; 0 is unconditional.
         w_dim: length of the style w.
         img_resolution, img_channels: of the picture.
-        mapping_kwargs: further arguments of `Mapping`; two layers unless given (appendix D.1).
+        mapping_kwargs: further arguments of `Mapping`; two layers unless given (section 3.1).
         channel_base ... magnitude_ema_beta: see `Synthesis`.
 
     Raises:
@@ -397,7 +398,7 @@ class Generator(nn.Module):
 
 
 def _check(img_resolution: int, num_layers: int, num_critical: int, first_cutoff: float, conv_kernel: int) -> None:
-    if img_resolution < 16 or img_resolution & (img_resolution - 1):
+    if not isinstance(img_resolution, int) or img_resolution < 16 or img_resolution & (img_resolution - 1):
         raise InputError(f"img_resolution={img_resolution}: StyleGAN3 makes pictures of 16, 32, 64, ... pixels")
     if not 0 <= num_critical < num_layers:
         raise InputError(f"num_critical={num_critical}: it is less than num_layers={num_layers}")

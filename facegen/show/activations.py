@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from torch import Tensor, nn
 
 from facegen.files import InputError
-from facegen.latent.sample import evaluating, has_styles, one_hot
+from facegen.latent.sample import Labels, evaluating, has_styles, one_hot
 from facegen.models.layers import upsample2d
 from facegen.show.figures import HEADLINE, INK, Chart
 from facegen.show.grids import as_uint8
@@ -29,7 +29,7 @@ def activations(
     *,
     layers: Sequence[str] | None = None,
     channels: int | None = None,
-    labels: int | Sequence[int] | Tensor | None = None,
+    labels: Labels | None = None,
     noise_mode: str = "const",
 ) -> dict[str, Tensor]:
     """What every layer of a generator gives for some faces, in the order in which the layers are computed.
@@ -48,7 +48,7 @@ def activations(
         name -> float32 [N, C, H, W] on the CPU.
 
     Raises:
-        InputError: another kind of network, a tensor of another shape, an unknown layer or no channel.
+        InputError: another kind of network, a tensor of another shape, an unknown layer, no channel, or labels with ws.
     """
     chosen = _chosen(_layers(G), layers)
     return _run(G, z_or_ws, chosen, channels, labels, noise_mode)[0]
@@ -60,7 +60,7 @@ def show_activations(
     *,
     layers: Sequence[str] | None = None,
     channels: int = 8,
-    labels: int | Sequence[int] | Tensor | None = None,
+    labels: Labels | None = None,
     noise_mode: str = "const",
     title: str = "How a face is made, layer by layer",
 ) -> Chart:
@@ -73,7 +73,7 @@ def show_activations(
         z_or_ws: as for `activations`; only the first face is shown.
         layers: which rows; without it every layer but StyleGAN2's torgb, whose result is the last column.
         channels: how many channels in a row.
-        labels, noise_mode: as for `activations`.
+        labels, noise_mode: as for `activations`; the labels are those of all faces in `z_or_ws`.
         title: the figure's title.
 
     Raises:
@@ -83,6 +83,8 @@ def show_activations(
     rows = _chosen(known, [name for name in known if not name.endswith("torgb")] if layers is None else layers)
     colours = {name: module for name, module in known.items() if name.endswith("torgb")}
     wanted = {name: module for name, module in known.items() if name in rows or name in colours}
+    if labels is not None and z_or_ws.ndim == 2:
+        labels = one_hot(G, labels, len(z_or_ws))[:1]  # a network without classes has refused them
     found, counts, image = _run(G, z_or_ws[:1], wanted, channels, labels, noise_mode)
     pictures = _running_colours(G, found) or {list(known)[-1]: image}
     heads = {name: f"{name}\n{found[name].shape[3]} × {found[name].shape[2]}, {counts[name]} channels" for name in rows}
@@ -118,7 +120,7 @@ def _run(
     z_or_ws: Tensor,
     modules: dict[str, nn.Module],
     channels: int | None,
-    labels: int | Sequence[int] | Tensor | None,
+    labels: Labels | None,
     noise_mode: str,
 ) -> tuple[dict[str, Tensor], dict[str, int], Tensor]:
     """The strongest channels that `modules` give, how many channels they have, and the finished pictures; float32, CPU."""
@@ -148,12 +150,14 @@ def _run(
     return found, counts, image.float().cpu()
 
 
-def _pictures(G: nn.Module, x: Tensor, labels: int | Sequence[int] | Tensor | None, noise_mode: str) -> Tensor:
+def _pictures(G: nn.Module, x: Tensor, labels: Labels | None, noise_mode: str) -> Tensor:
     """Pictures [N, C, H, W] from z [N, z_dim] or ws [N, num_ws, w_dim]."""
     if x.ndim == 2 and x.shape[1] == G.z_dim:
         c = one_hot(G, labels, len(x))
         return G(x, None if c is None else c.to(x.device), noise_mode=noise_mode) if has_styles(G) else G(x)
     if has_styles(G) and x.shape[1:] == (G.num_ws, G.w_dim):
+        if labels is not None:
+            raise InputError("activations: labels go with z; ws have their classes in them, so leave the labels out")
         return G.synthesis(x, noise_mode=noise_mode)
     ws = f" or ws [N, {G.num_ws}, {G.w_dim}]" if has_styles(G) else ""
     raise InputError(f"activations: needs z [N, {G.z_dim}]{ws}, got {list(x.shape)}")
@@ -185,33 +189,34 @@ def _running_colours(G: nn.Module, found: dict[str, Tensor]) -> dict[str, Tensor
 
 # ------------------------------------------------------------------------------------------------------ the figure
 
-TILE, GAP, HEAD, LABEL = 72, 4, 58, 150  # CSS pixels
+TILE, GAP, HEAD, LABEL = 72, 4, 74, 150  # CSS pixels
 
 
 def _draw(rows: dict[str, Tensor], heads: dict[str, str], pictures: dict[str, Tensor], title: str) -> Chart:
     """Rows of tiles, placed by hand as in `figures`, because matplotlib's layout leaves gaps around pictures."""
     columns = max(x.shape[1] for x in rows.values())
     across = columns + any(name in pictures for name in rows)
-    width = LABEL + across * (TILE + GAP) + 2 * GAP + 8
+    left = LABEL + 8
+    width = left + across * (TILE + GAP) + 2 * GAP
     height = HEAD + len(rows) * (TILE + GAP) + GAP
-    figure = Chart(max(width, 9.5 * len(title), LABEL + 5.6 * len(SCALE) + TILE), height, title, density=2)
+    figure = Chart(max(width, 9.5 * len(title), left + 6.2 * len(SCALE)), height, title, density=2)
     figure.set_layout_engine("none")
     width, height = figure.size
     figure.suptitle(title, y=1 - 20 / height, va="center", **HEADLINE)
-    figure.text((LABEL + 8) / width, 1 - 46 / height, SCALE, va="center", fontsize=9, color=INK)
-    if across > columns:
-        middle = LABEL + 8 + columns * (TILE + GAP) + GAP + TILE / 2
-        figure.text(middle / width, 1 - 46 / height, "picture", ha="center", va="center", fontsize=9, color=INK)
-    for row, (name, x) in enumerate(rows.items()):
+    figure.text(left / width, 1 - 44 / height, SCALE, va="center", fontsize=9, color=INK)
+    if across > columns:  # on a line of its own: with few columns the words above reach over this one
+        middle = left + columns * (TILE + GAP) + GAP + TILE / 2
+        figure.text(middle / width, 1 - 64 / height, "picture", ha="center", va="center", fontsize=9, color=INK)
+    for row, (name, maps) in enumerate(rows.items()):
         top = HEAD + row * (TILE + GAP)
         figure.text(LABEL / width, 1 - (top + TILE / 2) / height, heads[name], ha="right", va="center", fontsize=9, color=INK)
-        tiles = [_coloured(channel) for channel in x[0]]
+        tiles = [_coloured(channel) for channel in maps[0]]
         if name in pictures:
             tiles += [None] * (columns - len(tiles)) + [as_uint8(pictures[name])[0].permute(1, 2, 0).numpy()]
         for column, tile in enumerate(tiles):
             if tile is not None:
-                left = LABEL + 8 + column * (TILE + GAP) + GAP * (column == columns)
-                box = (left / width, 1 - (top + TILE) / height, TILE / width, TILE / height)
+                x = left + column * (TILE + GAP) + GAP * (column == columns)
+                box = (x / width, 1 - (top + TILE) / height, TILE / width, TILE / height)
                 axes = figure.add_axes(box)
                 axes.imshow(tile)
                 axes.set_axis_off()

@@ -23,6 +23,7 @@ from facegen.models.layers import (
     bias_act,
     conv2d_resample,
     downsample2d,
+    fast_layout,
     modulated_conv2d,
     setup_filter,
     upsample2d,
@@ -276,12 +277,6 @@ def check_architecture(architecture: str) -> str:
     if architecture not in ARCHITECTURES:
         raise InputError(f"architecture={architecture!r}: choose one of {', '.join(ARCHITECTURES)}")
     return architecture
-
-
-def fast_layout(x: Tensor) -> Tensor:
-    """channels_last where it is the faster layout: on a CPU, and on a GPU in half precision."""
-    half = x.dtype in (torch.float16, torch.bfloat16)
-    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" or half else x
 
 
 # -- generator

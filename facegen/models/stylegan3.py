@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from facegen.files import InputError
-from facegen.models.layers import design_lowpass_filter, filtered_lrelu, modulated_conv2d
-from facegen.models.stylegan2 import EqualLinear, Mapping, fast_layout, options, own_precision
+from facegen.models.layers import design_lowpass_filter, fast_layout, filtered_lrelu, modulated_conv2d
+from facegen.models.stylegan2 import EqualLinear, Mapping, options, own_precision
 
 
 class FourierInput(nn.Module):
@@ -298,7 +298,8 @@ class Synthesis(nn.Module):
         x = self.input(first)
         for name, half, w in zip(self.layer_names, self._half, rest):
             kind = dtype if dtype is not None and half else first.dtype
-            x = getattr(self, name)(fast_layout(x.to(kind)), w, update_emas)
+            layer = getattr(self, name)
+            x = layer(fast_layout(x.to(kind), layer.conv_kernel), w, update_emas)
         return x.to(first.dtype) * self.output_scale
 
 

@@ -23,6 +23,7 @@ bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/dcgan_step.py
 	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/drawn.py
+	$(BIN)/python bench/stylegan.py --rounds 3 --out build/bench
 
 $(READY): requirements.txt pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv

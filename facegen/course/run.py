@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import datetime
 import html
@@ -247,6 +248,8 @@ class _Run(threading.Thread):
         if self._loop is not None and self._task is not None and self.is_alive():
             self._loop.call_soon_threadsafe(self._task.cancel)
         self.join()
+        if self._client.km is None:  # cut short after it had cleaned up, it would do so once more at the very end, and fail
+            atexit.unregister(self._client._cleanup_kernel)
 
     def place(self) -> str:
         """The cell that ran last, as a reader finds it on the page."""

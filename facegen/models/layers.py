@@ -10,7 +10,7 @@ Four rewritings make them fast without a compiled extension. None of them change
   channels, convolving all samples with one weight, and scaling the output's channels (`modulated_conv2d`).
 - Where it is faster, channels lie side by side in memory: one instruction then filters sixteen of them (`fast_layout`).
 
-Pictures and features are [N, C, H, W]; channels_last memory is kept and is the fastest. Sources: Karras et al. 2020,
+Pictures and features are [N, C, H, W]; the memory layout of x is kept. Sources: Karras et al. 2020,
 "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958), and Karras et al. 2021, "Alias-Free Generative
 Adversarial Networks" (arXiv:2106.12423).
 """

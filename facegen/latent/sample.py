@@ -236,7 +236,7 @@ def one_hot(G: nn.Module, labels: Labels | None, count: int) -> Tensor | None:
 
 def _class(label: object) -> int:
     """The number of a class: Python's, NumPy's or a tensor's, but neither a truth value nor rounded."""
-    if not isinstance(label, bool) and getattr(label, "dtype", None) != torch.bool:
+    if not isinstance(label, (bool, np.bool_)) and getattr(label, "dtype", None) != torch.bool:
         with contextlib.suppress(TypeError, ValueError):
             return operator.index(label)
     shown = " ".join(reprlib.repr(label).split())

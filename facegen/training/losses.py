@@ -1,4 +1,4 @@
-"""Adversarial losses and penalties as pure functions: logits (and gradients) -> one number.
+"""Adversarial losses and penalties as pure functions, logits (and gradients) -> one number, and CycleGAN's losses on pictures.
 
 `real_logits` and `fake_logits` are D's outputs of any shape, one value per image or patch; every loss is a mean in float32.
 """
@@ -99,6 +99,70 @@ def adversarial_loss(name: str, smooth: bool = False) -> AdversarialLoss:
     if smooth and name not in ("bce", "lsgan"):
         raise InputError(f"label smoothing needs a loss with targets (bce, lsgan), not {name}: leave it off")
     return LOSSES[name](smooth)
+
+
+# The names under which the published CycleGAN knows its losses, and ours. A mean over a map of logits needs no other formula.
+PATCH_LOSSES = {"lsgan": "lsgan", "vanilla": "bce", "wgangp": "wgan-gp"}
+
+
+def patch_loss(name: str) -> AdversarialLoss:
+    """The adversarial loss of a CycleGAN by its published name, on maps of patch logits [N, 1, H', W'].
+
+    With y for the logits of real and x for those of fake pictures, D minimises (half of) and G minimises:
+
+    - "lsgan":   mean (y - 1)^2 + mean x^2,                           mean (x - 1)^2  (Zhu et al. 2017, section 4)
+    - "vanilla": -mean log sigmoid(y) - mean log(1 - sigmoid(x)),     -mean log sigmoid(x)
+    - "wgangp":  -mean y + mean x, and a gradient penalty beside it,  -mean x
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name not in PATCH_LOSSES:
+        raise InputError(f"loss={name!r} is not known: choose one of {', '.join(PATCH_LOSSES)}")
+    return adversarial_loss(PATCH_LOSSES[name])
+
+
+def cycle_loss(x: Tensor, reconstructed: Tensor) -> Tensor:
+    """mean |G_B(G_A(x)) - x|: how far there and back again ends from where it began (Zhu et al. 2017, eq. 2, one direction).
+
+    Args:
+        x: pictures [N, 3, H, W] in [-1, 1].
+        reconstructed: the same pictures after both generators, of the same shape.
+
+    Returns:
+        A scalar in float32: 0 for a perfect return, at most 2. The caller multiplies by lambda.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    return _mean_absolute_difference(x, reconstructed)
+
+
+def identity_loss(y: Tensor, same: Tensor) -> Tensor:
+    """mean |G_A(y) - y| for y that already is in the domain that G_A paints (Zhu et al. 2017, section 5.2).
+
+    It asks the generator to leave alone what needs no change, which above all keeps colours.
+
+    Args:
+        y: pictures [N, 3, H, W] in [-1, 1] of the generator's target domain.
+        same: what the generator made of them, of the same shape.
+
+    Returns:
+        A scalar in float32. The caller multiplies by lambda and by the identity weight, 0.5 in the paper.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    return _mean_absolute_difference(y, same)
+
+
+def _mean_absolute_difference(x: Tensor, y: Tensor) -> Tensor:
+    if x.shape != y.shape:  # broadcasting would hide it
+        raise InputError(
+            f"pictures of shape {list(x.shape)} became {list(y.shape)}: both must be equal, so choose sides that the "
+            "generators keep (multiples of 4)"
+        )
+    return (y.float() - x.float()).abs().mean()
 
 
 def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:

@@ -1,0 +1,289 @@
+"""One training step of CycleGAN: both generators, both discriminators, the pool of past fakes, the learning rate's decay.
+
+Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", arXiv:1703.10593.
+Letters follow the published code: G_A paints B from A and D_A judges pictures of B; G_B paints A from B and D_B judges
+pictures of A. Pictures carry the letter of the domain they belong to: fake_B is G_A(real_A), rec_A is G_B(fake_B), and
+same_B is G_A(real_B).
+
+A step is put together like this; each part in an autocast context of its own, because one that lives across an optimiser's
+step would go on using the old weights' casts:
+
+    cycle = translate(nets, real_A, real_B)
+    stats = update_generators(nets, opt_G, cycle, loss)
+    fake_A, fake_B = pool_A.query(cycle.fake_A), pool_B.query(cycle.fake_B)
+    stats |= update_discriminators(nets, opt_D, real_A, real_B, fake_A, fake_B, loss)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from facegen.files import InputError
+from facegen.training.losses import AdversarialLoss, cycle_loss, identity_loss, patch_loss
+from facegen.training.steps import Stats, frozen
+
+LSGAN = patch_loss("lsgan")
+
+
+class Networks(NamedTuple):
+    """The four networks: G_A: A -> B and G_B: B -> A, D_A for pictures of B and D_B for pictures of A."""
+
+    G_A: nn.Module
+    G_B: nn.Module
+    D_A: nn.Module
+    D_B: nn.Module
+
+
+class Cycle(NamedTuple):
+    """All pictures of one step, float32 [N, 3, H, W] in [-1, 1]; those that a generator made carry its graph."""
+
+    real_A: Tensor
+    real_B: Tensor
+    fake_A: Tensor  # G_B(real_B)
+    fake_B: Tensor  # G_A(real_A)
+    rec_A: Tensor  # G_B(fake_B)
+    rec_B: Tensor  # G_A(fake_A)
+    same_A: Tensor | None  # G_B(real_A)
+    same_B: Tensor | None  # G_A(real_B)
+
+
+def treats_pictures_alone(net: nn.Module) -> bool:
+    """Whether a batch of pictures gives exactly what the same pictures give one by one: true without batch norm.
+
+    Layers of one's own are taken to treat pictures alone.
+    """
+    return not any(isinstance(m, _BatchNorm) for m in net.modules())
+
+
+def passes(net: nn.Module, *batches: Tensor) -> list[Tensor]:
+    """[net(batch) for batch in batches] in one pass where that is exact and the pictures' sizes allow it.
+
+    Batch norm has to see each sort of picture alone: together they would share their mean and spread. What autocast gives
+    in half precision comes back as float32.
+    """
+    together = treats_pictures_alone(net) and len({batch.shape[1:] for batch in batches}) == 1
+    if not together:
+        return [_widened(net(batch)) for batch in batches]
+    return list(_widened(net(torch.cat(batches))).split([len(batch) for batch in batches]))
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def translate(nets: Networks, real_A: Tensor, real_B: Tensor, identity: bool = True) -> Cycle:
+    """Run both cycles: A -> B -> A and B -> A -> B, and, for the identity loss, each generator on its own target domain.
+
+    Args:
+        real_A, real_B: pictures [N, 3, H, W] in [-1, 1]; N may differ between the two.
+        identity: False leaves same_A and same_B out (None), a third of the generators' work.
+    """
+    if identity:
+        fake_B, same_B = passes(nets.G_A, real_A, real_B)
+        fake_A, same_A = passes(nets.G_B, real_B, real_A)
+    else:
+        (fake_B,), (fake_A,) = passes(nets.G_A, real_A), passes(nets.G_B, real_B)
+        same_A = same_B = None
+    (rec_A,), (rec_B,) = passes(nets.G_B, fake_B), passes(nets.G_A, fake_A)
+    return Cycle(real_A, real_B, fake_A, fake_B, rec_A, rec_B, same_A, same_B)
+
+
+def update_generators(
+    nets: Networks,
+    optimizer: Optimizer,
+    cycle: Cycle,
+    loss: AdversarialLoss = LSGAN,
+    *,
+    lambda_A: float = 10.0,
+    lambda_B: float = 10.0,
+    lambda_identity: float = 0.5,
+    face: Callable[[Tensor, Tensor], Tensor] | None = None,
+    lambda_face: float = 0.0,
+) -> Stats:
+    """One step of both generators through frozen discriminators (Zhu et al. 2017, eq. 3, section 5.2).
+
+    The sum that is minimised, with D_A's and D_B's verdict on the fakes in loss_G_A and loss_G_B:
+
+        loss_G = loss_G_A + loss_G_B + lambda_A cycle_A + lambda_B cycle_B
+               + lambda_identity (lambda_B identity_A + lambda_A identity_B) + lambda_face (face_A + face_B)
+
+    Args:
+        optimizer: holds both generators' weights.
+        cycle: from `translate`, its graph not yet used.
+        loss: one with a part `g`, from `patch_loss` for example.
+        lambda_A, lambda_B: weights of the cycles that begin in A and in B.
+        lambda_identity: weight of the identity losses as a share of the cycle's; the pictures same_A and same_B of the
+            cycle are needed unless it is 0. identity_A is G_A's, measured on B.
+        face: a distance between the faces in two batches of pictures, before and after, as a scalar with a graph.
+        lambda_face: its weight; with 0 it is not computed.
+
+    Returns:
+        Detached scalars, each before it is weighted: loss_G (the sum), loss_G_A, loss_G_B, cycle_A, cycle_B, and
+        identity_A, identity_B, face_A, face_B where they are computed.
+
+    Raises:
+        InputError: the loss has no part for G alone, or the cycle lacks the identity's pictures.
+    """
+    if loss.g is None:
+        raise InputError("a relativistic loss pairs reals and fakes, which unpaired domains have not: choose another")
+    optimizer.zero_grad(set_to_none=True)
+    with frozen(nets.D_A), frozen(nets.D_B):
+        terms = {
+            "loss_G_A": (1.0, loss.g(nets.D_A(cycle.fake_B))),
+            "loss_G_B": (1.0, loss.g(nets.D_B(cycle.fake_A))),
+            "cycle_A": (lambda_A, cycle_loss(cycle.real_A, cycle.rec_A)),
+            "cycle_B": (lambda_B, cycle_loss(cycle.real_B, cycle.rec_B)),
+        }
+        if lambda_identity:
+            if cycle.same_A is None or cycle.same_B is None:
+                raise InputError("the identity loss needs same_A and same_B: call translate with identity=True")
+            terms["identity_A"] = lambda_identity * lambda_B, identity_loss(cycle.real_B, cycle.same_B)
+            terms["identity_B"] = lambda_identity * lambda_A, identity_loss(cycle.real_A, cycle.same_A)
+        if face is not None and lambda_face:
+            terms["face_A"] = lambda_face, face(cycle.real_A, cycle.fake_B)
+            terms["face_B"] = lambda_face, face(cycle.real_B, cycle.fake_A)
+        total = sum(weight * value for weight, value in terms.values())
+        total.backward()
+    optimizer.step()
+    return {"loss_G": total.detach()} | {name: value.detach() for name, (_, value) in terms.items()}
+
+
+def update_discriminators(
+    nets: Networks,
+    optimizer: Optimizer,
+    real_A: Tensor,
+    real_B: Tensor,
+    fake_A: Tensor,
+    fake_B: Tensor,
+    loss: AdversarialLoss = LSGAN,
+    penalty: Callable[[nn.Module, Tensor, Tensor], Tensor] | None = None,
+) -> Stats:
+    """One step of both discriminators, each on one batch of its domain and one of fakes.
+
+    Args:
+        optimizer: holds both discriminators' weights.
+        real_A, real_B, fake_A, fake_B: pictures [N, 3, H, W] in [-1, 1]; fakes, from an `ImagePool` for example, are
+            detached here.
+        loss: one with the parts `d_real` and `d_fake`.
+        penalty: an optional function (D, real, fake) -> scalar, added to the loss.
+
+    Returns:
+        Detached scalars: loss_D, its parts loss_D_A and loss_D_B without the penalty, the mean logits_real_A,
+        logits_fake_A, logits_real_B and logits_fake_B, and penalty_A and penalty_B. Letters are the discriminator's.
+
+    Raises:
+        InputError: the loss has no parts for D.
+    """
+    if loss.d_real is None or loss.d_fake is None:
+        raise InputError("a relativistic loss pairs reals and fakes, which unpaired domains have not: choose another")
+    optimizer.zero_grad(set_to_none=True)
+    stats: Stats = {}
+    for letter, D, real, fake in (("A", nets.D_A, real_B, fake_B.detach()), ("B", nets.D_B, real_A, fake_A.detach())):
+        real_logits, fake_logits = passes(D, real, fake)
+        # Halved, so that D learns at half of G's pace (Zhu et al. 2017, section 4, training details).
+        total = (loss.d_real(real_logits) + loss.d_fake(fake_logits)) / 2
+        stats[f"loss_D_{letter}"] = total.detach()
+        stats[f"logits_real_{letter}"] = real_logits.detach().mean()
+        stats[f"logits_fake_{letter}"] = fake_logits.detach().mean()
+        if penalty is not None:
+            extra = penalty(D, real, fake)
+            stats[f"penalty_{letter}"] = extra.detach()
+            total = total + extra / 2
+        total.backward()  # one discriminator at a time: they share nothing, and only one graph has to be kept
+    optimizer.step()
+    return {"loss_D": stats["loss_D_A"] + stats["loss_D_B"]} | stats
+
+
+class ImagePool:
+    """A store of past fakes, so that D does not forget what G painted a while ago.
+
+    Shrivastava et al. 2017 (arXiv:1612.07828), section 2.3, in the form of Zhu et al. 2017, section 4: 50 pictures; until
+    they are there every picture is stored and returned; afterwards, with probability 1/2, a picture is put into a random
+    place of the store and what stood there is returned.
+
+    The draws come from a generator of the pool's own, so that a pool whose state is restored goes on exactly as before.
+
+    Args:
+        size: how many pictures are stored; 0 returns every picture as it came.
+        seed: of the draws.
+
+    Raises:
+        InputError: a negative size.
+    """
+
+    def __init__(self, size: int = 50, seed: int = 0) -> None:
+        if size < 0:
+            raise InputError(f"pool={size}: must be 0 or more")
+        self.size = size
+        self._generator = torch.Generator().manual_seed(seed)
+        self._images: list[Tensor] = []  # [C, H, W] each
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @torch.no_grad()
+    def query(self, images: Tensor) -> Tensor:
+        """Pass fakes [N, C, H, W] through the pool, one after the other.
+
+        Returns:
+            As many pictures, detached, on the same device and in the same order, some of them older ones instead.
+
+        Raises:
+            InputError: pictures of another shape than those in the pool.
+        """
+        if not self.size:
+            return images.detach()
+        if self._images and self._images[0].shape != images.shape[1:]:
+            stored = list(self._images[0].shape)
+            raise InputError(f"pictures of shape {list(images.shape[1:])}, but the pool holds {stored}: start a new pool")
+        answer = images.clone()
+        for i, image in enumerate(images):
+            if len(self._images) < self.size:
+                self._images.append(image.clone())
+            elif torch.rand((), generator=self._generator) < 0.5:
+                place = int(torch.randint(self.size, (), generator=self._generator))
+                answer[i] = self._images[place]  # copies, also from another device after a restored state
+                self._images[place] = image.clone()
+        return answer
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that decides the next answers, as tensors on the CPU: images [n, C, H, W] ([0] if none), generator."""
+        images = torch.stack(self._images).cpu() if self._images else torch.empty(0)
+        return {"images": images, "generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on where the pool stood whose `state_dict` this is.
+
+        Raises:
+            InputError: it is not the state of a pool, or that of a larger one; the pool stays as it was.
+        """
+        images, generator = state.get("images"), state.get("generator")
+        if not (isinstance(images, Tensor) and isinstance(generator, Tensor) and images.dim() in (1, 4)):
+            raise InputError("this is not the state of an image pool: it needs the tensors images and generator")
+        if len(images) > self.size:
+            raise InputError(f"the state holds {len(images)} pictures, the pool {self.size}: set pool to what it was")
+        try:
+            self._generator.set_state(generator)
+        except (RuntimeError, TypeError):
+            raise InputError("the state's generator is not one of torch's: take the state from an undamaged file") from None
+        self._images = [image.clone() for image in images]
+
+
+def linear_decay(epoch: int, constant: int, decay: int) -> float:
+    """What the base learning rate is multiplied with in epoch `epoch`, counted from 0 (Zhu et al. 2017, section 4).
+
+    1 for `constant` epochs, then equal steps down over `decay` epochs; 0 is reached only after the last one, since an
+    epoch at rate 0 would be spent for nothing. A pure function of the epoch, so that a resumed run needs no scheduler.
+
+    Raises:
+        InputError: a negative number, or no epochs at all.
+    """
+    if min(epoch, constant, decay) < 0 or constant + decay == 0:
+        raise InputError(f"epoch={epoch} of {constant} constant and {decay} decaying ones: expected 0 or more, and some")
+    return min(1.0, max(0.0, (constant + decay - epoch) / (decay + 1)))

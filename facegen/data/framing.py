@@ -1,0 +1,452 @@
+"""How faces sit in their pictures: measured from landmarks, compared between two sets, and made equal.
+
+Two sets of faces that are framed differently teach a translation between them to zoom and shift before anything else. The
+published face2fake run had that trouble: deep-funneled LFW faces on one side, FFHQ crops on the other. `framing` measures a
+set, `compare` names what differs, and `reframe` moves every face by one similarity transform.
+
+Landmarks are [N, 5, 2]: (x, y) in pixels from the picture's upper left corner, x to the right and y down, a pixel being
+one unit wide, of the eye on the picture's left, the eye on its right, the nose tip, and the mouth's left and right corner.
+`drawn` gives them; for photographs they come from a detector.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.files import InputError
+
+CONFIDENCE = 0.999
+"""Chance that two sets framed alike are reported as such, over all eight comparisons of one report."""
+
+EYES_TO_MOUTH = 10 / 9
+"""Eye-to-mouth distance of a typical frontal face in eye-to-eye distances: the 4.0 : 3.6 of the crop that made CelebA-HQ
+and FFHQ (Karras, Aila, Laine and Lehtinen 2018, appendix C)."""
+
+_NORMAL = 1.4826  # times the median absolute deviation: the standard deviation, where values are normal
+_CHUNK_VALUES = 1 << 24  # sampled values in flight: 64 MiB of float32
+_QUANTITIES = ("scale", "x", "y", "roll")
+
+# Differences below these are seen by nobody and learnt by no network: 3 % of size, 1 % of the picture, one degree.
+_TOLERANCE = {"scale": 0.03, "x": 0.01, "y": 0.01, "roll": 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """One measure over a set of faces.
+
+    values: float64 [N] on the CPU, finite.
+    """
+
+    values: Tensor
+
+    @property
+    def n(self) -> int:
+        """How many faces."""
+        return len(self.values)
+
+    @cached_property
+    def median(self) -> float:
+        """The middle value, or the mean of the two middle ones."""
+        return _median(self.values)
+
+    @cached_property
+    def spread(self) -> float:
+        """1.4826 times the median absolute deviation from the median: the standard deviation of a normal distribution,
+        but no outlier (a wrong detection, say) moves it."""
+        return _NORMAL * _median(self.deviations)
+
+    @property
+    def deviations(self) -> Tensor:
+        """float64 [N], distances from the median."""
+        return (self.values - self.median).abs()
+
+
+@dataclass(frozen=True, eq=False)
+class Framing:
+    """How a set of faces sits in its pictures.
+
+    scale: the face's size (`framing` says how) as a share of the picture's height. x, y: the face's centre, half-way
+    between eyes and mouth, as shares of the picture's width and height. roll: degrees, positive for a head tilted
+    clockwise as seen.
+    """
+
+    scale: Distribution
+    x: Distribution
+    y: Distribution
+    roll: Distribution
+
+    @classmethod
+    def exactly(cls, scale: float, x: float, y: float, roll: float = 0.0) -> Framing:
+        """A target for `reframe` given by numbers. It holds one face, too few to `compare` with."""
+        return cls(*(Distribution(torch.tensor([float(v)], dtype=torch.float64)) for v in (scale, x, y, roll)))
+
+    @property
+    def n(self) -> int:
+        """How many faces were measured."""
+        return self.scale.n
+
+    def __str__(self) -> str:
+        s, x, y, r = self.scale, self.x, self.y, self.roll
+        return (
+            f"{self.n:,} faces: scale {s.median:.3f} ±{s.spread:.3f} of the height, centre ({x.median:.3f} ±{x.spread:.3f}, "
+            f"{y.median:.3f} ±{y.spread:.3f}), roll {r.median:+.1f} ±{r.spread:.1f} degrees"
+        )
+
+
+FFHQ_CROP = Framing.exactly(scale=1 / 3.6, x=0.5, y=0.5 + 0.4 / 3.6)
+"""Where the crop that made FFHQ puts a frontal face: its side is 3.6 eye-to-mouth distances, and its middle lies a tenth of
+that distance below the eyes. Faces from generators trained on FFHQ are framed so."""
+
+
+def framing(landmarks: Tensor, size: int | tuple[int, int]) -> Framing:
+    """Measure how faces sit in their pictures.
+
+    A face's size is its eye-to-mouth distance, or 10/9 of its eye-to-eye distance where that is more: a turned head
+    narrows the one and a nod the other, so the larger is nearer to the truth. Its roll is the direction of the eyes' line
+    and of the perpendicular to the line from eyes to mouth, added as vectors.
+
+    Args:
+        landmarks: float [N, 5, 2], as the module says.
+        size: the pictures' (height, width) in pixels, or one number for squares.
+
+    Raises:
+        InputError: no face, wrong shape, a value that is not finite, all points of a face in one place, or left and
+            right exchanged in most faces.
+    """
+    height, width = _checked_size(size)
+    place = _places(landmarks)
+    share = (height, width, height, 1.0)
+    return Framing(*(Distribution(place[i] / unit) for i, unit in zip((0, 1, 2, 3), share)))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One comparison between sets A and B.
+
+    quantity: "scale", "x", "y" or "roll". of: "median" or "spread". a, b: its value in either set. value: b / a for the
+    scale's median, else b - a. low, high: where `value` lies with the report's confidence. matters: surely a difference,
+    and not a negligible one. sentence: the same in words.
+    """
+
+    quantity: str
+    of: str
+    a: float
+    b: float
+    value: float
+    low: float
+    high: float
+    matters: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FramingReport:
+    """What `compare` found. differences: all eight, in the order median and spread of scale, x, y, roll. n_a, n_b: how
+    many faces either set has. needed: how many each must have for any difference to be sure."""
+
+    differences: tuple[Difference, ...]
+    n_a: int
+    n_b: int
+    needed: int
+
+    @property
+    def mismatches(self) -> tuple[Difference, ...]:
+        """The differences that matter."""
+        return tuple(d for d in self.differences if d.matters)
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether both sets have enough faces to tell anything."""
+        return min(self.n_a, self.n_b) >= self.needed
+
+    def __getitem__(self, key: tuple[str, str]) -> Difference:
+        """report["scale", "median"]"""
+        return next(d for d in self.differences if (d.quantity, d.of) == key)
+
+    def __str__(self) -> str:
+        if not self.conclusive:
+            return (
+                f"Too few faces to compare framings: A has {self.n_a:,} and B {self.n_b:,}, "
+                f"and each needs {self.needed} or more."
+            )
+        if not self.mismatches:
+            return f"A and B are framed alike ({self.n_a:,} and {self.n_b:,} faces)."
+        return "\n".join(d.sentence for d in self.mismatches)
+
+
+def compare(a: Framing, b: Framing, *, confidence: float = CONFIDENCE) -> FramingReport:
+    """Name the differences between two framings that are sure and large enough to matter.
+
+    Each set's median lies between two of its order statistics with a chance that the binomial distribution gives,
+    whatever the values' distribution; the spread's likewise, from the distances to the median. The two intervals are
+    joined into one of the difference by adding their half-widths in quadrature (Zou and Donner 2008, Statistics in
+    Medicine 27). A difference matters where that interval excludes "none" and the difference itself exceeds
+    3 % of the face's size, 1 % of the picture (centre) or one degree (roll). No chance is involved: the same sets give
+    the same report.
+
+    Args:
+        a, b: from `framing`. Fewer than 14 faces in either can prove nothing at the default confidence: see
+            `FramingReport.conclusive`.
+        confidence: in (0.5, 1): the chance, over all eight comparisons together, that equal sets yield no mismatch.
+
+    Raises:
+        InputError: confidence is out of its range.
+    """
+    if not 0.5 < confidence < 1:
+        raise InputError(f"confidence is {confidence}: give a number above 0.5 and below 1, such as {CONFIDENCE}")
+    miss = (1 - confidence) / (2 * len(_QUANTITIES))  # Bonferroni: the chances of eight errors add up to 1 - confidence
+    found = []
+    for name in _QUANTITIES:
+        pair = getattr(a, name), getattr(b, name)
+        found += [_medians(name, *pair, miss), _spreads(name, *pair, miss)]
+    return FramingReport(tuple(found), a.n, b.n, math.ceil(1 + math.log2(1 / miss)))
+
+
+def reframe(images: Tensor, landmarks: Tensor, target: Framing, *, per_face: bool = True) -> tuple[Tensor, Tensor]:
+    """Move faces to the target's medians by similarity transforms: zoom, turn and shift, no distortion.
+
+    What lies outside the old picture is its mirror image at the border, so no black wedge appears; the further faces
+    are shrunk, the more of the result is such a mirror image, so prefer the tighter of two framings as the target.
+    Pixels are interpolated bicubically, and averaged over as many points as shrinking needs to stay free of aliasing.
+
+    Args:
+        images: uint8 [N, 3, H, W] on any device.
+        landmarks: float [N, 5, 2], as the module says.
+        target: from `framing`, `Framing.exactly` or `FFHQ_CROP`.
+        per_face: True gives each face its own transform, and all end up alike. False moves the whole set by one transform,
+            which makes its medians the target's (its centre's nearly, if it turns the set too) and keeps its natural variety.
+
+    Returns:
+        (images uint8 [N, 3, H, W], landmarks float32 [N, 5, 2]) in the new pictures; a face depends on no other face in
+        the batch if per_face.
+
+    Raises:
+        InputError: wrong shapes or types, landmarks that `framing` refuses, or a target with a scale of 0 or less.
+    """
+    _check_images(images, landmarks)
+    if not target.scale.median > 0:
+        raise InputError(f"the target's scale is {target.scale.median:g}: give one above 0, such as 0.28")
+    if not len(images):
+        return images.clone(), landmarks.float().clone()
+    height, width = images.shape[2:]
+    place = _places(landmarks)
+    if not per_face:
+        place = torch.tensor([_median(v) for v in place])[:, None].double().expand(-1, len(images))
+    forward, shift = _transforms(place, target, height, width)
+    moved = landmarks.double().cpu() @ forward.transpose(1, 2) + shift[:, None]
+    return _warp(images, forward, shift), moved.float().to(landmarks.device)
+
+
+# ---------------------------------------------------------------------------------------------------------- measure
+
+
+def _places(landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Size, centre x and y in pixels, and roll in degrees: four float64 [N]."""
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (5, 2) or not landmarks.is_floating_point():
+        raise InputError(
+            f"landmarks are {landmarks.dtype} {list(landmarks.shape)}: they must be floats [N, 5, 2], "
+            "(x, y) of two eyes, nose tip and two mouth corners"
+        )
+    if not len(landmarks):
+        raise InputError("there are no landmarks, so there is no framing: give at least one face")
+    points = landmarks.detach().double().cpu()
+    bad = (~points.isfinite()).flatten(1).any(1).nonzero().flatten()
+    if len(bad):
+        raise InputError(f"the landmarks of face {int(bad[0])} are not finite: leave out faces that were not detected")
+    eyes, mouth = points[:, :2].mean(1), points[:, 3:].mean(1)
+    across, down = points[:, 1] - points[:, 0], mouth - eyes  # [N, 2]
+    if float((across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0] < 0).double().mean()) > 0.5:
+        raise InputError("the landmarks' left and right are exchanged: put the eye on the picture's left first")
+    size = torch.maximum(down.norm(dim=1), EYES_TO_MOUTH * across.norm(dim=1))
+    axis = across + torch.stack([down[:, 1], -down[:, 0]], 1)  # down turned by 90 degrees points along the eyes
+    bad = ((size <= 0) | (axis.norm(dim=1) <= 0)).nonzero().flatten()
+    if len(bad):
+        raise InputError(f"the landmarks of face {int(bad[0])} lie in one place: leave out faces that were not detected")
+    centre = (eyes + mouth) / 2
+    return size, centre[:, 0], centre[:, 1], torch.rad2deg(torch.atan2(axis[:, 1], axis[:, 0]))
+
+
+def _median(values: Tensor) -> float:
+    ordered = values.sort().values
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)  # torch's takes the lower
+
+
+def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise InputError(f"the pictures' size is {height}x{width}: give height and width in pixels, 1 or more")
+    return height, width
+
+
+# ---------------------------------------------------------------------------------------------------------- compare
+
+
+def _rank(n: int, miss: float) -> int | None:
+    """The largest k such that the k-th lowest and k-th highest of n values enclose the median but for a chance `miss`.
+
+    None where even the extremes do not.
+    """
+    below, term, k = 0.0, math.exp(-n * math.log(2)), 0  # term: chance that exactly k of n values lie below the median
+    if term == 0.0:  # n > 1074: the normal approximation is good to a rank
+        z = -math.sqrt(2) * _erfinv(miss - 1)
+        return math.floor((n - z * math.sqrt(n)) / 2)
+    while below + term <= miss / 2:
+        below += term
+        term *= (n - k) / (k + 1)
+        k += 1
+    return k or None
+
+
+def _erfinv(y: float) -> float:
+    return float(torch.erfinv(torch.tensor(y, dtype=torch.float64)))
+
+
+def _interval(values: Tensor, miss: float) -> tuple[float, float]:
+    """Where the median of what the values are drawn from lies, but for a chance `miss`; unbounded for too few values."""
+    k = _rank(len(values), miss)
+    if k is None:
+        return -math.inf, math.inf
+    ordered = values.sort().values
+    return float(ordered[k - 1]), float(ordered[-k])
+
+
+def _joined(a: float, b: float, around_a: tuple[float, float], around_b: tuple[float, float]) -> tuple[float, float]:
+    """The interval of b - a from those of a and b."""
+    low = b - a - math.hypot(b - around_b[0], around_a[1] - a)
+    return low, b - a + math.hypot(around_b[1] - b, a - around_a[0])
+
+
+def _medians(name: str, a: Distribution, b: Distribution, miss: float) -> Difference:
+    if name != "scale":
+        low, high = _joined(a.median, b.median, _interval(a.values, miss), _interval(b.values, miss))
+        value = b.median - a.median
+        matters = _sure(low, high) and abs(value) > _TOLERANCE[name]
+        return _worded(name, "median", a, b, value, low, high, matters)
+    # Sizes are compared as ratios, so their intervals are joined as logarithms.
+    logs = [v.values.log() for v in (a, b)]
+    middles = [math.log(v.median) for v in (a, b)]
+    low, high = _joined(*middles, *(_interval(v, miss) for v in logs))
+    matters = _sure(low, high) and abs(middles[1] - middles[0]) > math.log1p(_TOLERANCE[name])
+    return _worded(name, "median", a, b, math.exp(middles[1] - middles[0]), math.exp(low), math.exp(high), matters)
+
+
+def _spreads(name: str, a: Distribution, b: Distribution, miss: float) -> Difference:
+    # A size's spread counts in shares of the size, or zooming a set would look like spreading it.
+    units = [_NORMAL / v.median if name == "scale" else _NORMAL for v in (a, b)]
+    around = [tuple(unit * end for end in _interval(v.deviations, miss)) for unit, v in zip(units, (a, b))]
+    middles = [unit * _median(v.deviations) for unit, v in zip(units, (a, b))]
+    low, high = _joined(*middles, *around)
+    value = middles[1] - middles[0]
+    matters = _sure(low, high) and abs(value) > _TOLERANCE[name]
+    return _worded(name, "spread", a, b, value, low, high, matters, middles)
+
+
+def _sure(low: float, high: float) -> bool:
+    return low > 0 or high < 0
+
+
+def _worded(
+    name: str,
+    of: str,
+    a: Distribution,
+    b: Distribution,
+    value: float,
+    low: float,
+    high: float,
+    matters: bool,
+    spreads: list[float] | None = None,
+) -> Difference:
+    first, second = spreads or (a.median, b.median)
+    write = _spread_sentence if spreads else _median_sentence
+    sentence = write(name, first, second, value, low, high)
+    return Difference(name, of, first, second, value, low, high, matters, sentence)
+
+
+def _median_sentence(name: str, a: float, b: float, value: float, low: float, high: float) -> str:
+    if name == "scale":
+        more, times = ("B", (value, low, high)) if value >= 1 else ("A", (1 / value, 1 / high, 1 / low))
+        return (
+            f"faces in {more} fill {times[0]:.2f} times more of the picture ({times[1]:.2f} to {times[2]:.2f}): from eyes to "
+            f"mouth {a:.3f} of its height in A, {b:.3f} in B"
+        )
+    if name == "roll":
+        way = "clockwise" if value > 0 else "anticlockwise"
+        ends = sorted((abs(low), abs(high)))
+        return (
+            f"faces in B are tilted {abs(value):.1f} degrees more {way} than in A ({ends[0]:.1f} to {ends[1]:.1f}): "
+            f"{a:+.1f} in A, {b:+.1f} in B"
+        )
+    way, side = {
+        ("x", True): ("further right", "width"),
+        ("x", False): ("further left", "width"),
+        ("y", True): ("lower", "height"),
+        ("y", False): ("higher", "height"),
+    }[name, value > 0]
+    ends = sorted((100 * abs(low), 100 * abs(high)))
+    return (
+        f"faces in B sit {way} than in A by {100 * abs(value):.1f} % of the picture's {side} ({ends[0]:.1f} to "
+        f"{ends[1]:.1f}): centre at {100 * a:.1f} % in A, {100 * b:.1f} % in B"
+    )
+
+
+def _spread_sentence(name: str, a: float, b: float, value: float, low: float, high: float) -> str:
+    what, unit, factor = {
+        "scale": ("size", "%", 100),
+        "x": ("place across", "% of the picture's width", 100),
+        "y": ("height in the picture", "% of it", 100),
+        "roll": ("tilt", "degrees", 1),
+    }[name]
+    more = "B" if value > 0 else "A"
+    return f"faces in {more} vary more in {what}: ±{factor * a:.1f} {unit} in A, ±{factor * b:.1f} in B"
+
+
+# ---------------------------------------------------------------------------------------------------------- reframe
+
+
+def _check_images(images: Tensor, landmarks: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
+        raise InputError(f"pictures are {images.dtype} {list(images.shape)}: they must be uint8 [N, 3, H, W]")
+    if len(images) != len(landmarks):
+        raise InputError(f"there are {len(images):,} pictures and landmarks of {len(landmarks):,}: give one face for each")
+
+
+def _transforms(place: tuple | Tensor, target: Framing, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """(M [N, 2, 2], t [N, 2]) in float64 with new = M old + t, in pixels."""
+    size, x, y, roll = place
+    zoom = target.scale.median * height / size
+    turn = torch.deg2rad(target.roll.median - roll)
+    cosine, sine = zoom * turn.cos(), zoom * turn.sin()
+    forward = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+    goal = torch.tensor([target.x.median * width, target.y.median * height], dtype=torch.float64)
+    return forward, goal - (forward @ torch.stack([x, y], 1)[..., None])[..., 0]
+
+
+def _warp(images: Tensor, forward: Tensor, shift: Tensor) -> Tensor:
+    """Pictures seen through new = M old + t; each output pixel averages k x k points where M shrinks by up to k."""
+    height, width = images.shape[2:]
+    back = torch.linalg.inv(forward)
+    origin = -(back @ shift[..., None])
+    # affine_grid counts from -1 to 1 over the picture, edge to edge (align_corners=False).
+    half = torch.tensor([width / 2, height / 2], dtype=torch.float64)
+    linear = back * half / half[:, None]
+    offset = (back @ half[:, None] + origin - half[:, None]) / half[:, None]
+    theta = torch.cat([linear, offset], 2)  # [N, 2, 3]
+    shrinks = back.det().abs().sqrt()
+    points = torch.where(shrinks > 1.02, shrinks.ceil(), 1).long()
+    result = torch.empty_like(images)
+    for k in points.unique().tolist():
+        chosen = (points == k).nonzero().flatten()
+        step = max(1, _CHUNK_VALUES // (3 * height * width * k * k))
+        for part in chosen.split(step):
+            grid = F.affine_grid(theta[part], [len(part), 3, height * k, width * k], align_corners=False)
+            grid = grid.float().to(images.device)
+            part = part.to(images.device)
+            seen = F.grid_sample(images[part].float(), grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+            result[part] = F.avg_pool2d(seen, k).round().clamp(0, 255).to(torch.uint8)
+    return result

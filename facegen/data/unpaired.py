@@ -1,0 +1,532 @@
+"""Two sets of pictures without pairs, for CycleGAN: folders on disk, packed in memory, and the order in which they are used.
+
+prepare_unpaired("photos", "fakes", "data/face2fake", count=2000)  # trainA, trainB, testA, testB
+faces = load_unpaired("data/face2fake", load_size=143, image_size=128)
+real_A, real_B = faces.batch(4, step=0)  # float32 [4, 3, 128, 128] each
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from facegen.data.drawn import drawn
+from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, nothing_usable
+from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, printable, table
+from facegen.files import InputError, replacing_folder
+
+__all__ = ["Unpaired", "UnpairedReport", "crop_offsets", "drawn_unpaired", "load_unpaired", "prepare_unpaired"]
+
+# Added to the seed for domain B. No run has a seed that large, so B's order, crops and flips are like those of no run's A.
+# With one order for both, equally large domains would show the same two pictures together in every epoch: pairs.
+OWN_STREAM = 1 << 63
+DRAWN_B = 1 << 32  # index of domain B's first drawn face: nobody is in both domains
+DRAWN_SIZE = 256  # of drawn faces that are written without a size
+MOST_TEST = 100
+
+
+# -------------------------------------------------------------------------------------------------- the data in use
+
+
+@dataclass(frozen=True, eq=False)
+class Unpaired:
+    """Two domains ready for training: what `Faces` is for one.
+
+    Attributes:
+        A, B: the pictures, all of one size, the load size.
+        image_size: side of the random crops that the networks see; None for the load size, which is no crop at all.
+        test_A, test_B: pictures that are not trained on, at `image_size`; None where there are none.
+        name: of the whole, for messages and records.
+
+    Raises:
+        InputError: a domain with fewer than two pictures, domains of different sizes, or pictures below `image_size`.
+    """
+
+    A: Faces
+    B: Faces
+    image_size: int | None = None
+    test_A: Faces | None = None
+    test_B: Faces | None = None
+    name: str = "unpaired"
+
+    def __post_init__(self) -> None:
+        for letter, faces in (("A", self.A), ("B", self.B)):
+            if len(faces) < 2:
+                raise InputError(
+                    f"{self.name}: domain {letter} ({faces.name}) has {len(faces) or 'no'} picture{'s' * (not len(faces))}: "
+                    "give at least 2, and hundreds to learn anything"
+                )
+        sizes = [tuple(faces.images.shape[2:]) for faces in (self.A, self.B)]
+        if sizes[0] != sizes[1]:
+            shown = " and ".join(f"{width}x{height}" for height, width in sizes)
+            raise InputError(f"{self.name}: the pictures of A and B are {shown}: load both at one size")
+        if self.image_size is None:
+            object.__setattr__(self, "image_size", min(sizes[0]))
+        _check_crop(self.image_size, min(sizes[0]), self.name)
+
+    def __len__(self) -> int:
+        """Pictures of each domain in an epoch: as many as the larger domain has."""
+        return max(len(self.A), len(self.B))
+
+    @property
+    def content_hash(self) -> str:
+        """sha256 over the hashes of A and B, in this order: equal hashes are equal training sets."""
+        return hashlib.sha256(f"{self.A.content_hash} {self.B.content_hash}".encode()).hexdigest()
+
+    @property
+    def report(self) -> tuple[Row, ...]:
+        """What was wrong with single files of either domain, as rows for `facegen.data.pictures.table`."""
+        return tuple(
+            dataclasses.replace(row, file=f"{faces.name}/{row.file}") for faces in (self.A, self.B) for row in faces.report
+        )
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Whole batches in an epoch, at least 1."""
+        return max(1, len(self) // batch_size)
+
+    def to(self, device: torch.device | str) -> Unpaired:
+        """The same data for use on `device`; each domain's pixels move there if they take at most half of its free memory."""
+        return dataclasses.replace(self, A=self.A.to(device), B=self.B.to(device))
+
+    def batch(self, batch_size: int, step: int, *, seed: int = 0, mirror: bool = True) -> tuple[Tensor, Tensor]:
+        """The pictures of one step: a pure function of its arguments, so that a resumed run needs to know only the step.
+
+        Either domain goes through permutations of its own, a new one whenever all its pictures have been used, over the
+        borders of epochs and batches: no picture of either domain is used more often than another, and which A stands
+        beside which B changes every time.
+
+        Args:
+            batch_size: pictures of each domain.
+            step: 0, 1, 2, ...
+            seed: of the orders, crops and flips, 0 to 2**63 - 1.
+            mirror: flip every picture left to right with probability 1/2.
+
+        Returns:
+            real_A and real_B, float32 [batch_size, 3, image_size, image_size] in [-1, 1], on the device given to `to`.
+        """
+        streams = ((self.A, seed), (self.B, seed + OWN_STREAM))
+        real_A, real_B = (self._crops(faces, batch_size, step, stream, mirror) for faces, stream in streams)
+        return real_A, real_B
+
+    def _crops(self, faces: Faces, batch_size: int, step: int, seed: int, mirror: bool) -> Tensor:
+        flips = mirror_flags(batch_size, step, seed) if mirror else None
+        pictures = faces.batch(batch_indices(len(faces), batch_size, step, seed), flips)  # [B, 3, L, L]
+        size, (height, width) = self.image_size, pictures.shape[2:]
+        if height == width == size:
+            return pictures
+        corners = crop_offsets(batch_size, (height - size, width - size), step, seed).tolist()
+        return torch.stack([p[:, y : y + size, x : x + size] for p, (y, x) in zip(pictures, corners)])
+
+
+def crop_offsets(batch_size: int, margin: tuple[int, int], step: int, seed: int) -> Tensor:
+    """Where the crops of a step's batch begin: int64 [batch_size, 2], rows and columns from the upper left corner.
+
+    A pure function of its arguments, like `batch_indices`, and independent of it and of `mirror_flags`.
+
+    Args:
+        batch_size: at least 1.
+        margin: the largest row and the largest column, both possible: the picture's sides minus the crop's.
+        step: 0, 1, 2, ...
+        seed: >= 0.
+    """
+    corners = np.random.default_rng([2, seed, step]).integers(0, margin, (batch_size, 2), dtype=np.int64, endpoint=True)
+    return torch.from_numpy(corners)
+
+
+def _check_crop(image_size: int, load_size: int, name: str) -> None:
+    if image_size < 4:
+        raise InputError(f"{name}: image_size={image_size} is too small: give at least 4 pixels")
+    if load_size < image_size:
+        raise InputError(
+            f"{name}: crops of {image_size} pixels cannot be cut from pictures of {load_size}: "
+            f"load them at {image_size} or more, or take a smaller image_size"
+        )
+
+
+# ------------------------------------------------------------------------------------------------------ loading
+
+
+def load_unpaired(
+    root: str | Path,
+    load_size: int = 143,
+    image_size: int = 128,
+    *,
+    max_images: int | None = None,
+    transform: str | None = "center-crop",
+    seed: int = 0,
+    cache: bool = True,
+) -> Unpaired:
+    """Load a folder with trainA and trainB, and testA and testB where they are there and not empty.
+
+    The training pictures are loaded at `load_size`, for random crops; the test pictures, whole, at `image_size`.
+
+    Args:
+        root: the folder; `prepare_unpaired` writes such folders, and every published CycleGAN data set is one. Or
+            "drawn:N" for N drawn faces in each domain, those of B uncanny, and a tenth as many for the tests.
+        load_size, image_size: sides in pixels, 4 to 4096; `image_size` at most `load_size`.
+        max_images: take only the first so many usable pictures of each folder.
+        transform: "center-crop" takes the largest centred square of a picture; None stretches it all, as the published
+            training code does.
+        seed: of drawn faces.
+        cache: as for `load_faces`.
+
+    Raises:
+        InputError: no such folder, no trainA or trainB in it, a domain with fewer than two usable pictures, bad sizes.
+    """
+    _check_crop(image_size, load_size, str(root))
+    match = re.fullmatch(r"drawn(?::(\d+))?", str(root))
+    if match:
+        count = int(match[1] or 1000)
+        return drawn_unpaired(min(count, max_images or count), load_size, image_size, seed=seed)
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        what = "is a file: unpack it and give" if root.is_file() else "does not exist: give"
+        raise InputError(f"{root} {what} the folder that holds trainA and trainB, or drawn:N")
+    for name in ("trainA", "trainB"):
+        if not (root / name).is_dir():
+            raise InputError(f"{root} has no folder {name}: put the pictures of domain {name[-1]} into {root / name}")
+
+    def load(name: str, size: int) -> Faces:
+        return load_faces(root / name, size, max_images=max_images, transform=transform, cache=cache)
+
+    tests = [load(name, image_size) if _has_files(root / name) else None for name in ("testA", "testB")]
+    return Unpaired(load("trainA", load_size), load("trainB", load_size), image_size, *tests, name=root.resolve().name)
+
+
+def _has_files(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    with Source(folder) as source:
+        return bool(source.names)
+
+
+def drawn_unpaired(
+    count: int, load_size: int, image_size: int, *, test: int | None = None, seed: int = 0, uncanny: float = 1.0
+) -> Unpaired:
+    """Drawn faces as two domains: A clean, B other people with planted faults; landmarks and identities are known.
+
+    Args:
+        count: training faces of each domain.
+        load_size, image_size: as for `load_unpaired`; drawn faces have at least 16 pixels.
+        test: test faces of each domain, who are in no training set; None for a tenth of `count`, at least 2.
+        seed: of the faces.
+        uncanny: the share of B's faces with faults; 0 gives two domains that differ in nothing.
+
+    Raises:
+        InputError: an argument out of its range.
+    """
+    test = max(2, count // 10) if test is None else test
+    _check_crop(image_size, load_size, "drawn faces")
+
+    def domain(letter: str, n: int, size: int, start: int) -> Faces:
+        share = uncanny if letter == "B" else 0.0
+        faces = drawn(n, size, seed, start=start + (DRAWN_B if letter == "B" else 0), uncanny=share)
+        name = f"drawn {letter}"
+        return Faces(faces.images, None, name, content_hash(faces.images), faces.attributes, faces.landmarks, faces.identity)
+
+    train = [domain(letter, count, load_size, 0) for letter in "AB"]
+    held = [domain(letter, test, image_size, count) if test else None for letter in "AB"]
+    return Unpaired(*train, image_size, *held, name="drawn")
+
+
+# -------------------------------------------------------------------------------------------- preparing folders
+
+
+@dataclass(frozen=True)
+class UnpairedReport:
+    """What `prepare_unpaired` did.
+
+    Attributes:
+        dest: the folder written.
+        counts: pictures in trainA, trainB, testA and testB.
+        rows: every file looked at that was left out or had to be converted; its name begins with "A: " or "B: ".
+        notes: what else should be known, one line each.
+    """
+
+    dest: Path
+    counts: dict[str, int]
+    rows: tuple[Row, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    def table(self, lines: int = 60) -> str:
+        """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
+        return table(self.rows, lines)
+
+    def __str__(self) -> str:
+        left_out = sum(not row.used for row in self.rows)
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
+        summary = f"{self.dest}: {counts}; {left_out:,} files left out, {len(self.rows) - left_out:,} converted"
+        return "\n".join([summary, *self.notes, *([self.table()] if self.rows else [])])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture of a source, ready to be written, or `data` None for a file that is none."""
+
+    origin: str
+    data: bytes | None
+    suffix: str = ".png"
+    key: str = ""  # sha256 of the pixels
+    row: Row | None = None
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """A picture that has been written."""
+
+    origin: str
+    file: str
+    key: str
+
+
+def prepare_unpaired(
+    a: str | Path,
+    b: str | Path,
+    dest: str | Path,
+    *,
+    count: int = 2000,
+    test: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+) -> UnpairedReport:
+    """Choose pictures of two sources at random and write them as trainA, trainB, testA and testB.
+
+    The choice depends on the seed and the names of the files. Where a source has fewer pictures than wanted, all are used and
+    the report says so. A picture is its pixels, whatever the file is called: each is chosen once, and what is in one
+    of the test folders is in none of the training folders, not even in the other domain's. The same photograph in
+    another size or compression is another picture here: `facegen.data.duplicates` finds those.
+
+    Args:
+        a, b: a folder (nested is fine) or a zip of pictures each, or "drawn:N" or "uncanny:N" for N drawn faces ("drawn" and
+            "uncanny": as many as are wanted). Who is drawn for A is not drawn for B.
+        dest: a new or empty folder, which appears complete or not at all.
+        count: training pictures of each domain.
+        test: test pictures of each domain; None for a tenth of the pictures and at most 100.
+        seed: of the choice, and of drawn faces.
+        size: write centred squares of so many pixels, as PNG. None copies plain JPEG and PNG files byte for byte and
+            writes other pictures (other formats, turned, grey, with alpha, 16 bits) as PNG, converted to RGB.
+
+    Raises:
+        InputError: an argument that makes no sense, a source without at least two usable pictures, or too few for `test`.
+    """
+    if count < 2:
+        raise InputError(f"count is {count}: give at least 2 training pictures for each domain")
+    if test is not None and test < 0:
+        raise InputError(f"test is {test}: give 0 or more test pictures")
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"seed is {seed}: give 0 to 2**63 - 1")
+    if size is not None and not 4 <= size <= 4096:
+        raise InputError(f"size {size} is out of range: choose 4 to 4096 pixels")
+    dest = Path(dest).expanduser()
+    asked_test = min(MOST_TEST, max(1, count // 10)) if test is None else test
+    with ExitStack() as stack:
+        stack.enter_context(no_bomb_warnings())
+        sources = {"A": _open(a, stack), "B": _open(b, stack)}  # before dest: a wrong name leaves nothing behind
+        place = stack.enter_context(replacing_folder(dest))
+        picks, rows = {}, []
+        for letter, source in sources.items():
+            picks[letter] = _gather(source, place / f"train{letter}", count + asked_test, seed, size, letter, rows)
+        folders = _split(picks["A"], picks["B"], *(_test_count(len(picks[d]), test, asked_test) for d in "AB"))
+        for letter in "AB":
+            _arrange(place, letter, picks[letter], folders, count, rows)
+            kept = len(folders[f"train{letter}"])
+            if kept < 2:
+                raise InputError(
+                    f"test={asked_test} leaves domain {letter} with {kept} of {len(picks[letter])} pictures for training: "
+                    "take fewer test pictures, or give more pictures"
+                )
+    counts = {name: len(folders[name]) for name in ("trainA", "trainB", "testA", "testB")}
+    return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, picks, folders, count, asked_test)))
+
+
+def _test_count(there: int, test: int | None, asked: int) -> int:
+    """How many of `there` pictures are for the test: `test`, or a tenth where it was left open."""
+    if test is not None:
+        return test
+    return min(asked, max(1, there // 10)) if there > 2 else 0
+
+
+def _split(a: list[_Pick], b: list[_Pick], test_a: int, test_b: int) -> dict[str, list[_Pick]]:
+    """Which picture goes where, so that no picture of a test folder is in a training folder.
+
+    For the tests those are taken first that only one domain has; where they do not suffice, what A tests B tests too.
+    """
+    in_a, in_b = ({pick.key for pick in picks} for picks in (a, b))
+    first = sorted(a, key=lambda pick: pick.key in in_b)[:test_a]
+    held = {pick.key for pick in first}
+    second = sorted(b, key=lambda pick: 0 if pick.key in held else 1 + (pick.key in in_a))[:test_b]
+    held |= {pick.key for pick in second}
+    train_a, train_b = ([pick for pick in picks if pick.key not in held] for picks in (a, b))
+    return {"trainA": train_a, "trainB": train_b, "testA": first, "testB": second}
+
+
+def _arrange(
+    place: Path, letter: str, picks: list[_Pick], folders: dict[str, list[_Pick]], count: int, rows: list[Row]
+) -> None:
+    """All of a domain lies in its training folder: move what is for the test, remove what is for neither."""
+    train, test = folders[f"train{letter}"], folders[f"test{letter}"]
+    for pick in train[count:]:
+        (place / f"train{letter}" / pick.file).unlink()
+    placed = {pick.key for pick in (*train, *test)}
+    del train[count:]
+    if test:
+        (place / f"test{letter}").mkdir()
+    for pick in test:
+        os.replace(place / f"train{letter}" / pick.file, place / f"test{letter}" / pick.file)
+    for pick in picks:
+        if pick.key not in placed:
+            (place / f"train{letter}" / pick.file).unlink()
+            rows.append(Row(f"{letter}: {pick.origin}", "a test picture of the other domain", "left out", False))
+
+
+def _notes(
+    sources: dict[str, Source | _Drawn],
+    picks: dict[str, list[_Pick]],
+    folders: dict[str, list[_Pick]],
+    count: int,
+    test: int,
+) -> Iterator[str]:
+    for letter, source in sources.items():
+        there, train, held = (len(x) for x in (picks[letter], folders[f"train{letter}"], folders[f"test{letter}"]))
+        if there < count + test:
+            yield (
+                f"domain {letter}: {source.name} has {there:,} pictures where {count:,} for training and {test:,} for the "
+                f"test were wanted: {train:,} and {held:,} are used"
+            )
+    shared = len({pick.key for pick in folders["trainA"]} & {pick.key for pick in folders["trainB"]})
+    if shared:
+        yield f"trainA and trainB have {shared:,} pictures in common: between equal domains there is nothing to translate"
+
+
+def _gather(
+    source: Source | _Drawn, folder: Path, want: int, seed: int, size: int | None, letter: str, rows: list[Row]
+) -> list[_Pick]:
+    """Write up to `want` different pictures of a source into `folder`, and add a row for everything unusual."""
+    folder.mkdir()
+    picks: dict[str, _Pick] = {}
+    taken: set[str] = set()
+    found = source.pictures(want, size, seed, DRAWN_B if letter == "B" else 0) if isinstance(source, _Drawn) else None
+    found = found or _pictures(source, size, [seed, "AB".index(letter)])
+    mine = [dataclasses.replace(row, file=f"{letter}: {row.file}") for row in getattr(source, "rows", ())]
+    with closing(found), tqdm(total=min(want, len(source.names)), desc=f"Domain {letter}", unit="img", disable=None) as bar:
+        for item in found:
+            row = item.row
+            if item.data is not None and item.key in picks:
+                what = f"the same picture as {printable(picks[item.key].origin)}"
+                row = Row(item.origin, what, "left out", False)
+            elif item.data is not None:
+                file = _file_name(item.origin, item.suffix, taken)
+                (folder / file).write_bytes(item.data)
+                picks[item.key] = _Pick(item.origin, file, item.key)
+                bar.update()
+            if row is not None:
+                mine.append(dataclasses.replace(row, file=f"{letter}: {row.file}"))
+            if len(picks) == want:
+                break
+    if not picks:
+        raise nothing_usable(source, mine)
+    if len(picks) == 1:
+        raise InputError(
+            f"{source.path} has only one picture that can be used for domain {letter}: give at least 2, better hundreds"
+        )
+    rows += sorted(mine, key=lambda row: row.file)  # the order of the draw says nothing to a reader
+    return list(picks.values())
+
+
+def _pictures(source: Source, size: int | None, seed: list[int]) -> Iterator[_Found]:
+    """All files of a folder or zip in random order, decoded on all cores as they are asked for."""
+    order = np.random.default_rng([3, *seed]).permutation(len(source.names))
+
+    def one(name: str) -> _Found:
+        try:
+            data = source.read(name)
+            image, notes = decode(data)
+            image, more = fit(image, size and (size, size), "center-crop")
+        except Unusable as error:
+            return _Found(name, None, row=Row(name, str(error), "left out", False))
+        notes += more
+        row = Row(name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
+        suffix = _plain_suffix(data) if size is None and not notes else None
+        return _Found(name, data if suffix else _png(image), suffix or ".png", _pixel_key(image), row)
+
+    return in_order(one, [source.names[i] for i in order])
+
+
+def _plain_suffix(data: bytes) -> str | None:
+    """The suffix for a file that any program opens, by its first bytes; None for rarer formats."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return ".jpg"
+    return ".png" if data.startswith(b"\x89PNG") else None
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG")  # from the pixels: no colour profile, no metadata
+    return buffer.getvalue()
+
+
+def _pixel_key(image: Image.Image) -> str:
+    return hashlib.sha256(f"{image.width}x{image.height} ".encode() + image.tobytes()).hexdigest()
+
+
+def _file_name(origin: str, suffix: str, taken: set[str]) -> str:
+    """A free name like the origin's, without its folders and without what a file system may refuse; adds it to `taken`."""
+    stem = re.sub(r"[^\w.\- ]", "_", PurePosixPath(origin.replace("\\", "/")).stem)[:80].strip(" .") or "picture"
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return name + suffix
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """ "drawn:N" and "uncanny:N" as a source: faces without end where N is not given."""
+
+    kind: str
+    count: int | None
+
+    @property
+    def path(self) -> str:
+        return self.kind if self.count is None else f"{self.kind}:{self.count}"
+
+    name = path
+
+    @property
+    def names(self) -> range:
+        return range(1 << 40 if self.count is None else self.count)
+
+    def pictures(self, want: int, size: int | None, seed: int, start: int) -> Iterator[_Found]:
+        """The first `want` faces, in small pieces."""
+        size = size or DRAWN_SIZE
+        last = min(want, len(self.names))
+        for first in range(0, last, 16):
+            n = min(16, last - first)
+            faces = drawn(n, size, seed, start=start + first, uncanny=float(self.kind == "uncanny"))
+            for i, pixels in enumerate(faces.images.permute(0, 2, 3, 1).numpy()):
+                image = Image.fromarray(pixels)
+                yield _Found(f"{self.kind}{first + i:06d}.png", _png(image), key=_pixel_key(image))
+
+
+def _open(source: str | Path, stack: ExitStack) -> Source | _Drawn:
+    match = re.fullmatch(r"(drawn|uncanny)(?::(\d+))?", str(source))
+    if not match:
+        return stack.enter_context(Source(source))
+    count = None if match[2] is None else int(match[2])
+    if count is not None and count < 2:
+        raise InputError(f"{source} has fewer than 2 faces: ask for at least 2")
+    return _Drawn(match[1], count)

@@ -8,10 +8,38 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
+from collections.abc import Sequence
 
 import torch
 
 from facegen.files import InputError
+
+
+def _check_numbers(
+    config: TrainConfig | CycleConfig, at_least_one: Sequence[str], positive: Sequence[str], not_negative: Sequence[str]
+) -> None:
+    """What every recipe's numbers must be, and the words that all recipes share."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.type == "float" and not math.isfinite(value):
+            raise InputError(f"{field.name}={value}: must be a finite number")
+    if not 0 <= config.seed < 2**63:
+        raise InputError(f"seed={config.seed}: must lie between 0 and 2**63 - 1")
+    for name in at_least_one:
+        if getattr(config, name) < 1:
+            raise InputError(f"{name}={getattr(config, name)}: must be at least 1")
+    for name in positive:
+        if not getattr(config, name) > 0:
+            raise InputError(f"{name}={getattr(config, name)}: must be greater than 0")
+    for name in not_negative:
+        if not getattr(config, name) >= 0:
+            raise InputError(f"{name}={getattr(config, name)}: must not be negative")
+    for name in ("beta1", "beta2"):
+        if not 0 <= getattr(config, name) < 1:
+            raise InputError(f"{name}={getattr(config, name)}: Adam's betas lie in [0, 1)")
+    if config.precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"precision={config.precision!r} is not known: choose auto, float32 or bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,31 +85,16 @@ class TrainConfig:
         Raises:
             InputError: a number out of range or an unknown word.
         """
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type == "float" and not math.isfinite(value):
-                raise InputError(f"{field.name}={value}: must be a finite number")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"seed={self.seed}: must lie between 0 and 2**63 - 1")
-        at_least_one = ("z_size", "conv_dim", "penalty_every", "d_steps")
-        for name in at_least_one:
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 1")
+        _check_numbers(
+            self,
+            at_least_one=("z_size", "conv_dim", "penalty_every", "d_steps"),
+            positive=("kimg", "lr_G", "lr_D", "clip"),
+            not_negative=("gp_weight", "r1_gamma", "r2_gamma", "warmup_kimg", "ema_kimg", "slope"),
+        )
         if self.batch < 2:
             raise InputError(f"batch={self.batch}: must be at least 2, batch normalisation compares the pictures of a batch")
-        for name in ("kimg", "lr_G", "lr_D", "clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name)}: must be greater than 0")
-        for name in ("gp_weight", "r1_gamma", "r2_gamma", "warmup_kimg", "ema_kimg", "slope"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name}={getattr(self, name)}: must not be negative")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: Adam's betas lie in [0, 1)")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule={self.schedule!r} is not known: choose one of {', '.join(SCHEDULES)}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise InputError(f"precision={self.precision!r} is not known: choose auto, float32 or bfloat16")
         if self.norm_D == "batch" and (self.loss == "wgan-gp" or self.r1_gamma or self.r2_gamma):
             raise InputError(
                 "a gradient penalty needs a D that sees each picture alone, and batch norm mixes them: "
@@ -90,15 +103,90 @@ class TrainConfig:
 
     @property
     def steps(self) -> int:
-        """G steps in the run: kimg is counted in real pictures, of which D sees batch * d_steps per G step."""
-        return max(1, round(self.kimg * 1000 / (self.batch * self.d_steps)))
+        """G steps in the run: kimg is counted in real pictures."""
+        return max(1, round(self.kimg * 1000 / self.images_per_step))
+
+    @property
+    def images_per_step(self) -> int:
+        """Real pictures that D sees per G step."""
+        return self.batch * self.d_steps
 
 
 SCHEDULES = ("constant", "linear", "cosine")
 
+
+@dataclasses.dataclass(frozen=True)
+class CycleConfig:
+    """Everything that decides what a CycleGAN run computes; the defaults are the published ones at 128 pixels."""
+
+    # networks
+    image_size: int = 128
+    load_size: int = 143  # pictures are loaded at this size and cropped at random
+    generator: str = "resnet6"  # resnetN: N residual blocks; unetS: a U-Net for S pixels
+    width: int = 64  # channels of G's first layer
+    width_D: int = 64
+    layers_D: int = 3  # of the PatchGAN; 0 judges every pixel by itself
+    norm: str = "instance"
+    # objective
+    loss: str = "lsgan"
+    gp_weight: float = 10.0  # wgangp: weight of the gradient penalty
+    lambda_A: float = 10.0  # weight of the cycle that begins in A
+    lambda_B: float = 10.0
+    lambda_identity: float = 0.5  # of the identity loss, as a share of the cycle's weight
+    lambda_face: float = 0.0  # of the face-identity loss; 0 is off
+    face_model: str = "drawn"  # what measures it: "drawn", or a model's file
+    pool: int = 50  # past fakes that D is shown; 0 is off
+    mirror: bool = True  # flip half of the pictures
+    # optimisation
+    batch: int = 1
+    epochs: int = 100  # at the full learning rate
+    epochs_decay: int = 100  # while it falls to 0
+    lr: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    precision: str = "auto"  # as in TrainConfig
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in one line, before anything is built.
+
+        Raises:
+            InputError: a number out of range or an unknown word.
+        """
+        _check_numbers(
+            self,
+            at_least_one=("batch", "width", "width_D"),
+            positive=("lr",),
+            not_negative=("layers_D", "gp_weight", "lambda_A", "lambda_B", "lambda_identity", "lambda_face", "pool")
+            + ("epochs", "epochs_decay"),
+        )
+        if self.epochs + self.epochs_decay < 1:
+            raise InputError("epochs=0 and epochs_decay=0: train for at least one epoch")
+        if self.load_size < self.image_size:
+            raise InputError(
+                f"load_size={self.load_size}: crops of image_size={self.image_size} cannot be cut from it, make it larger"
+            )
+        if not re.fullmatch(r"resnet[1-9]\d?|unet\d{2,4}", self.generator):
+            raise InputError(
+                f"generator={self.generator!r} is not known: choose resnet6, resnet9, unet128, unet256 or the like"
+            )
+        if self.norm not in ("instance", "batch"):
+            raise InputError(f"norm={self.norm!r} is not known: choose instance or batch")
+        if self.loss not in ("lsgan", "vanilla", "wgangp"):
+            raise InputError(f"loss={self.loss!r} is not known: choose one of lsgan, vanilla, wgangp")
+        if self.loss == "wgangp" and self.norm == "batch":
+            raise InputError("wgangp needs a D that sees each picture alone, and batch norm mixes them: set norm to instance")
+
+    @property
+    def images_per_step(self) -> int:
+        """Real pictures of either domain per step."""
+        return self.batch
+
+
 # Named starting points for `facegen train --cfg`; every field can still be set by its own flag.
-RECIPES: dict[str, TrainConfig] = {
+RECIPES: dict[str, TrainConfig | CycleConfig] = {
     "dcgan": TrainConfig(),
+    "cyclegan": CycleConfig(),
 }
 
 

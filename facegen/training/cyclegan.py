@@ -12,11 +12,15 @@ step would go on using the old weights' casts:
     stats = update_generators(nets, opt_G, cycle, loss)
     fake_A, fake_B = pool_A.query(cycle.fake_A), pool_B.query(cycle.fake_B)
     stats |= update_discriminators(nets, opt_D, real_A, real_B, fake_A, fake_B, loss)
+
+`CycleGAN` does that, and is what `facegen.training.fit` trains.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -24,9 +28,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from facegen.config import CycleConfig, autocast_dtype
+from facegen.data.unpaired import Unpaired
 from facegen.files import InputError
-from facegen.training.losses import AdversarialLoss, cycle_loss, identity_loss, patch_loss
-from facegen.training.steps import Stats, frozen
+from facegen.models import pretrained
+from facegen.models.cyclegan import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
+from facegen.training import processes
+from facegen.training.losses import AdversarialLoss, cycle_loss, gradient_penalty, identity_loss, patch_loss
+from facegen.training.steps import Stats, as_stats, frozen
 
 LSGAN = patch_loss("lsgan")
 
@@ -287,3 +296,240 @@ def linear_decay(epoch: int, constant: int, decay: int) -> float:
     if min(epoch, constant, decay) < 0 or constant + decay == 0:
         raise InputError(f"epoch={epoch} of {constant} constant and {decay} decaying ones: expected 0 or more, and some")
     return min(1.0, max(0.0, (constant + decay - epoch) / (decay + 1)))
+
+
+FaceDistance = Callable[[Tensor, Tensor], Tensor]
+DIRECTIONS = ("AtoB", "BtoA")
+
+
+class CycleGAN:
+    """Two generators and two discriminators with everything that one training step needs: what `fit` trains.
+
+    Args:
+        nets: any modules; G's map pictures [N, 3, S, S] in [-1, 1] to such pictures, D's map them to logits of any shape.
+            A learner's own classes go in here. They are moved to `device`, but not initialised.
+        config: the settings; those of networks and data have to match what is given.
+        steps_per_epoch: `Unpaired.steps_per_epoch(config.batch)`, on which the learning rate's decay depends.
+        device: where to train.
+        face: the face-identity loss, a distance between two batches of pictures; needed if lambda_face is not 0.
+        g_step: an optional generators' step of one's own, with the signature of the course's:
+            g_step(G_A, G_B, D_A, D_B, optimizer, real_A, real_B, lambda_cycle, lambda_identity). It decides all losses of
+            the generators; pools, discriminators, precision and decay stay with this class.
+
+    Raises:
+        InputError: a face-identity loss with a weight but no distance.
+    """
+
+    def __init__(
+        self,
+        nets: Networks,
+        config: CycleConfig,
+        steps_per_epoch: int,
+        *,
+        device: torch.device | str = "cpu",
+        face: FaceDistance | None = None,
+        g_step: Callable[..., object] | None = None,
+    ) -> None:
+        if config.lambda_face and face is None:
+            raise InputError(f"lambda_face={config.lambda_face} needs something that compares faces: give face, or set it to 0")
+        self.config, self.device, self._epoch = config, torch.device(device), steps_per_epoch
+        # Planar memory on CPUs: with 3 channels at full size channels_last was slower there.
+        layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+        self.nets = Networks(*(net.to(self.device, memory_format=layout).train() for net in nets))
+        self.opt_G, self.opt_D = (self._adam(pair) for pair in (self.nets[:2], self.nets[2:]))
+        seeds = (2 * config.seed + 2 * processes.rank() * 2**32 + letter for letter in range(2))
+        self.pool_A, self.pool_B = (ImagePool(config.pool, seed % 2**63) for seed in seeds)
+        self.loss = patch_loss(config.loss)
+        self.dtype = autocast_dtype(config.precision, self.device)
+        self.face, self.g_step = face, g_step
+
+    def _adam(self, pair: tuple[nn.Module, ...]) -> Optimizer:
+        weights = list(itertools.chain(*(net.parameters() for net in pair)))
+        fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.Adam(weights, self.config.lr, (self.config.beta1, self.config.beta2), fused=fused)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Every network with state, by name: what a checkpoint holds."""
+        return self.nets._asdict()
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """One for each pair of networks."""
+        return {"G": self.opt_G, "D": self.opt_D}
+
+    @property
+    def stores(self) -> dict[str, ImagePool]:
+        """The pools of past fakes, which a resumed run needs too."""
+        return {"pool_A": self.pool_A, "pool_B": self.pool_B}
+
+    @property
+    def steps(self) -> int:
+        """Steps in the run."""
+        return (self.config.epochs + self.config.epochs_decay) * self._epoch
+
+    def steps_per_epoch(self, data: Unpaired) -> int:
+        """Steps that show the larger domain once."""
+        return self._epoch
+
+    def check(self, data: Unpaired) -> None:
+        """Refuse data that these settings were not made for.
+
+        Raises:
+            InputError: another crop, another load size, or another length of an epoch.
+        """
+        config, there = self.config, (data.image_size, data.A.images.shape[2])
+        if there != (config.image_size, config.load_size):
+            raise InputError(
+                f"{data.name}: crops of {there[0]} from pictures of {there[1]} pixels, but the settings say "
+                f"image_size={config.image_size} and load_size={config.load_size}: load the data with these"
+            )
+        if data.steps_per_epoch(config.batch) != self._epoch:
+            raise InputError(
+                f"{data.name}: an epoch is {data.steps_per_epoch(config.batch)} steps, the training was built for {self._epoch}"
+            )
+
+    def fixed(self, data: Unpaired, n: int) -> Tensor:
+        """The pictures of A whose translations are followed through the run: the first n test pictures, where there are some.
+
+        Returns:
+            float32 [n or fewer, 3, image_size, image_size] in [-1, 1]; pictures for training are cut to their middle.
+        """
+        faces = data.test_A if data.test_A is not None else data.A
+        pictures = faces.to(self.device).batch(range(min(n, len(faces))))
+        top, left = ((side - self.config.image_size) // 2 for side in pictures.shape[2:])
+        return pictures[:, :, top : top + self.config.image_size, left : left + self.config.image_size]
+
+    def batch(self, data: Unpaired, step: int) -> list[Tensor]:
+        """real_A and real_B of a step, or a process's share of them."""
+        pictures = data.batch(self.config.batch, step, seed=self.config.seed, mirror=self.config.mirror)
+        return [processes.share(part) for part in pictures]
+
+    def update(self, step: int, reals: list[Tensor]) -> Stats:
+        """One step of all four networks. Returns detached scalars."""
+        real_A, real_B = reals
+        factor = linear_decay(step // self._epoch, self.config.epochs, self.config.epochs_decay)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * factor
+        stats, fake_A, fake_B = (self._own_step if self.g_step else self._generators)(real_A, real_B)
+        fake_A, fake_B = self.pool_A.query(fake_A), self.pool_B.query(fake_B)
+        penalty = self._penalty if self.config.loss == "wgangp" else None
+        with self._autocast():
+            stats |= update_discriminators(self.nets, self.opt_D, real_A, real_B, fake_A, fake_B, self.loss, penalty)
+        return stats | {"lr": torch.tensor(self.config.lr * factor)}
+
+    def _autocast(self, enabled: bool = True):
+        return torch.autocast(self.device.type, self.dtype, enabled=enabled and self.dtype is not None)
+
+    def _generators(self, real_A: Tensor, real_B: Tensor) -> tuple[Stats, Tensor, Tensor]:
+        config = self.config
+        with self._autocast():
+            cycle = translate(self.nets, real_A, real_B, identity=config.lambda_identity > 0)
+            stats = update_generators(
+                self.nets,
+                self.opt_G,
+                cycle,
+                self.loss,
+                lambda_A=config.lambda_A,
+                lambda_B=config.lambda_B,
+                lambda_identity=config.lambda_identity,
+                face=self.face,
+                lambda_face=config.lambda_face,
+            )
+        return stats, cycle.fake_A, cycle.fake_B
+
+    def _own_step(self, real_A: Tensor, real_B: Tensor) -> tuple[Stats, Tensor, Tensor]:
+        with torch.no_grad(), self._autocast():  # what D is shown comes from before the step, as in the package's own
+            fake_B, fake_A = _widened(self.nets.G_A(real_A)), _widened(self.nets.G_B(real_B))
+        with self._autocast():
+            result = self.g_step(*self.nets, self.opt_G, real_A, real_B, self.config.lambda_A, self.config.lambda_identity)
+        return as_stats(result, "loss_G"), fake_A, fake_B
+
+    def _penalty(self, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        with self._autocast(enabled=False):  # second derivatives lose too much in bfloat16
+            return self.config.gp_weight * gradient_penalty(lambda x: D(x).flatten(1).mean(1), real, fake)
+
+    def refresh(self) -> None:
+        """Nothing to prepare before pictures are made."""
+
+    @torch.no_grad()
+    def sample(self, fixed: Tensor) -> Tensor:
+        """A -> B: pictures [N, 3, S, S] in [-1, 1] -> uint8 [N, 3, S, S] on the CPU."""
+        return paint(self.nets.G_A, fixed)
+
+    def label(self, step: int) -> str:
+        """What the networks kept after this step are called: by their epoch."""
+        return f"epoch-{step // self._epoch:04d}"
+
+    def export(self, path: Path, info: dict[str, object]) -> None:
+        """Write both generators, each with the discriminator of its pictures, into two network files.
+
+        `path` network.safetensors becomes network-AtoB.safetensors and network-BtoA.safetensors.
+
+        Raises:
+            InputError: networks that a file cannot rebuild; nothing is written then.
+        """
+        pairs = dict(zip(DIRECTIONS, ((self.nets.G_A, self.nets.D_A), (self.nets.G_B, self.nets.D_B))))
+        for direction, (G, D) in pairs.items():
+            judged = D if pretrained.can_save(D) else None
+            pretrained.save(path.with_name(f"{path.stem}-{direction}.safetensors"), G, judged, {**info, "direction": direction})
+
+
+@torch.no_grad()
+def paint(G: nn.Module, pictures: Tensor, batch: int = 8) -> Tensor:
+    """What a generator makes of pictures, in evaluation mode and float32.
+
+    Args:
+        G: a network of pictures to pictures.
+        pictures: float32 [N, 3, H, W] in [-1, 1], on G's device.
+        batch: how many at once.
+
+    Returns:
+        uint8 [N, 3, H, W] on the CPU.
+    """
+    training = G.training
+    G.eval()
+    parts = [G(part).float() for part in pictures.split(batch)]
+    G.train(training)
+    return torch.cat([((part + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8) for part in parts])
+
+
+def cyclegan_from(
+    config: CycleConfig, steps_per_epoch: int, device: torch.device | str = "cpu", face: FaceDistance | None = None
+) -> CycleGAN:
+    """The package's own CycleGAN, built and initialised from the settings and their seed; leaves torch's random state alone.
+
+    Raises:
+        InputError: a generator that cannot take pictures of image_size.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        nets = Networks(_generator(config), _generator(config), _discriminator(config), _discriminator(config))
+    return CycleGAN(nets, config, steps_per_epoch, device=device, face=face)
+
+
+def _generator(config: CycleConfig) -> nn.Module:
+    if config.generator.startswith("resnet"):
+        if config.image_size % 4:
+            raise InputError(f"image_size={config.image_size}: {config.generator} halves twice, take a multiple of 4")
+        return ResnetGenerator(width=config.width, blocks=int(config.generator.removeprefix("resnet")), norm=config.norm)
+    size = int(config.generator.removeprefix("unet"))
+    downs = size.bit_length() - 1
+    if size != 1 << downs or downs < 5 or config.image_size % size:
+        raise InputError(
+            f"generator={config.generator} with image_size={config.image_size}: a U-Net's size is a power of 2 from 32 on that "
+            "divides image_size"
+        )
+    return UnetGenerator(width=config.width, downs=downs, norm=config.norm)
+
+
+def _discriminator(config: CycleConfig) -> nn.Module:
+    if config.layers_D == 0:
+        return PixelDiscriminator(width=config.width_D, norm=config.norm)
+    least = 3 * 2**config.layers_D
+    if config.image_size < least:
+        raise InputError(
+            f"layers_D={config.layers_D} needs pictures of {least} pixels, image_size is {config.image_size}: take fewer layers"
+        )
+    return PatchDiscriminator(width=config.width_D, layers=config.layers_D, norm=config.norm)

@@ -4,13 +4,16 @@ A run is a folder:
 
     config.json               the settings and the data's name and hash
     stats.jsonl               one line of numbers per logged step
-    samples/step-00000640.png the same fixed z's at every snapshot, one grid without gaps
+    samples/step-00000640.png the same fixed z's, or translated pictures, at every snapshot, one grid without gaps
+    samples/originals.png     the pictures that are translated
     checkpoints/step-....pt   everything needed to go on as if nothing had happened
-    network.safetensors       the averaged generator and D, at the last snapshot
+    network.safetensors       the networks to use, at the last snapshot
+    networks/                 the same of the snapshots that `keep_networks` names
 
 Exact resume rests on three decisions. The order of the data, the flips and z are pure functions of the step. What else is
 random (augmentation, a learner's own code) draws from generators whose states a checkpoint holds. And whatever a killed
-run wrote after its last checkpoint is cut off before going on.
+run wrote after its last checkpoint is cut off before going on. Several processes (`facegen.training.processes`) resume
+exactly if they are as many as before, but for batch norm's statistics, of which only the first process's are kept.
 """
 
 from __future__ import annotations
@@ -36,10 +39,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from facegen.data.packed import Faces, batch_indices, mirror_flags
+from facegen.data.packed import Faces
+from facegen.data.unpaired import Unpaired
 from facegen.files import InputError, replacing
+from facegen.training import processes
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
+Data = Faces | Unpaired
 
 
 class TrainingError(RuntimeError):
@@ -50,18 +56,36 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C: raised after the current step is finished and a checkpoint of it is written."""
 
 
-class Method(Protocol):
-    """What `fit` needs to know of a family of networks; `facegen.training.steps.GAN` is one."""
+class Stateful(Protocol):
+    """Something besides networks and optimisers that a resumed run needs, such as a pool of past fakes."""
 
-    config: object  # a dataclass with batch, d_steps, image_size, mirror, seed and a property steps
+    def state_dict(self) -> dict[str, Tensor]: ...
+    def load_state_dict(self, state: dict[str, Tensor]) -> object: ...
+
+
+class Method(Protocol):
+    """What `fit` needs to know of a family of networks: `facegen.training.steps.GAN` and `facegen.training.cyclegan.CycleGAN`.
+
+    config: a dataclass with batch, images_per_step, image_size and seed.
+    steps, steps_per_epoch: of the whole run, and of one pass through the data.
+    stores: what else has a state.
+    """
+
+    config: object
     device: torch.device
     networks: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
+    stores: dict[str, Stateful]
+    steps: int
 
-    def noise(self, n: int, *key: int) -> Tensor: ...
+    def steps_per_epoch(self, data: Data) -> float: ...
+    def check(self, data: Data) -> None: ...
+    def fixed(self, data: Data, n: int) -> Tensor: ...
+    def batch(self, data: Data, step: int) -> list[Tensor]: ...
     def update(self, step: int, reals: list[Tensor]) -> dict[str, Tensor]: ...
     def refresh(self) -> None: ...
-    def sample(self, z: Tensor) -> Tensor: ...
+    def sample(self, fixed: Tensor) -> Tensor: ...
+    def label(self, step: int) -> str: ...
     def export(self, path: Path, info: dict[str, object]) -> None: ...
 
 
@@ -70,7 +94,7 @@ class History:
     """What a run has shown so far.
 
     Attributes:
-        samples: uint8 [snapshots, N, 3, H, W], the same N noise vectors at every snapshot.
+        samples: uint8 [snapshots, N, 3, H, W], the same N noise vectors, or translated pictures, at every snapshot.
         kimg: thousands of real pictures shown, one number per snapshot.
         stats: one dict per logged step: step, kimg, epoch, seconds, loss_D, loss_G, logits_real, logits_fake, lr_G, lr_D, ...
     """
@@ -78,6 +102,7 @@ class History:
     samples: Tensor
     kimg: list[float]
     stats: list[dict[str, float]]
+    originals: Tensor | None = None  # uint8 [N, 3, H, W]: what was translated
 
     @classmethod
     def load(cls, outdir: str | Path) -> History:
@@ -92,10 +117,12 @@ class History:
         size, per_step = about["image_size"], about["images_per_step"]
         samples = [_cut_grid(path, size, about["samples"]) for path in pictures]
         empty = torch.empty(0, about["samples"], 3, size, size, dtype=torch.uint8)
+        originals = outdir / "samples" / "originals.png"
         return cls(
             torch.stack(samples) if samples else empty,
             [_step_of(path) * per_step / 1000 for path in pictures],
             _read_stats(outdir / "stats.jsonl"),
+            _cut_grid(originals, size, about["samples"]) if originals.exists() else None,
         )
 
 
@@ -112,12 +139,13 @@ class Snapshot:
 
 def fit(
     method: Method,
-    faces: Faces,
+    faces: Data,
     outdir: str | Path,
     *,
     snap_kimg: float = 10.0,
     samples: int = 64,
     keep: str = "last:2",
+    keep_networks: int = 0,
     log_every: int = 10,
     resume: bool = True,
     stop_at: int | None = None,
@@ -125,17 +153,18 @@ def fit(
     tensorboard: bool = False,
     progress: bool | None = None,
 ) -> History:
-    """Train until the settings' kimg are done, and return what was seen on the way.
+    """Train until the settings' kimg or epochs are done, and return what was seen on the way.
 
     A fresh run seeds the random generators from the settings; afterwards they are as they were before.
 
     Args:
-        method: networks, optimisers and the update: a `GAN`, with the package's own networks or a learner's.
-        faces: the packed data set; its pictures are moved to the method's device if they fit.
+        method: networks, optimisers and the update: a `GAN` or `CycleGAN`, with the package's own networks or a learner's.
+        faces: the packed data set, or the two of a translation; moved to the method's device if they fit.
         outdir: the run's folder. An unfinished run in it is continued from its newest checkpoint.
         snap_kimg: thousands of pictures between two snapshots; each writes samples, a checkpoint and the network file.
-        samples: how many fixed z's are followed.
+        samples: how many fixed z's, or pictures to translate, are followed.
         keep: which checkpoints stay: "all", "last:K" (the newest K) or "every:N" (each Nth, and the newest).
+        keep_networks: N keeps the networks of each Nth snapshot, and of the last, in the folder networks; 0 keeps none.
         log_every: steps between two lines of stats.jsonl, and between two looks for numbers that are not finite.
         resume: False refuses a folder that already holds a run.
         stop_at: stop after this step although the run is longer, as if it had been interrupted there.
@@ -153,13 +182,15 @@ def fit(
         keep_memory()
     if not (math.isfinite(snap_kimg) and snap_kimg > 0 and samples >= 1):
         raise InputError(f"snap_kimg={snap_kimg:g} and samples={samples}: both must be positive numbers")
+    if keep_networks < 0:
+        raise InputError(f"keep_networks={keep_networks}: give 0 for none, or every how many snapshots")
     writer = _summary_writer() if tensorboard else None
     before = _random_state()
     run = None
     try:
-        run = _Run(method, faces, Path(outdir), snap_kimg, samples, kept, log_every, resume)
-        run.tensorboard = writer(Path(outdir) / "tensorboard", purge_step=run.step + 1) if writer else None
-        _loop(run, min(run.config.steps, stop_at or run.config.steps), on_snapshot, progress)
+        run = _Run(method, faces, Path(outdir), snap_kimg, samples, kept, keep_networks, log_every, resume)
+        run.tensorboard = writer(Path(outdir) / "tensorboard", purge_step=run.step + 1) if writer and run.first else None
+        _loop(run, min(method.steps, stop_at or method.steps), on_snapshot, progress)
     finally:
         _set_random_state(before)
         if run is not None and run.tensorboard:
@@ -169,12 +200,13 @@ def fit(
 
 def _loop(run: _Run, last: int, on_snapshot: Callable[[Snapshot], None] | None, progress: bool | None) -> None:
     hidden = None if progress is None else not progress  # None: tqdm decides by whether it is on a terminal
-    bar = tqdm(total=run.config.steps, initial=run.step, unit="step", disable=hidden, desc=run.outdir.name)
+    hidden = hidden if run.first else True
+    bar = tqdm(total=run.method.steps, initial=run.step, unit="step", disable=hidden, desc=run.outdir.name)
     with bar, _deferred_interrupt() as interrupted:
         while run.step < last:
             run.advance()
             bar.update()
-            interrupt = interrupted.is_set()  # read once: a Ctrl-C from here on counts for the next step
+            interrupt = run.agree(interrupted)  # read once: a Ctrl-C from here on counts for the next step
             stopping = interrupt or run.step == last
             if run.step % run.log_every == 0 or run.at_snapshot() or stopping:
                 bar.set_postfix_str(run.flush())
@@ -192,33 +224,36 @@ class _Run:
     def __init__(
         self,
         method: Method,
-        faces: Faces,
+        faces: Data,
         outdir: Path,
         snap_kimg: float,
         samples: int,
         keep: tuple[str, int],
+        keep_networks: int,
         log_every: int,
         resume: bool,
     ) -> None:
         self.method, self.faces, self.outdir, self.keep = method, faces.to(method.device), outdir, keep
+        self.keep_networks = keep_networks
         self.config = method.config
-        self.images_per_step = self.config.batch * self.config.d_steps
+        self.first = processes.rank() == 0  # of several processes, the one that writes files
+        self.images_per_step = self.config.images_per_step
         self.snap_steps = max(1, round(snap_kimg * 1000 / self.images_per_step))
         self.log_every = max(1, log_every)
         self.step, self.seconds = 0, 0.0
         self.pending: list[tuple[dict[str, float], dict[str, Tensor]]] = []  # steps whose numbers are still on the device
         self.recent: dict[str, float] = {}  # the last value of each number; lazy penalties do not come with every step
         self.tensorboard = None
-        size = self.config.image_size
-        if tuple(faces.images.shape[2:]) != (size, size):
-            raise InputError(
-                f"{faces.name}: pictures are {faces.images.shape[3]}x{faces.images.shape[2]}, the networks take {size}x{size}"
-            )
-        self.z = method.noise(samples, -2)
+        if self.config.batch % processes.count():
+            raise InputError(f"batch={self.config.batch} cannot be shared by {processes.count()} processes: take a multiple")
+        method.check(faces)
+        self.fixed = method.fixed(self.faces, samples)
+        samples = len(self.fixed)
         self._open(resume, samples)
         self.stats = _read_stats(outdir / "stats.jsonl")
         self.clock = time.perf_counter() - self.seconds
-        if not any((outdir / "checkpoints").glob("step-*.pt")):
+        processes.share_gradients(method.optimizers.values())
+        if all(processes.gather(not any((outdir / "checkpoints").glob("step-*.pt")))):
             self.checkpoint()  # of the untrained networks: also a run that dies early can be begun again exactly
 
     # -- the folder
@@ -231,32 +266,47 @@ class _Run:
             "images_per_step": self.images_per_step,
             "snap_steps": self.snap_steps,
             "samples": samples,
+            "steps_per_epoch": self.method.steps_per_epoch(self.faces),
+            "processes": processes.count(),
         }
-        if (self.outdir / "config.json").exists():
+        begun = processes.gather((self.outdir / "config.json").exists())[0]  # asked before any process writes it
+        if begun:
             if not resume:
                 raise InputError(f"{self.outdir} already holds a run: choose another folder, or continue it with resume")
-            _compare(_read_config(self.outdir), about, self.outdir)
+            _compare(_read_config(self.outdir), about, self.outdir, self.first)
             self._resume()
-        else:
+            return
+        if self.first:
             (self.outdir / "samples").mkdir(parents=True, exist_ok=True)
             (self.outdir / "checkpoints").mkdir(exist_ok=True)
+            if self.fixed.dim() == 4:  # pictures to translate
+                with replacing(self.outdir / "samples" / "originals.png") as temporary:
+                    _join_grid(_as_pixels(self.fixed)).save(temporary)
             _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
-            _seed(self.config.seed)
+        _seed(self.config.seed + processes.rank())
+        processes.wait()
 
     def _resume(self) -> None:
-        for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
-            leftover.unlink(missing_ok=True)
+        if self.first:
+            for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
+                leftover.unlink(missing_ok=True)
         state = self._newest_checkpoint()
         if state is None:  # killed before its first checkpoint
-            _seed(self.config.seed)
+            _seed(self.config.seed + processes.rank())
         else:
             self.step, self.seconds, self.recent = state["step"], state["seconds"], state["recent"]
             for name, net in self.method.networks.items():
                 _load_into(net, state["networks"][name], f"{self.outdir}: the checkpoint's {name}")
             for name, optimizer in self.method.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
-            _set_random_state(state["random"])
-        self._cut_after(self.step)
+            mine = state["processes"][processes.rank()]
+            for name, store in self.method.stores.items():
+                store.load_state_dict(mine["stores"][name])
+            _set_random_state(mine["random"])
+        processes.wait()  # until all have read what the first may now remove
+        if self.first:
+            self._cut_after(self.step)
+        processes.wait()
 
     def _newest_checkpoint(self) -> dict | None:
         damaged = []
@@ -269,7 +319,8 @@ class _Run:
                 print(f"{path}: cannot be read ({type(error).__name__}), trying the one before")
                 damaged.append(path)
                 continue
-            for bad in damaged:
+            processes.wait()
+            for bad in damaged if self.first else []:
                 bad.unlink()
             return state
         if damaged:
@@ -281,30 +332,39 @@ class _Run:
         for path in (self.outdir / "samples").glob("step-*.png"):
             if _step_of(path) > step:
                 path.unlink()
+        for number in range(step // self.snap_steps + 1, self.method.steps // self.snap_steps + 2):
+            label = self.method.label(min(number * self.snap_steps, self.method.steps))
+            for path in (self.outdir / "networks").glob(f"{label}*.safetensors"):
+                path.unlink()
         lines = [line for line in _read_stats(self.outdir / "stats.jsonl") if line["step"] <= step]
         _write_text(self.outdir / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
     # -- one step
 
     def advance(self) -> None:
-        config, n = self.config, len(self.faces)
-        reals = []
-        for part in range(config.d_steps):
-            number = self.step * config.d_steps + part
-            flips = mirror_flags(config.batch, number, config.seed) if config.mirror else None
-            reals.append(self.faces.batch(batch_indices(n, config.batch, number, config.seed), flips))
-        stats = self.method.update(self.step, reals)
+        stats = self.method.update(self.step, self.method.batch(self.faces, self.step))
         self.step += 1
-        shown = self.step * self.images_per_step
-        self.pending.append(({"step": self.step, "kimg": shown / 1000, "epoch": shown / n}, stats))
+        place = {
+            "step": self.step,
+            "kimg": self.step * self.images_per_step / 1000,
+            "epoch": self.step / self.method.steps_per_epoch(self.faces),
+        }
+        self.pending.append((place, stats))
+
+    def agree(self, interrupted: threading.Event) -> bool:
+        """Whether to stop here. Several processes have to stop at the same step, so they ask each other now and then."""
+        if processes.count() == 1:
+            return interrupted.is_set()
+        return self.step % self.log_every == 0 and any(processes.gather(interrupted.is_set()))
 
     def at_snapshot(self) -> bool:
-        return self.step % self.snap_steps == 0 or self.step == self.config.steps
+        return self.step % self.snap_steps == 0 or self.step == self.method.steps
 
     def flush(self) -> str:
         """Fetch the numbers of the steps since the last look, refuse what is not finite, log the last of them."""
         for place, stats in self.pending:
-            values = dict(zip(stats, torch.stack([value.float().cpu() for value in stats.values()]).tolist()))
+            numbers = torch.stack([value.float().cpu() for value in stats.values()])
+            values = dict(zip(stats, processes.average(numbers.to(self.method.device)).tolist()))
             bad = [name for name, value in values.items() if not math.isfinite(value)]
             if bad:
                 raise TrainingError(self._not_finite(place, f"{', '.join(bad)} is not finite"))
@@ -315,6 +375,8 @@ class _Run:
         if self.step % self.log_every and not self.at_snapshot():
             return summary  # a look at an interrupt: a run that was not interrupted has no line here
         self.stats.append(line)
+        if not self.first:
+            return summary
         with open(self.outdir / "stats.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.tensorboard:
@@ -333,26 +395,41 @@ class _Run:
     # -- snapshots
 
     def snapshot(self, on_snapshot: Callable[[Snapshot], None] | None) -> None:
-        self.method.refresh()
         kimg = self.step * self.images_per_step / 1000
         broken = [name for name, net in self.method.networks.items() if not _finite(net)]
         if broken:  # finite losses in a step that then spoiled the weights: no file may keep them
             place = {"step": self.step, "kimg": kimg}
             raise TrainingError(self._not_finite(place, f"weights of {', '.join(broken)} are not finite"))
-        pictures = self.method.sample(self.z)
-        with replacing(self.outdir / "samples" / f"step-{self.step:08d}.png") as temporary:
-            _join_grid(pictures).save(temporary)
-        with contextlib.suppress(InputError):  # a learner's own class: its weights are in the checkpoints
-            self.method.export(
-                self.outdir / "network.safetensors", {"kimg": kimg, "data": self.faces.name, **_config_info(self.config)}
-            )
+        if self.first:
+            pictures = self._write_snapshot(kimg)
         self.checkpoint()
-        if on_snapshot:
+        if on_snapshot and self.first:
             before = _random_state()  # a resumed run does not call the hook again: what it draws must not count
             try:
                 on_snapshot(Snapshot(self.step, kimg, pictures, self.stats, self.outdir))
             finally:
                 _set_random_state(before)
+        processes.wait()
+
+    def _write_snapshot(self, kimg: float) -> Tensor:
+        """The pictures, and the networks to use."""
+        self.method.refresh()
+        pictures = self.method.sample(self.fixed)
+        with replacing(self.outdir / "samples" / f"step-{self.step:08d}.png") as temporary:
+            _join_grid(pictures).save(temporary)
+        info = {
+            "kimg": kimg,
+            "epoch": round(self.step / self.method.steps_per_epoch(self.faces), 2),
+            "data": self.faces.name,
+            "config": dataclasses.asdict(self.config),
+        }
+        number, rest = divmod(self.step, self.snap_steps)
+        kept = self.keep_networks and (self.step == self.method.steps or (not rest and number % self.keep_networks == 0))
+        with contextlib.suppress(InputError):  # a learner's own class: its weights are in the checkpoints
+            self.method.export(self.outdir / "network.safetensors", info)
+            if kept:
+                self.method.export(self.outdir / "networks" / f"{self.method.label(self.step)}.safetensors", info)
+        return pictures
 
     def checkpoint(self) -> None:
         state = {
@@ -362,11 +439,17 @@ class _Run:
             "recent": self.recent,
             "networks": {name: net.state_dict() for name, net in self.method.networks.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.method.optimizers.items()},
-            "random": _random_state(),
+            "processes": processes.gather(
+                {
+                    "random": _random_state(),
+                    "stores": {name: store.state_dict() for name, store in self.method.stores.items()},
+                }
+            ),
         }
-        with replacing(self.outdir / "checkpoints" / f"step-{self.step:08d}.pt") as temporary:
-            torch.save(state, temporary)
-        self._forget()
+        if self.first:
+            with replacing(self.outdir / "checkpoints" / f"step-{self.step:08d}.pt") as temporary:
+                torch.save(state, temporary)
+            self._forget()
 
     def _forget(self) -> None:
         kind, number = self.keep
@@ -467,15 +550,19 @@ def _read_stats(path: Path) -> list[dict[str, float]]:
     return lines
 
 
-def _compare(old: dict, new: dict, outdir: Path) -> None:
+def _compare(old: dict, new: dict, outdir: Path, first: bool) -> None:
     """Refuse to continue a run with other settings: it would be neither the old run nor the new one. kimg may grow."""
     if old["data"]["hash"] != new["data"]["hash"]:
         raise InputError(
             f"{outdir} was trained on other pictures ({old['data']['name']}, {old['data']['count']} of them; now "
             f"{new['data']['name']}, {new['data']['count']}): give the same data, or another folder to start anew"
         )
-    was = old["config"] | {"steps between snapshots": old["snap_steps"], "samples": old["samples"]}
-    wanted = new["config"] | {"steps between snapshots": new["snap_steps"], "samples": new["samples"]}
+    was, wanted = (
+        about["config"]
+        | {"steps between snapshots": about["snap_steps"], "samples": about["samples"]}
+        | {"processes": about.get("processes", 1)}
+        for about in (old, new)
+    )
     differing = [name for name in wanted if name not in was or was[name] != wanted[name]]
     # With a constant rate a longer run begins like the shorter one; with a schedule it does not.
     longer = differing == ["kimg"] and wanted["schedule"] == "constant" and wanted["kimg"] > was["kimg"]
@@ -485,17 +572,13 @@ def _compare(old: dict, new: dict, outdir: Path) -> None:
             f"{outdir} holds a run with {name}={was.get(name)!r}, not {wanted[name]!r}: "
             "give the same settings to continue it, or another folder to start anew"
         )
-    if longer:
+    if longer and first:
         _write_text(outdir / "config.json", json.dumps(new, indent=2) + "\n")
 
 
 @torch.no_grad()
 def _finite(net: nn.Module) -> bool:
     return all(bool(value.isfinite().all()) for value in net.state_dict().values() if value.is_floating_point())
-
-
-def _config_info(config: object) -> dict[str, object]:
-    return {"config": dataclasses.asdict(config)}
 
 
 def _load_into(net: nn.Module, weights: dict[str, Tensor], what: str) -> None:
@@ -507,6 +590,11 @@ def _load_into(net: nn.Module, weights: dict[str, Tensor], what: str) -> None:
 
 def _step_of(path: Path) -> int:
     return int(re.search(r"step-(\d+)", path.name).group(1))
+
+
+def _as_pixels(pictures: Tensor) -> Tensor:
+    """float [N, 3, H, W] in [-1, 1] -> uint8, on the CPU."""
+    return ((pictures + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
 def _join_grid(pictures: Tensor) -> Image.Image:

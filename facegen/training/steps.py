@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegen.config import TrainConfig, autocast_dtype
+from facegen.data.packed import Faces, batch_indices, mirror_flags
 from facegen.files import InputError
 from facegen.models import dcgan, pretrained
+from facegen.training import processes
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.losses import AdversarialLoss, adversarial_loss, gradient_penalty, zero_centred_penalty
 
@@ -166,6 +168,13 @@ class GAN:
         self.dtype = autocast_dtype(config.precision, self.device)
         self.d_step, self.g_step = d_step, g_step
 
+    stores: dict[str, object] = {}  # noqa: RUF012 - no state besides networks and optimisers
+
+    @property
+    def steps(self) -> int:
+        """G steps in the run."""
+        return self.config.steps
+
     @property
     def networks(self) -> dict[str, nn.Module]:
         """Every network with state, by name: what a checkpoint holds."""
@@ -175,6 +184,38 @@ class GAN:
     def optimizers(self) -> dict[str, Optimizer]:
         """Every optimiser, by name."""
         return {"G": self.opt_G, "D": self.opt_D}
+
+    def steps_per_epoch(self, data: Faces) -> float:
+        """G steps after which D has seen as many pictures as there are."""
+        return len(data) / self.config.images_per_step
+
+    def check(self, data: Faces) -> None:
+        """Refuse pictures that the networks cannot take.
+
+        Raises:
+            InputError: another size.
+        """
+        size, (height, width) = self.config.image_size, data.images.shape[2:]
+        if (height, width) != (size, size):
+            raise InputError(f"{data.name}: pictures are {width}x{height}, the networks take {size}x{size}")
+
+    def fixed(self, data: Faces, n: int) -> Tensor:
+        """The z's whose pictures are followed through the run, [n, z_size]."""
+        return self.noise(n, -2)
+
+    def batch(self, data: Faces, step: int) -> list[Tensor]:
+        """The real pictures of a step, one batch [N, 3, S, S] for each D step; N is `batch`, or a process's share of it."""
+        config, reals = self.config, []
+        for part in range(config.d_steps):
+            number = step * config.d_steps + part
+            indices = processes.share(batch_indices(len(data), config.batch, number, config.seed))
+            flips = processes.share(mirror_flags(config.batch, number, config.seed)) if config.mirror else None
+            reals.append(data.batch(indices, flips))
+        return reals
+
+    def label(self, step: int) -> str:
+        """What a kept network of this step is called."""
+        return f"step-{step:08d}"
 
     def noise(self, n: int, *key: int) -> Tensor:
         """z [n, z_size] from N(0, 1), a pure function of the seed and `key`; drawn on the CPU, so equal on every device."""
@@ -189,7 +230,7 @@ class GAN:
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
         for part, real in enumerate(reals):
-            z = self.noise(len(real), step, part)
+            z = processes.share(self.noise(len(real) * processes.count(), step, part))
             last = part == len(reals) - 1
             stats = self._own_steps(real, z, last) if self.d_step or self.g_step else self._fast_steps(step, real, z, last)
         self._average(step)
@@ -213,11 +254,11 @@ class GAN:
     def _own_steps(self, real: Tensor, z: Tensor, with_G: bool) -> Stats:
         d_step, g_step = self.d_step or discriminator_step, self.g_step or generator_step
         with self._autocast():
-            stats = _as_stats(d_step(self.seen_by_D, self.G, self.opt_D, real, z), "loss_D")
+            stats = as_stats(d_step(self.seen_by_D, self.G, self.opt_D, real, z), "loss_D")
         self._clip()
         if with_G:
             with self._autocast():
-                stats |= _as_stats(g_step(self.seen_by_D, self.G, self.opt_G, z), "loss_G")
+                stats |= as_stats(g_step(self.seen_by_D, self.G, self.opt_G, z), "loss_G")
         return stats
 
     def _penalty(self, step: int):
@@ -244,14 +285,14 @@ class GAN:
                 p.clamp_(-self.config.clip, self.config.clip)
 
     def _in_steps(self, kimg: float) -> int:
-        return round(kimg * 1000 / (self.config.batch * self.config.d_steps))
+        return round(kimg * 1000 / self.config.images_per_step)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
         """G_ema <- beta G_ema + (1 - beta) G, with a half-life of ema_kimg, shorter at the start (Karras et al. 2020)."""
-        shown = (step + 1) * self.config.batch * self.config.d_steps
-        half_life = min(self.config.ema_kimg * 1000, shown * 0.05)
-        beta = 0.5 ** (self.config.batch * self.config.d_steps / half_life) if half_life > 0 else 0.0
+        per_step = self.config.images_per_step
+        half_life = min(self.config.ema_kimg * 1000, (step + 1) * per_step * 0.05)
+        beta = 0.5 ** (per_step / half_life) if half_life > 0 else 0.0
         torch._foreach_lerp_(list(self.G_ema.parameters()), list(self.G.parameters()), 1 - beta)
 
     @torch.no_grad()
@@ -282,7 +323,7 @@ class GAN:
         pretrained.save(path, self.G_ema, self.D, info)
 
 
-def _as_stats(result: object, name: str) -> Stats:
+def as_stats(result: object, name: str) -> Stats:
     """A learner's step may return its loss, or a dict of several numbers; both become a dict of detached tensors."""
     values = result if isinstance(result, dict) else {name: result}
     stats = {key: torch.as_tensor(value).detach().float() for key, value in values.items() if value is not None}

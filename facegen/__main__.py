@@ -19,9 +19,15 @@ from facegen import __version__
 from facegen.files import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
+    from facegen.config import CycleConfig, TrainConfig
+    from facegen.data.unpaired import Unpaired
     from facegen.models.pretrained import Loaded
+    from facegen.training.cyclegan import CycleGAN
+    from facegen.training.fit import Snapshot
+    from facegen.training.steps import GAN
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -32,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     FACEGEN_DEBUG=1 shows the traceback behind a one-line error.
     """
     argv = _joined(sys.argv[1:] if argv is None else list(argv))
-    args = _parser(whole_train="train" in argv).parse_args(argv)
+    args = _parser(_recipe(argv)).parse_args(argv)
     try:
         return args.verb(args)
     except KeyboardInterrupt as stop:
@@ -66,8 +72,17 @@ def _is_numbers(text: str) -> bool:
         return False
 
 
-def _parser(whole_train: bool = True) -> argparse.ArgumentParser:
-    """The parser of every verb; that of `train` without its flags where they are not wanted."""
+def _recipe(argv: Sequence[str]) -> str | None:
+    """Which recipe's flags `train` takes, by --cfg; None where nobody wants to train."""
+    if "train" not in argv:
+        return None
+    following = zip(argv, [*argv[1:], ""])
+    named = [word[6:] if word.startswith("--cfg=") else after for word, after in following if word.split("=")[0] == "--cfg"]
+    return named[-1] if named else "dcgan"
+
+
+def _parser(recipe: str | None = "dcgan") -> argparse.ArgumentParser:
+    """The parser of every verb; that of `train` with the flags of one recipe, or without any."""
     parser = argparse.ArgumentParser(
         prog="facegen",
         description="Generate faces with GANs: get pictures, train on them, make new faces.",
@@ -78,9 +93,11 @@ def _parser(whole_train: bool = True) -> argparse.ArgumentParser:
     _add_data(verbs)
     _add_dataset(verbs)
     train = _add_train(verbs)
-    if whole_train:
-        _add_train_flags(train)
-    for add in (_add_generate, _add_convert, _add_info, _add_models, _add_course):
+    if recipe:
+        _add_train_flags(train, recipe)
+    for add in (_add_generate, _add_fakes, _add_align, _add_prepare, _add_translate, _add_gallery):
+        add(verbs)
+    for add in (_add_convert, _add_info, _add_models, _add_course):
         add(verbs)
     return parser
 
@@ -162,24 +179,35 @@ def _add_train(verbs) -> argparse.ArgumentParser:
     )
 
 
-def _add_train_flags(parser: argparse.ArgumentParser) -> None:
-    from facegen.config import RECIPES  # imports PyTorch, which takes a second or two
+def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
+    from facegen.config import RECIPES, CycleConfig  # imports PyTorch, which takes a second or two
 
+    start = RECIPES.get(recipe, RECIPES["dcgan"])
+    unpaired = isinstance(start, CycleConfig)
     parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="the run's folder")
-    parser.add_argument("--cfg", choices=sorted(RECIPES), default="dcgan", help="which recipe the other flags start from")
     parser.add_argument(
-        "--data", default="drawn:8192", metavar="DIR|ZIP|drawn:N", help="pictures, or N faces drawn by the package itself"
+        "--cfg", choices=sorted(RECIPES), default="dcgan", help="which recipe; --cfg=NAME --help shows its flags"
     )
+    if unpaired:
+        text = "a folder with trainA and trainB, see `facegen prepare-unpaired`, or N drawn faces in each domain"
+        parser.add_argument("--data", default="drawn:1000", metavar="DIR|drawn:N", help=text)
+        text = "keep the networks of every Nth epoch for `translate` and `gallery`; 0 chooses about 20 epochs"
+        parser.add_argument("--keep-epochs", type=int, default=0, metavar="N", help=text)
+        parser.add_argument("--reframe", action="store_true", help="frame the faces of both domains alike before training")
+        parser.add_argument("--no-framing-check", action="store_true", help="do not compare how faces are framed")
+    else:
+        text = "pictures, or N faces drawn by the package itself"
+        parser.add_argument("--data", default="drawn:8192", metavar="DIR|ZIP|drawn:N", help=text)
+        parser.add_argument("--snap", type=float, default=10.0, metavar="KIMG", help="thousands of pictures between snapshots")
     parser.add_argument("--max-images", type=int, metavar="N", help="use only the first N pictures")
-    parser.add_argument("--snap", type=float, default=10.0, metavar="KIMG", help="thousands of pictures between snapshots")
     parser.add_argument("--keep", default="last:2", help="which checkpoints stay: all, last:K or every:N")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard event files")
     parser.add_argument("--new", action="store_true", help="refuse to continue a run that is already in --outdir")
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
-    group = parser.add_argument_group("settings (in brackets: what --cfg=dcgan has)")
-    for field in dataclasses.fields(RECIPES["dcgan"]):
-        _add_setting(group, field, getattr(RECIPES["dcgan"], field.name))
+    group = parser.add_argument_group(f"settings (in brackets: what --cfg={recipe} has)")
+    for field in dataclasses.fields(start):
+        _add_setting(group, field, getattr(start, field.name), SETTING_HELP | CYCLE_HELP if unpaired else SETTING_HELP)
 
 
 # What each setting means, for a person who has not read the code.
@@ -216,13 +244,38 @@ SETTING_HELP = {
 }
 
 
-def _add_setting(group, field: dataclasses.Field, value: object) -> None:
+# The same for --cfg=cyclegan, where it differs.
+CYCLE_HELP = {
+    "image_size": "pixels, a multiple of 4",
+    "load_size": "pixels at which pictures are loaded, to be cropped at random",
+    "generator": "resnet6, resnet9 (N blocks), unet128 or unet256",
+    "width": "of the generators; twice as wide is four times the work",
+    "width_D": "of the discriminators",
+    "layers_D": "of the PatchGAN: 3 sees 70 pixels; 0 sees single pixels",
+    "norm": "instance or batch",
+    "loss": "lsgan, vanilla or wgangp",
+    "gp_weight": "wgangp: weight of the gradient penalty",
+    "lambda_A": "weight of the cycle A to B to A",
+    "lambda_B": "weight of the cycle B to A to B",
+    "lambda_identity": "weight of the identity loss, as a share of the cycle's",
+    "lambda_face": "weight of the face-identity loss, 0 is off",
+    "face_model": "what compares faces: drawn, or the file of a model that you have",
+    "pool": "past fakes that D is shown, 0 is off",
+    "mirror": "1: flip half of the pictures",
+    "batch": "pictures of each domain per step",
+    "epochs": "at the full learning rate",
+    "epochs_decay": "while the rate falls to 0",
+    "lr": "Adam's learning rate",
+}
+
+
+def _add_setting(group, field: dataclasses.Field, value: object, explained: dict[str, str]) -> None:
     kind = {"int": int, "float": float, "str": str, "bool": _yes_no}[field.type]
     flag = "--" + field.name.replace("_", "-")
     names = [flag] if flag == flag.lower() else [flag, flag.lower()]
     metavar = {"int": "N", "float": "X", "str": "WORD", "bool": "0|1"}[field.type]
     shown = int(value) if isinstance(value, bool) else value or "none" if isinstance(value, str) else value
-    text = f"{SETTING_HELP[field.name]} [{shown}]"
+    text = f"{explained[field.name]} [{shown}]"
     # Without a default of its own, a flag that is not given is absent, and the recipe's value stands.
     group.add_argument(*names, dest=field.name, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=text)
 
@@ -236,27 +289,36 @@ def _yes_no(text: str) -> bool:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from facegen import config as settings
-    from facegen.data import load_faces
-    from facegen.data.pictures import table
-    from facegen.training.fit import fit, parse_keep
-    from facegen.training.steps import dcgan_from
+    from facegen.config import RECIPES, CycleConfig
+    from facegen.training import processes
+    from facegen.training.fit import parse_keep
 
-    recipe = settings.RECIPES[args.cfg]
+    recipe = RECIPES[args.cfg]
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipe) if hasattr(args, field.name)}
     chosen = dataclasses.replace(recipe, **given)
     parse_keep(args.keep)  # before the pictures are decoded
-    device = settings.device(args.device)
-    method = dcgan_from(chosen, device)
+    args.device = processes.join(args.device)
+    try:
+        return _train_unpaired(args, chosen) if isinstance(chosen, CycleConfig) else _train_faces(args, chosen)
+    finally:
+        processes.leave()
+
+
+def _train_faces(args: argparse.Namespace, chosen: TrainConfig) -> int:
+    from facegen.config import device
+    from facegen.data import load_faces
+    from facegen.data.pictures import table
+    from facegen.training.fit import fit
+    from facegen.training.steps import dcgan_from
+
+    method = dcgan_from(chosen, device(args.device))
     if args.dry_run:
-        for name, value in dataclasses.asdict(chosen).items():
-            print(f"{name:14} {value}")
-        print(f"{'device':14} {device}, {method.dtype or 'torch.float32'}\n{'steps':14} {chosen.steps}")
+        _print_settings(chosen, method, chosen.steps)
         return 0
     faces = load_faces(args.data, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
     if faces.report:
         print(table(faces.report))
-    print(f"{len(faces)} pictures from {faces.name}; {chosen.steps} steps of {chosen.batch} on {device}")
+    print(f"{len(faces)} pictures from {faces.name}; {chosen.steps} steps of {chosen.batch} on {method.device}")
     fit(
         method,
         faces,
@@ -268,6 +330,90 @@ def _train(args: argparse.Namespace) -> int:
     )
     print(f"done: {args.outdir / 'network.safetensors'}, pictures in {args.outdir / 'samples'}")
     return 0
+
+
+def _print_settings(chosen: TrainConfig | CycleConfig, method: GAN | CycleGAN, steps: object) -> None:
+    for name, value in dataclasses.asdict(chosen).items():
+        print(f"{name:15} {value}")
+    print(f"{'device':15} {method.device}, {method.dtype or 'torch.float32'}\n{'steps':15} {steps}")
+
+
+FOLLOWED = 16  # people whose translations are followed through a run
+
+
+def _train_unpaired(args: argparse.Namespace, chosen: CycleConfig) -> int:
+    from facegen.config import device
+    from facegen.data.pictures import table
+    from facegen.data.unpaired import load_unpaired, reframed
+    from facegen.training.cyclegan import cyclegan_from
+    from facegen.training.fit import fit
+
+    on, epochs = device(args.device), chosen.epochs + chosen.epochs_decay
+    if args.keep_epochs < 0:
+        raise InputError(f"--keep-epochs {args.keep_epochs}: give 1 for every epoch, 10 for every tenth, or 0")
+    if args.dry_run:
+        _print_settings(chosen, cyclegan_from(chosen, 1, on, _face_loss(chosen, on)), f"{epochs} epochs")
+        return 0
+    face = _face_loss(chosen, on)
+    data = load_unpaired(args.data, chosen.load_size, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
+    if data.report:
+        print(table(data.report))
+    if args.reframe:
+        data = reframed(data)
+        print("framing: the faces of both domains are framed alike now")
+    elif not args.no_framing_check:
+        _say_framing(data)
+    steps = data.steps_per_epoch(chosen.batch)
+    method = cyclegan_from(chosen, steps, on, face)
+    print(f"{len(data.A)} pictures of A, {len(data.B)} of B; {epochs} epochs of {steps} steps of {chosen.batch} on {on}")
+    fit(
+        method,
+        data,
+        args.outdir,
+        snap_kimg=steps * chosen.batch / 1000,
+        samples=FOLLOWED,
+        keep=args.keep,
+        keep_networks=args.keep_epochs or max(1, epochs // 20),
+        resume=not args.new,
+        on_snapshot=_watch(method, data, chosen),
+        tensorboard=args.tensorboard,
+    )
+    print(
+        f"done: {args.outdir}; look with `facegen gallery {args.outdir}`, use with `facegen translate --network {args.outdir}`"
+    )
+    return 0
+
+
+def _face_loss(chosen: CycleConfig, on: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The distance between faces that the settings ask for."""
+    from facegen.models.identity import face_distance, load_identity
+
+    return face_distance(load_identity(chosen.face_model).to(on)) if chosen.lambda_face else None
+
+
+def _say_framing(data: Unpaired) -> None:
+    """Name a difference in framing before hours are spent on learning it. Pictures without faces can be trained on too."""
+    from facegen.data.align import check_framing
+
+    try:
+        lines = str(check_framing(data)).splitlines()
+    except InputError as error:
+        lines = [f"not compared: {error}"]
+    for line in lines:
+        print(f"framing: {line}")
+
+
+def _watch(method: CycleGAN, data: Unpaired, chosen: CycleConfig) -> Callable[[Snapshot], None] | None:
+    """The hook that raises alarms during training, if there are people enough to follow."""
+    from facegen.models.identity import load_identity
+    from facegen.training.diagnose import Watch
+
+    embed = load_identity(chosen.face_model) if chosen.lambda_face else None
+    try:
+        return Watch(method.fixed(data, FOLLOWED).cpu(), chosen.loss, embed)
+    except InputError as error:
+        print(f"no alarms during training: {error}")
+        return None
 
 
 # -- generate
@@ -422,6 +568,181 @@ def _pair(flag: str, text: str) -> tuple[float, float]:
     except ValueError:
         raise InputError(f"{flag} {text!r}: give two numbers with a comma between them, such as {flag}=0.1,-0.2") from None
     return x, y
+
+
+# -- fakes, aligned faces, unpaired sets
+
+
+def _add_fakes(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "fakes",
+        _fakes,
+        "fill a folder with faces of a generator of which no two look alike",
+        "facegen fakes --network stylegan2-ffhq-256x256 --count 2000 --dest data/fakes",
+    )
+    parser.add_argument(
+        "--network", required=True, metavar="FILE|URL|NAME", help="a network file, its address, or a name of `facegen models`"
+    )
+    parser.add_argument("--count", type=int, default=2000, metavar="N", help="how many faces")
+    parser.add_argument("--dest", required=True, type=Path, metavar="DIR", help="a new folder")
+    text = "truncation; below 1: more usual and less varied faces (default: 0.7 for StyleGANs, 1 for others)"
+    parser.add_argument("--trunc", type=float, metavar="PSI", default=argparse.SUPPRESS, help=text)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first seed to try")
+    parser.add_argument("--class", dest="label", type=int, metavar="K", help="which class, for a network that has classes")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+
+
+def _fakes(args: argparse.Namespace) -> int:
+    from facegen.config import device
+    from facegen.latent.fakes import make_fakes
+    from facegen.models.pretrained import load
+    from facegen.models.published import network_file
+
+    on = device(args.device)
+    G = load(network_file(args.network)).G.to(on)
+    trunc = getattr(args, "trunc", None)
+    print(make_fakes(G, args.count, args.dest, trunc=trunc, seed=args.seed, network=args.network, label=args.label))
+    return 0
+
+
+def _add_align(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "align",
+        _align,
+        "find the face in each photograph and frame it as FFHQ does",
+        "facegen align photos --out data/aligned --size 256",
+    )
+    parser.add_argument("source", type=Path, metavar="PHOTO|DIR|ZIP", help="photographs of faces")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR|FILE", help="a new folder, or a file for one photograph"
+    )
+    parser.add_argument("--size", type=int, default=256, metavar="N", help="side of the results in pixels")
+
+
+def _align(args: argparse.Namespace) -> int:
+    from facegen.data.align import align
+
+    print(align(args.source, args.out, args.size))
+    return 0
+
+
+def _add_prepare(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "prepare-unpaired",
+        _prepare,
+        "choose pictures of two sets at random: trainA, trainB, testA, testB for --cfg=cyclegan",
+        "facegen prepare-unpaired --a data/congress --b data/omi --count 2000 --dest data/face2fake",
+    )
+    kinds = "DIR|ZIP|drawn:N|uncanny:N"
+    parser.add_argument("--a", required=True, metavar=kinds, help="domain A, such as real faces")
+    parser.add_argument("--b", required=True, metavar=kinds, help="domain B, such as generated faces")
+    parser.add_argument("--dest", required=True, type=Path, metavar="DIR", help="a new folder")
+    parser.add_argument("--count", type=int, default=2000, metavar="N", help="training pictures of each domain")
+    parser.add_argument("--test", type=int, metavar="N", help="test pictures of each domain (default: a tenth, at most 100)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice")
+    parser.add_argument("--size", type=int, metavar="N", help="write squares of so many pixels, else the files as they are")
+    parser.add_argument("--reframe", action="store_true", help="find the faces, and frame all of them alike, as FFHQ does")
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from facegen.data.unpaired import prepare_unpaired
+
+    options = {"count": args.count, "test": args.test, "seed": args.seed, "size": args.size, "reframe": args.reframe}
+    print(prepare_unpaired(args.a, args.b, args.dest, **options))
+    return 0
+
+
+# -- translation
+
+
+def _add_translate(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "translate",
+        _translate,
+        "put pictures through a trained translation",
+        "facegen translate --network runs/face2fake --direction AtoB --epoch 160 --source photos --outdir results",
+    )
+    parser.add_argument(
+        "--network",
+        required=True,
+        type=Path,
+        metavar="RUN|FILE",
+        help="a run's folder, or a network such as latest_net_G_A.pth",
+    )
+    parser.add_argument("--direction", choices=["AtoB", "BtoA"], default="AtoB", help="A to B is real to fake")
+    parser.add_argument("--epoch", type=int, metavar="N", help="a kept epoch of the run (default: the newest)")
+    parser.add_argument("--source", required=True, type=Path, metavar="DIR|ZIP", help="the pictures")
+    parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="a new folder")
+    parser.add_argument("--size", type=int, metavar="N", help="side of the results (default: as the network was trained)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+
+
+def _translate(args: argparse.Namespace) -> int:
+    from facegen.config import device
+    from facegen.latent.translate import SIZE, load_translator, translate_folder
+
+    G, info = load_translator(args.network, args.direction, args.epoch)
+    config = info.get("config")
+    trained = config.get("image_size") if isinstance(config, dict) else None
+    size = args.size or (trained if isinstance(trained, int) else SIZE)
+    print(translate_folder(G.to(device(args.device)), args.source, args.outdir, size=size))
+    return 0
+
+
+def _add_gallery(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "gallery",
+        _gallery,
+        "one page that shows what each kept epoch of a translation made of people",
+        "facegen gallery runs/face2fake --epochs 10,100,160 --out index.html",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("--epochs", type=_seeds, metavar="LIST", help="such as 10,100,160 (default: all that were kept)")
+    parser.add_argument("--out", type=Path, default=Path("index.html"), metavar="FILE.html", help="the page to write")
+    parser.add_argument("--source", type=Path, metavar="DIR|ZIP", help="who to show (default: the run's own test pictures)")
+    parser.add_argument("--people", type=int, default=8, metavar="N", help="how many")
+    parser.add_argument("--direction", choices=["AtoB", "BtoA"], default="AtoB", help="A to B is real to fake")
+    parser.add_argument("--face-model", metavar="FILE", help="a face model that you have, to measure identity (see README)")
+    parser.add_argument("--title", default="Translated faces, epoch by epoch", help="of the page")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    if args.out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out {args.out}: the name must end in .html")
+    _check_folder("--out", args.out.parent)
+
+    from facegen.config import device
+    from facegen.latent.translate import people
+    from facegen.models.identity import load_identity
+    from facegen.show.gallery import Person, gallery
+
+    embed = load_identity(args.face_model) if args.face_model else None
+    found = people(
+        args.run,
+        args.epochs,
+        direction=args.direction,
+        source=args.source,
+        most=args.people,
+        embed=embed,
+        device=device(args.device),
+    )
+    rows = [
+        Person(
+            name,
+            found.originals[i],
+            {epoch: pictures[i] for epoch, pictures in found.outputs.items()},
+            {epoch: numbers[i] for epoch, numbers in found.numbers.items()},
+        )
+        for i, name in enumerate(found.names)
+    ]
+    print(f"{gallery(rows, args.out, title=args.title)}: {len(rows)} people, epochs {', '.join(map(str, found.outputs))}")
+    return 0
 
 
 # -- network files

@@ -113,6 +113,7 @@ class TrainConfig:
 
 
 SCHEDULES = ("constant", "linear", "cosine")
+WEIGHTS = ("lambda_A", "lambda_B", "lambda_identity", "lambda_face")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +158,7 @@ class CycleConfig:
             self,
             at_least_one=("batch", "width", "width_D"),
             positive=("lr",),
-            not_negative=("layers_D", "gp_weight", "lambda_A", "lambda_B", "lambda_identity", "lambda_face", "pool")
-            + ("epochs", "epochs_decay"),
+            not_negative=("layers_D", "gp_weight", *WEIGHTS, "pool", "epochs", "epochs_decay"),
         )
         if self.epochs + self.epochs_decay < 1:
             raise InputError("epochs=0 and epochs_decay=0: train for at least one epoch")

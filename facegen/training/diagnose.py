@@ -7,17 +7,21 @@ recording runs; beside each stands what was measured on either side of it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from facegen.files import InputError
+from facegen.files import InputError, replacing
+from facegen.training.fit import Snapshot
 
-__all__ = ["Alarm", "change_made", "diagnose", "diversity_kept", "identity_kept"]
+__all__ = ["Alarm", "Watch", "change_made", "diagnose", "diversity_kept", "identity_kept"]
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -101,6 +105,49 @@ def diagnose(
     if logits_real is not None or logits_fake is not None:
         found.append(_won(logits_real, logits_fake, loss))
     return [alarm for alarm in found if alarm]
+
+
+class Watch:
+    """A hook for `fit`: looks at every snapshot of a translation, says what is wrong, and writes it into alarms.jsonl.
+
+    Args:
+        originals: the pictures whose translations the snapshots show, as for `diagnose`.
+        loss: the run's, for what D's numbers mean.
+        embed: as for `diagnose`.
+
+    Raises:
+        InputError: originals that `diagnose` cannot work with: fewer than 6, or all alike.
+    """
+
+    def __init__(self, originals: Tensor, loss: str = "lsgan", embed: Embed | None = None) -> None:
+        diagnose(originals, originals)
+        self.originals, self.loss, self.embed = originals, loss, embed
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        """Print the alarms of a snapshot, and add them to the run's alarms.jsonl, one line each."""
+        logits = [[_both(line, sort) for line in snapshot.stats] for sort in ("real", "fake")]
+        real, fake = logits if all(logits) and snapshot.stats else (None, None)
+        alarms = diagnose(
+            self.originals, snapshot.samples, embed=self.embed, logits_real=real, logits_fake=fake, loss=self.loss
+        )
+        epoch = snapshot.stats[-1]["epoch"] if snapshot.stats else 0.0
+        for alarm in alarms:
+            tqdm.write(f"epoch {epoch:.4g}: {alarm}")
+        path = snapshot.outdir / "alarms.jsonl"
+        # A resumed run comes by some snapshots again.
+        old = [line for line in _lines(path) if json.loads(line)["step"] < snapshot.step]
+        new = [json.dumps({"step": snapshot.step, "epoch": epoch, **asdict(alarm)}) for alarm in alarms]
+        with replacing(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in old + new), encoding="utf-8")
+
+
+def _both(line: dict[str, float], sort: str) -> list[float]:
+    """What both discriminators said of real, or of fake, pictures in a logged step."""
+    return [line[f"logits_{sort}_{letter}"] for letter in "AB"]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def diversity_kept(inputs: Tensor, outputs: Tensor) -> float:

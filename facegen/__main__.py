@@ -102,6 +102,13 @@ def _parser(recipe: str | None = "dcgan") -> argparse.ArgumentParser:
     return parser
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults that say something: neither None, which the text explains, nor that a switch is off."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
+
+
 def _verb(verbs, name: str, run: Verb, text: str, example: str = "", aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = verbs.add_parser(
         name,
@@ -109,7 +116,7 @@ def _verb(verbs, name: str, run: Verb, text: str, example: str = "", aliases: Se
         description=text[0].upper() + text[1:] + ".",
         epilog=f"Example: {example}" if example else None,
         aliases=aliases,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     parser.set_defaults(verb=run)
     return parser
@@ -185,9 +192,7 @@ def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
     start = RECIPES.get(recipe, RECIPES["dcgan"])
     unpaired = isinstance(start, CycleConfig)
     parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="the run's folder")
-    parser.add_argument(
-        "--cfg", choices=sorted(RECIPES), default="dcgan", help="which recipe; --cfg=NAME --help shows its flags"
-    )
+    parser.add_argument("--cfg", choices=sorted(RECIPES), default="dcgan", help="the recipe; --cfg=NAME --help shows its flags")
     if unpaired:
         text = "a folder with trainA and trainB, see `facegen prepare-unpaired`, or N drawn faces in each domain"
         parser.add_argument("--data", default="drawn:1000", metavar="DIR|drawn:N", help=text)
@@ -378,9 +383,7 @@ def _train_unpaired(args: argparse.Namespace, chosen: CycleConfig) -> int:
         on_snapshot=_watch(method, data, chosen),
         tensorboard=args.tensorboard,
     )
-    print(
-        f"done: {args.outdir}; look with `facegen gallery {args.outdir}`, use with `facegen translate --network {args.outdir}`"
-    )
+    print(f"done: look with `facegen gallery {args.outdir}`, use with `facegen translate --network {args.outdir} ...`")
     return 0
 
 
@@ -587,7 +590,7 @@ def _add_fakes(verbs) -> None:
     parser.add_argument("--count", type=int, default=2000, metavar="N", help="how many faces")
     parser.add_argument("--dest", required=True, type=Path, metavar="DIR", help="a new folder")
     text = "truncation; below 1: more usual and less varied faces (default: 0.7 for StyleGANs, 1 for others)"
-    parser.add_argument("--trunc", type=float, metavar="PSI", default=argparse.SUPPRESS, help=text)
+    parser.add_argument("--trunc", type=float, metavar="PSI", help=text)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first seed to try")
     parser.add_argument("--class", dest="label", type=int, metavar="K", help="which class, for a network that has classes")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
@@ -601,8 +604,7 @@ def _fakes(args: argparse.Namespace) -> int:
 
     on = device(args.device)
     G = load(network_file(args.network)).G.to(on)
-    trunc = getattr(args, "trunc", None)
-    print(make_fakes(G, args.count, args.dest, trunc=trunc, seed=args.seed, network=args.network, label=args.label))
+    print(make_fakes(G, args.count, args.dest, trunc=args.trunc, seed=args.seed, network=args.network, label=args.label))
     return 0
 
 
@@ -615,9 +617,7 @@ def _add_align(verbs) -> None:
         "facegen align photos --out data/aligned --size 256",
     )
     parser.add_argument("source", type=Path, metavar="PHOTO|DIR|ZIP", help="photographs of faces")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR|FILE", help="a new folder, or a file for one photograph"
-    )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR|FILE", help="a new folder, or a file for one photo")
     parser.add_argument("--size", type=int, default=256, metavar="N", help="side of the results in pixels")
 
 
@@ -671,7 +671,7 @@ def _add_translate(verbs) -> None:
         required=True,
         type=Path,
         metavar="RUN|FILE",
-        help="a run's folder, or a network such as latest_net_G_A.pth",
+        help="a run's folder, or a file such as latest_net_G_A.pth",
     )
     parser.add_argument("--direction", choices=["AtoB", "BtoA"], default="AtoB", help="A to B is real to fake")
     parser.add_argument("--epoch", type=int, metavar="N", help="a kept epoch of the run (default: the newest)")

@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from facegen.data import align
+from facegen.data.align import check_framing, measure_framing
 from facegen.data.packed import Faces, load_faces
 from facegen.data.unpaired import Unpaired, crop_offsets, drawn_unpaired, load_unpaired, prepare_unpaired
 from facegen.files import InputError
@@ -433,3 +435,54 @@ def test_nothing_is_left_behind_by_a_refusal(tmp_path):
     with pytest.raises(InputError, match="not empty"):
         prepare_unpaired(a, a, out)
     assert [path.name for path in out.iterdir()] == ["000.png"]
+
+
+# ---------------------------------------------------------------------------------------------------- reframing
+
+
+def test_reframed_folders_are_framed_alike(tmp_path):
+    """A: drawn faces off centre on wide canvases, and two pictures of nothing; B: drawn faces as they are."""
+    people = drawn_unpaired(20, 128, 128, test=0, seed=3).A
+    (tmp_path / "a").mkdir()
+    random = np.random.default_rng(0)
+    for i, pixels in enumerate(people.images.permute(0, 2, 3, 1).numpy()):
+        canvas = Image.new("RGB", (300, 240), (80, 110, 140))
+        canvas.paste(Image.fromarray(pixels).rotate(random.uniform(-15, 15), fillcolor=(80, 110, 140)), (20 + 6 * i, 5 * i))
+        canvas.save(tmp_path / "a" / f"{i:02d}.png")
+    for i in range(2):
+        noise = random.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "a" / f"sea{i}.png")
+    report = prepare_unpaired(tmp_path / "a", "drawn:20", tmp_path / "out", count=18, test=2, seed=1, size=64, reframe=True)
+    lost = sum(row.what == "no face found" for row in report.rows)
+    assert 2 <= lost <= 4 and report.counts["trainA"] == 20 - lost and report.counts["trainB"] == 18
+    assert f"domain A: no face was found in {lost} pictures, which are left out" in report.notes
+    data = load_unpaired(tmp_path / "out", 64, 64)
+    medians = [d for d in check_framing(data).mismatches if d.of == "median"]
+    assert medians == []
+    assert abs(measure_framing(data.A).scale.median * 3.6 - 1) < 0.06 and measure_framing(data.A).roll.spread < 2
+
+    plain = prepare_unpaired(tmp_path / "a", "drawn:20", tmp_path / "plain", count=18, test=2, seed=1, size=128)
+    assert plain.counts["trainA"] == 18
+    told = check_framing(load_unpaired(tmp_path / "plain", 128, 128))
+    assert told["scale", "median"].matters and told["roll", "spread"].a > 3 * told["roll", "spread"].b
+
+    tight = prepare_unpaired("drawn:20", "uncanny:20", tmp_path / "tight", count=8, test=0, size=64, reframe=1.4)
+    assert tight.counts["trainA"] == tight.counts["trainB"] == 8
+    assert abs(measure_framing(load_unpaired(tmp_path / "tight", 64, 64).A).scale.median * 3.6 / 1.4 - 1) < 0.08
+
+
+def test_reframing_refuses_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    a = smooth(tmp_path / "a", 6)
+    before = sorted(tmp_path.rglob("*"))
+
+    def refused(match: str, **options):
+        with pytest.raises(InputError, match=match) as error:
+            prepare_unpaired(a, a, tmp_path / "out", **options)
+        one_line(error)
+        assert sorted(tmp_path.rglob("*")) == before
+
+    refused("no usable picture among the 6 files.*no face found", reframe=True)
+    refused("zoom 7 is out of range", reframe=7)
+    monkeypatch.setattr(align, "find_spec", lambda name: None)
+    align._networks.cache_clear()
+    refused("pip install facenet-pytorch", reframe=True)

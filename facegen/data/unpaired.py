@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,12 +23,14 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from facegen.data.align import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, measure_framing, safe_name
 from facegen.data.drawn import drawn
+from facegen.data.framing import Framing, reframe
 from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, nothing_usable
 from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, printable, table
 from facegen.files import InputError, replacing_folder
 
-__all__ = ["Unpaired", "UnpairedReport", "crop_offsets", "drawn_unpaired", "load_unpaired", "prepare_unpaired"]
+__all__ = ["Unpaired", "UnpairedReport", "crop_offsets", "drawn_unpaired", "load_unpaired", "prepare_unpaired", "reframed"]
 
 # Added to the seed for domain B. No run has a seed that large, so B's order, crops and flips are like those of no run's A.
 # With one order for both, equally large domains would show the same two pictures together in every epoch: pairs.
@@ -242,6 +244,56 @@ def drawn_unpaired(
     return Unpaired(*train, image_size, *held, name="drawn")
 
 
+# ------------------------------------------------------------------------------------------------------ reframing
+
+
+def reframed(data: Unpaired, *, target: Framing | None = None, most: int = 200, seed: int = 0) -> Unpaired:
+    """The same pictures with both domains framed alike: one zoom, turn and shift for all pictures of a domain.
+
+    A domain's medians become the target's, and the variety within it stays. Without a target the domain whose faces are
+    larger is left as it is and the other one becomes like it: the other way round would fill pictures with mirror images.
+    Test pictures are moved as their domain is. Pictures read from files lose sharpness if they are enlarged:
+    `prepare_unpaired(reframe=True)` works from their full size.
+
+    Args:
+        data: two domains.
+        target: where to move both domains.
+        most, seed: of the search for faces where no landmarks are known (`facegen.data.align.measure_framing`).
+
+    Raises:
+        InputError: no face was found in the pictures of a domain, or the package facenet-pytorch is missing.
+    """
+    a, b = (measure_framing(faces, most, seed) for faces in (data.A, data.B))
+    goal = target or (a if a.scale.median >= b.scale.median else b)
+
+    def move(faces: Faces | None, measured: Framing) -> Faces | None:
+        return faces if faces is None or measured is goal else _moved(faces, measured, goal)
+
+    moved = {"A": move(data.A, a), "B": move(data.B, b), "test_A": move(data.test_A, a), "test_B": move(data.test_B, b)}
+    return dataclasses.replace(data, **moved)
+
+
+def _moved(faces: Faces, measured: Framing, goal: Framing) -> Faces:
+    """All pictures moved by the transform that takes a face at the medians of `measured` to those of `goal`."""
+    typical = _typical_face(measured, *faces.images.shape[2:])
+    images, after = reframe(faces.images, typical.expand(len(faces), 5, 2), goal, per_face=False)
+    landmarks = faces.landmarks
+    if landmarks is not None:  # a similarity transform is z -> turn z + shift on complex numbers
+        old, new, points = (torch.view_as_complex(x.double().contiguous()) for x in (typical[0], after[0], landmarks.cpu()))
+        turn = (new[1] - new[0]) / (old[1] - old[0])
+        landmarks = torch.view_as_real(turn * points + (new[0] - turn * old[0])).to(landmarks)
+    return dataclasses.replace(faces, images=images, landmarks=landmarks, content_hash=content_hash(images.cpu()))
+
+
+def _typical_face(place: Framing, height: int, width: int) -> Tensor:
+    """Landmarks float64 [1, 5, 2] of a face that lies exactly at the medians."""
+    points = torch.tensor([[-0.45, -0.5], [0.45, -0.5], [0, 0], [-0.3, 0.5], [0.3, 0.5]], dtype=torch.float64)
+    angle = torch.deg2rad(torch.tensor(place.roll.median, dtype=torch.float64))
+    turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
+    centre = torch.tensor([place.x.median * width, place.y.median * height], dtype=torch.float64)
+    return (place.scale.median * height * points @ turn + centre)[None]
+
+
 # -------------------------------------------------------------------------------------------- preparing folders
 
 
@@ -301,6 +353,7 @@ def prepare_unpaired(
     test: int | None = None,
     seed: int = 0,
     size: int | None = None,
+    reframe: bool | float = False,
 ) -> UnpairedReport:
     """Choose pictures of two sources at random and write them as trainA, trainB, testA and testB.
 
@@ -318,9 +371,14 @@ def prepare_unpaired(
         seed: of the choice, and of drawn faces.
         size: write centred squares of so many pixels, as PNG. None copies plain JPEG and PNG files byte for byte and
             writes other pictures (other formats, turned, grey, with alpha, 16 bits) as PNG, converted to RGB.
+        reframe: find the largest face of every picture, at its full size, and cut out the square around it that FFHQ
+            would have, turned upright (`facegen.data.align.framed`), so that both domains are framed alike. Pictures
+            without a face are left out. The squares are written as PNG, at `size` or 256. A number, 0.5 to 3, makes them
+            so many times smaller: where pictures show little around the face, FFHQ's square would be half mirror image.
 
     Raises:
-        InputError: an argument that makes no sense, a source without at least two usable pictures, or too few for `test`.
+        InputError: an argument that makes no sense, a source without at least two usable pictures, or too few for `test`;
+            with `reframe`, that facenet-pytorch is missing.
     """
     if count < 2:
         raise InputError(f"count is {count}: give at least 2 training pictures for each domain")
@@ -330,6 +388,8 @@ def prepare_unpaired(
         raise InputError(f"seed is {seed}: give 0 to 2**63 - 1")
     if size is not None and not 4 <= size <= 4096:
         raise InputError(f"size {size} is out of range: choose 4 to 4096 pixels")
+    zoom = check_zoom(float(reframe)) if reframe else None
+    size = size or (DRAWN_SIZE if zoom else None)
     dest = Path(dest).expanduser()
     asked_test = min(MOST_TEST, max(1, count // 10)) if test is None else test
     with ExitStack() as stack:
@@ -338,7 +398,7 @@ def prepare_unpaired(
         place = stack.enter_context(replacing_folder(dest))
         picks, rows = {}, []
         for letter, source in sources.items():
-            picks[letter] = _gather(source, place / f"train{letter}", count + asked_test, seed, size, letter, rows)
+            picks[letter] = _gather(source, place / f"train{letter}", count + asked_test, seed, size, zoom, letter, rows)
         folders = _split(picks["A"], picks["B"], *(_test_count(len(picks[d]), test, asked_test) for d in "AB"))
         for letter in "AB":
             _arrange(place, letter, picks[letter], folders, count, rows)
@@ -349,7 +409,7 @@ def prepare_unpaired(
                     "take fewer test pictures, or give more pictures"
                 )
     counts = {name: len(folders[name]) for name in ("trainA", "trainB", "testA", "testB")}
-    return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, picks, folders, count, asked_test)))
+    return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, picks, folders, count, asked_test, rows)))
 
 
 def _test_count(there: int, test: int | None, asked: int) -> int:
@@ -398,8 +458,19 @@ def _notes(
     folders: dict[str, list[_Pick]],
     count: int,
     test: int,
+    rows: list[Row],
 ) -> Iterator[str]:
     for letter, source in sources.items():
+        mine = [row.what for row in rows if row.file.startswith(f"{letter}: ")]
+        faceless = mine.count(NO_FACE)
+        if faceless:
+            yield f"domain {letter}: no face was found in {faceless:,} pictures, which are left out"
+        near = sum(NEAR_BORDER[0] in what for what in mine)
+        if near > len(picks[letter]) / 5:
+            yield (
+                f"domain {letter}: {near:,} of {len(picks[letter]):,} pictures show so little around the face that much of "
+                "their square is mirror image: reframe=1.5, say, cuts tighter in both domains"
+            )
         there, train, held = (len(x) for x in (picks[letter], folders[f"train{letter}"], folders[f"test{letter}"]))
         if there < count + test:
             yield (
@@ -412,14 +483,23 @@ def _notes(
 
 
 def _gather(
-    source: Source | _Drawn, folder: Path, want: int, seed: int, size: int | None, letter: str, rows: list[Row]
+    source: Source | _Drawn,
+    folder: Path,
+    want: int,
+    seed: int,
+    size: int | None,
+    zoom: float | None,
+    letter: str,
+    rows: list[Row],
 ) -> list[_Pick]:
     """Write up to `want` different pictures of a source into `folder`, and add a row for everything unusual."""
     folder.mkdir()
     picks: dict[str, _Pick] = {}
     taken: set[str] = set()
-    found = source.pictures(want, size, seed, DRAWN_B if letter == "B" else 0) if isinstance(source, _Drawn) else None
-    found = found or _pictures(source, size, [seed, "AB".index(letter)])
+    if isinstance(source, _Drawn):
+        found = source.pictures(want, size, seed, DRAWN_B if letter == "B" else 0, zoom)
+    else:
+        found = _pictures(source, size, [seed, "AB".index(letter)], zoom)
     mine = [dataclasses.replace(row, file=f"{letter}: {row.file}") for row in getattr(source, "rows", ())]
     with closing(found), tqdm(total=min(want, len(source.names)), desc=f"Domain {letter}", unit="img", disable=None) as bar:
         for item in found:
@@ -428,7 +508,7 @@ def _gather(
                 what = f"the same picture as {printable(picks[item.key].origin)}"
                 row = Row(item.origin, what, "left out", False)
             elif item.data is not None:
-                file = _file_name(item.origin, item.suffix, taken)
+                file = safe_name(item.origin, item.suffix, taken)
                 (folder / file).write_bytes(item.data)
                 picks[item.key] = _Pick(item.origin, file, item.key)
                 bar.update()
@@ -446,9 +526,12 @@ def _gather(
     return list(picks.values())
 
 
-def _pictures(source: Source, size: int | None, seed: list[int]) -> Iterator[_Found]:
+def _pictures(source: Source, size: int | None, seed: list[int], zoom: float | None) -> Iterator[_Found]:
     """All files of a folder or zip in random order, decoded on all cores as they are asked for."""
     order = np.random.default_rng([3, *seed]).permutation(len(source.names))
+    names = [source.names[i] for i in order]
+    if zoom:
+        return _framed_pictures(source, names, size, zoom)
 
     def one(name: str) -> _Found:
         try:
@@ -462,7 +545,15 @@ def _pictures(source: Source, size: int | None, seed: list[int]) -> Iterator[_Fo
         suffix = _plain_suffix(data) if size is None and not notes else None
         return _Found(name, data if suffix else _png(image), suffix or ".png", _pixel_key(image), row)
 
-    return in_order(one, [source.names[i] for i in order])
+    return in_order(one, names)
+
+
+def _framed_pictures(source: Source, names: list[str], size: int, zoom: float) -> Iterator[_Found]:
+    found = frame_all(source, names, size, zoom, lambda image, faces: (_png(image), _pixel_key(image)))
+    with closing(found):
+        for picture in found:
+            data, key = picture.value or (None, "")
+            yield _Found(picture.name, data, key=key, row=picture.row)
 
 
 def _plain_suffix(data: bytes) -> str | None:
@@ -482,17 +573,6 @@ def _pixel_key(image: Image.Image) -> str:
     return hashlib.sha256(f"{image.width}x{image.height} ".encode() + image.tobytes()).hexdigest()
 
 
-def _file_name(origin: str, suffix: str, taken: set[str]) -> str:
-    """A free name like the origin's, without its folders and without what a file system may refuse; adds it to `taken`."""
-    stem = re.sub(r"[^\w.\- ]", "_", PurePosixPath(origin.replace("\\", "/")).stem)[:80].strip(" .") or "picture"
-    name, number = stem, 1
-    while name.casefold() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.casefold())
-    return name + suffix
-
-
 @dataclass(frozen=True)
 class _Drawn:
     """ "drawn:N" and "uncanny:N" as a source: faces without end where N is not given."""
@@ -510,8 +590,8 @@ class _Drawn:
     def names(self) -> range:
         return range(1 << 40 if self.count is None else self.count)
 
-    def pictures(self, want: int, size: int | None, seed: int, start: int) -> Iterator[_Found]:
-        """The first `want` faces, in small pieces."""
+    def pictures(self, want: int, size: int | None, seed: int, start: int, zoom: float | None) -> Iterator[_Found]:
+        """The first `want` faces, in small pieces; with `zoom` framed by their known landmarks."""
         size = size or DRAWN_SIZE
         last = min(want, len(self.names))
         for first in range(0, last, 16):
@@ -519,6 +599,8 @@ class _Drawn:
             faces = drawn(n, size, seed, start=start + first, uncanny=float(self.kind == "uncanny"))
             for i, pixels in enumerate(faces.images.permute(0, 2, 3, 1).numpy()):
                 image = Image.fromarray(pixels)
+                if zoom:
+                    image, _ = framed(image, faces.landmarks[i], size, zoom)
                 yield _Found(f"{self.kind}{first + i:06d}.png", _png(image), key=_pixel_key(image))
 
 

@@ -1,0 +1,683 @@
+"""Where the faces are in photographs, and photographs framed like FFHQ.
+
+find_faces(faces.images).landmarks  # [N, 5, 2], NaN where there is no face
+print(check_framing(load_unpaired("data/face2fake")))
+print(align("photos", "photos-aligned", size=256))
+
+The detector is the cascade of Zhang, Zhang, Li and Qiao 2016 (MTCNN): a small network looks at every place and size, two
+larger ones look again at what it liked, and the last one gives five landmarks. Its weights (2 MB) come inside the package
+facenet-pytorch 2.5.3 (MIT licence), so nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from facegen.data.framing import EYES_TO_MOUTH, Framing, FramingReport, compare, framing
+from facegen.data.packed import Faces, nothing_usable
+from facegen.data.pictures import (
+    MAX_ENLARGE,
+    Decoded,
+    Note,
+    Row,
+    Source,
+    Unusable,
+    decode,
+    in_order,
+    no_bomb_warnings,
+    printable,
+    table,
+)
+from facegen.files import InputError, replacing, replacing_folder
+
+if TYPE_CHECKING:
+    from facegen.data.unpaired import Unpaired
+
+__all__ = [
+    "AlignReport",
+    "FoundFaces",
+    "FramingCheck",
+    "align",
+    "check_framing",
+    "check_zoom",
+    "find_faces",
+    "frame_all",
+    "framed",
+    "measure_framing",
+    "safe_name",
+]
+
+T = TypeVar("T")
+
+SURE = 0.9
+"""Probability from which something counts as a face beside others. Less sure ones, from 0.7 on, count where there is none."""
+
+SMALLEST = 0.08
+"""Side of the smallest face that is looked for, as a share of the picture's shorter side."""
+
+WORK_SIDE = 256  # shorter side of the pictures that are searched: faces down to 20 pixels, which the networks need
+LONGEST = 6  # longest side of what is searched, in shorter ones: longer pictures are squeezed, and hold no face worth finding
+_THRESHOLDS = (0.6, 0.7, 0.7)  # least probability after each of the three networks, as published
+_BATCH = 16
+_MIRRORED = 0.25  # from this share of mirror image on the report says so
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that a single aligned picture may have
+NO_FACE = "no face found"
+NEAR_BORDER = ("face near the border", "square filled with the mirror image")
+
+
+# ---------------------------------------------------------------------------------------------------------- finding
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFaces:
+    """The largest face of each picture.
+
+    landmarks: float32 [N, 5, 2] on the CPU, in the order and units of `facegen.data.framing`; NaN where there is no face.
+    probability: float32 [N], how sure the detector is; 0 where there is no face.
+    count: int64 [N], faces in the picture.
+    """
+
+    landmarks: Tensor
+    probability: Tensor
+    count: Tensor
+
+    @property
+    def found(self) -> Tensor:
+        """bool [N]: where there is a face."""
+        return self.count > 0
+
+
+def find_faces(images: Tensor, *, progress: bool = False) -> FoundFaces:
+    """Find the largest face of each picture and its five landmarks.
+
+    Pictures are searched at a shorter side of 256 pixels, whatever their own: small ones are enlarged, large ones shrunk.
+    Upright faces are found, and such as are tilted by up to about 40 degrees.
+
+    Args:
+        images: uint8 [N, 3, H, W]; a search runs on their device where that is CUDA, else on the CPU.
+        progress: show a bar.
+
+    Raises:
+        InputError: the pictures are of another type or shape, or the package facenet-pytorch is missing.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
+        raise InputError(f"pictures are {images.dtype} {list(images.shape)}: they must be uint8 [N, 3, H, W]")
+    device = images.device if images.device.type == "cuda" else torch.device("cpu")
+    found = []
+    with tqdm(total=len(images), desc="Finding faces", unit="img", disable=None if progress else True) as bar:
+        for part in images.split(_BATCH):
+            found += _search(part.to(device))
+            bar.update(len(part))
+    return _collected(found)
+
+
+_Face = tuple[Tensor, float, int]  # landmarks [5, 2], probability, how many faces there are
+
+
+def _collected(found: list[_Face | None]) -> FoundFaces:
+    nowhere = torch.full((5, 2), math.nan)
+    landmarks = [nowhere if face is None else face[0] for face in found]
+    return FoundFaces(
+        torch.stack(landmarks).float() if found else torch.empty(0, 5, 2),
+        torch.tensor([0.0 if face is None else face[1] for face in found]),
+        torch.tensor([0 if face is None else face[2] for face in found], dtype=torch.int64),
+    )
+
+
+@torch.no_grad()
+def _search(images: Tensor) -> list[_Face | None]:
+    """The largest face of each of a batch of pictures, uint8 [N, 3, H, W]."""
+    height, width = images.shape[2:]
+    images = _at_work_size(images.float())
+    boxes, chances, owners = _cascade(images, _networks(images.device))
+    back = torch.tensor([width / images.shape[3], height / images.shape[2]])
+    faces: list[_Face | None] = [None] * len(images)
+    for i in range(len(images)):
+        mine = (owners == i).nonzero().flatten()
+        if not len(mine):
+            continue
+        sure = mine[chances[mine] >= SURE]
+        sides = boxes[sure, 2] - boxes[sure, 0]
+        best = int(sure[sides.argmax()]) if len(sure) else int(mine[chances[mine].argmax()])
+        points = _landmarks(images[i : i + 1], boxes[best : best + 1], _networks(images.device)[2])
+        faces[i] = points.cpu() * back, float(chances[best]), max(1, len(sure))
+    return faces
+
+
+def _at_work_size(images: Tensor) -> Tensor:
+    """Pictures with a shorter side of WORK_SIDE, free of aliasing; 0 to 255 as before."""
+    height, width = images.shape[2:]
+    size = _work_size(height, width)
+    if size == (height, width):
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _work_size(height: int, width: int) -> tuple[int, int]:
+    zoom = WORK_SIDE / min(height, width)
+    return tuple(min(LONGEST * WORK_SIDE, max(WORK_SIDE, round(side * zoom))) for side in (height, width))
+
+
+@functools.lru_cache(maxsize=4)
+def _networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The three networks of the cascade, with the weights that lie in facenet-pytorch's folder.
+
+    They are built empty and filled here, because that package's own loader trusts its files in older PyTorch versions.
+    """
+    spec = find_spec("facenet_pytorch")
+    if spec is None or spec.origin is None:
+        raise InputError("finding faces in photographs needs facenet-pytorch: pip install facenet-pytorch==2.5.3")
+    from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+
+    networks = []
+    for kind in (PNet, RNet, ONet):
+        file = Path(spec.origin).parent / "data" / f"{kind.__name__.lower()}.pt"
+        network = kind(pretrained=False)
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        networks.append(network.eval().requires_grad_(False).to(device))
+    return tuple(networks)
+
+
+def _cascade(images: Tensor, networks: tuple[nn.Module, nn.Module, nn.Module]) -> tuple[Tensor, Tensor, Tensor]:
+    """Faces in pictures, float [N, 3, H, W] in 0..255: square boxes [F, 4], probabilities [F] and picture numbers [F].
+
+    Boxes are left, top, right and bottom edges in pixels. They are those that the third network was shown, not its
+    corrections of them: the landmarks are measured in these.
+    """
+    from torchvision.ops import batched_nms
+
+    first, second, third = networks
+    pixels = (images - 127.5) / 128
+    boxes, chances, owners = _proposals(pixels, first)
+    keep = batched_nms(boxes, chances, owners, 0.7)
+    boxes, owners = boxes[keep], owners[keep]
+    if len(boxes):
+        shifts, chances = _in_parts(second, _crops(pixels, boxes, owners, 24))
+        keep = (chances[:, 1] > _THRESHOLDS[1]).nonzero().flatten()
+        keep = keep[batched_nms(boxes[keep], chances[keep, 1], owners[keep], 0.7)]
+        boxes, owners = _squares(_moved(boxes[keep], shifts[keep])), owners[keep]
+    if not len(boxes):
+        return boxes, boxes.new_empty(0), owners
+    shifts, _, chances = _in_parts(third, _crops(pixels, boxes, owners, 48))
+    keep = (chances[:, 1] > _THRESHOLDS[2]).nonzero().flatten()
+    boxes, owners, chances = boxes[keep], owners[keep], chances[keep, 1]
+    faces = _squares(_moved(boxes, shifts[keep]))
+    keep = _apart(faces, chances, owners)
+    return faces[keep], chances[keep], owners[keep]
+
+
+def _proposals(pixels: Tensor, network: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """The first network over a pyramid of sizes; it sees 12 x 12 pixels at a time, every second pixel."""
+    from torchvision.ops import batched_nms
+
+    height, width = pixels.shape[2:]
+    zoom = 12 / (SMALLEST * min(height, width))
+    found = []
+    while min(height, width) * zoom >= 12:
+        size = [math.floor(side * zoom + 1) for side in (height, width)]
+        shifts, chances = network(F.interpolate(pixels, size=size, mode="area"))
+        owner, row, column = (chances[:, 1] >= _THRESHOLDS[0]).nonzero().unbind(1)
+        corner = 2.0 * torch.stack([column, row], 1)
+        boxes = torch.cat([corner, corner + 12], 1) / zoom
+        likely = chances[owner, 1, row, column]
+        keep = batched_nms(boxes, likely, owner, 0.5)
+        boxes = _moved(boxes, shifts[owner, :, row, column])
+        found.append((_squares(boxes)[keep], likely[keep], owner[keep]))
+        zoom *= 0.709
+    return tuple(torch.cat(parts) for parts in zip(*found))
+
+
+def _in_parts(network: nn.Module, crops: Tensor) -> tuple[Tensor, ...]:
+    """A network's outputs for any number of crops, in little memory."""
+    return tuple(torch.cat(parts) for parts in zip(*(network(part) for part in crops.split(512))))
+
+
+def _crops(pixels: Tensor, boxes: Tensor, owners: Tensor, side: int) -> Tensor:
+    """Boxes as pictures [F, 3, side, side], averaged over each new pixel; what lies outside the picture is black."""
+    from torchvision.ops import roi_align
+
+    places = torch.cat([owners[:, None].to(boxes), boxes], 1)
+    return roi_align(pixels + 1, places, side, sampling_ratio=-1, aligned=True) - 1
+
+
+def _moved(boxes: Tensor, shifts: Tensor) -> Tensor:
+    """Boxes whose edges are moved by shares of their sides."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes + shifts * torch.cat([sides, sides], 1)
+
+
+def _squares(boxes: Tensor) -> Tensor:
+    """The smallest squares with the boxes' centres that hold the boxes."""
+    centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    half = sides.amax(1, keepdim=True) / 2
+    return torch.cat([centre - half, centre + half], 1)
+
+
+def _apart(boxes: Tensor, chances: Tensor, owners: Tensor) -> Tensor:
+    """The likeliest of boxes of one picture that overlap by more than 0.7 of the smaller one, or lie in each other."""
+    keep: list[int] = []
+    for i in chances.argsort(descending=True, stable=True).tolist():
+        rivals = [k for k in keep if owners[k] == owners[i]]
+        low, high = torch.maximum(boxes[rivals, :2], boxes[i, :2]), torch.minimum(boxes[rivals, 2:], boxes[i, 2:])
+        common = (high - low).clamp(min=0).prod(1)
+        areas = (boxes[[*rivals, i], 2:] - boxes[[*rivals, i], :2]).prod(1)
+        if not bool((common > 0.7 * torch.minimum(areas[:-1], areas[-1])).any()):
+            keep.append(i)
+    return torch.tensor(keep, dtype=torch.int64, device=boxes.device)
+
+
+def _landmarks(pixels: Tensor, box: Tensor, network: nn.Module) -> Tensor:
+    """The five landmarks [5, 2] of the face in a box [1, 4] of one picture [1, 3, H, W] in 0..255.
+
+    The third network looks at the face and at its mirror image: what it has learnt of left and right cancels out.
+    """
+    crop = _crops((pixels - 127.5) / 128, box, torch.zeros(1, dtype=torch.int64, device=box.device), 48)
+    seen = network(torch.cat([crop, crop.flip(3)]))[1].view(2, 2, 5).transpose(1, 2)  # [2, 5, 2] in shares of the box
+    turned = seen[1, [1, 0, 2, 4, 3]] * seen.new_tensor([-1, 1]) + seen.new_tensor([1, 0])
+    return box[0, :2] + (seen[0] + turned) / 2 * (box[0, 2:] - box[0, :2])
+
+
+# --------------------------------------------------------------------------------------------------------- checking
+
+
+def measure_framing(faces: Faces, most: int = 200, seed: int = 0) -> Framing:
+    """How the faces of a set sit in their pictures, from its landmarks where it has them, else from found ones.
+
+    Args:
+        faces: any set.
+        most: how many pictures to search for faces, chosen at random; known landmarks are all used.
+        seed: of the choice.
+
+    Raises:
+        InputError: `most` is below 1, no face was found, or the package facenet-pytorch is missing.
+    """
+    return _measured(faces, most, seed)[0]
+
+
+def _measured(faces: Faces, most: int, seed: int) -> tuple[Framing, int]:
+    """The framing, and how many pictures were looked at."""
+    if most < 1:
+        raise InputError(f"most is {most}: search at least 1 picture, better 200")
+    size = tuple(faces.images.shape[2:])
+    if faces.landmarks is not None:
+        return framing(faces.landmarks, size), len(faces)
+    chosen = torch.from_numpy(np.sort(np.random.default_rng([4, seed]).permutation(len(faces))[:most]))
+    found = find_faces(faces.images[chosen.to(faces.images.device)], progress=True)
+    if not bool(found.found.any()):
+        raise InputError(f"no face was found in {len(chosen):,} pictures of {faces.name}: give photographs of faces")
+    return framing(found.landmarks[found.found], size), len(chosen)
+
+
+@dataclass(frozen=True)
+class FramingCheck(FramingReport):
+    """A report on two domains. looked_a, looked_b: how many pictures were searched; n_a and n_b had a face."""
+
+    looked_a: int
+    looked_b: int
+
+    def __str__(self) -> str:
+        lines = [super().__str__()]
+        for letter, n, looked in (("A", self.n_a, self.looked_a), ("B", self.n_b, self.looked_b)):
+            if n < looked:
+                lines.append(f"no face was found in {looked - n:,} of {looked:,} pictures of {letter}")
+        if self.mismatches:
+            lines.append(
+                "a network learns to zoom and shift first: frame both alike with `facegen prepare-unpaired --reframe`, "
+                "or with `facegen align` for each folder"
+            )
+        return "\n".join(lines)
+
+
+def check_framing(data: Unpaired, most: int = 200, seed: int = 0) -> FramingCheck:
+    """Compare how faces are framed in the training pictures of both domains.
+
+    Sets that are smaller than a comparison needs give a report without differences, which is not `conclusive`.
+
+    Args:
+        data: two domains.
+        most, seed: as for `measure_framing`.
+
+    Raises:
+        InputError: a face was found in too few pictures of a domain to tell anything, or facenet-pytorch is missing.
+    """
+    (a, looked_a), (b, looked_b) = (_measured(faces, most, seed) for faces in (data.A, data.B))
+    needed = compare(a, a).needed
+    for letter, faces, n, looked in (("A", data.A, a.n, looked_a), ("B", data.B, b.n, looked_b)):
+        if n < needed <= looked:
+            raise InputError(
+                f"a face was found in only {n:,} of {looked:,} pictures of domain {letter} ({faces.name}), and a comparison "
+                f"of framings needs {needed}: give pictures of faces, or train without the check"
+            )
+    # Of fewer faces nothing can be said, not even how little.
+    differences = compare(a, b).differences if min(a.n, b.n) >= needed else ()
+    return FramingCheck(differences, a.n, b.n, needed, looked_a, looked_b)
+
+
+# --------------------------------------------------------------------------------------------------------- aligning
+
+
+def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: float = 1.0) -> tuple[Image.Image, list[Note]]:
+    """The square around a face that FFHQ would have, as a picture of its own: one rotation, shift and zoom, no distortion.
+
+    The square's side is 4 eye-to-eye or 3.6 eye-to-mouth distances, whichever is more; its middle lies a tenth of the
+    eye-to-mouth distance below the eyes; and it is turned to the mean of the eyes' direction and the perpendicular to
+    the line from eyes to mouth (Karras, Aila, Laine and Lehtinen 2018, appendix C). What lies outside the picture is its
+    mirror image at the border. Each new pixel is the mean of as many bicubic samples as shrinking needs.
+
+    Args:
+        image: mode "RGB", any size.
+        landmarks: [5, 2], in the order and units of `facegen.data.framing`.
+        size: side of the result in pixels.
+        zoom: above 1 for a square so many times smaller, about the same middle.
+
+    Returns:
+        The picture and what should be said about it.
+
+    Raises:
+        Unusable: the face would have to be enlarged more than `MAX_ENLARGE` times, or its landmarks lie in one place.
+    """
+    corner, across = _square(np.asarray(landmarks, dtype=np.float64), zoom)
+    side = float(np.hypot(*across))
+    if not side > 0:
+        raise Unusable("the landmarks of its face lie in one place")
+    if side * MAX_ENLARGE < size:
+        raise Unusable(f"face too small (its square has {side:.0f} pixels)")
+    notes = []
+    if side < size * 0.99:
+        notes.append(("face smaller than wanted", f"enlarged to {size}x{size}"))
+    down = np.array([-across[1], across[0]])
+    corners = np.stack([corner, corner + across, corner + down, corner + across + down])
+    low = np.floor(corners.min(0)).astype(int) - 3  # bicubic interpolation reaches two pixels further
+    high = np.ceil(corners.max(0)).astype(int) + 3
+    columns, rows = (_mirrored(np.arange(low[i], high[i]), image.size[i]) for i in (0, 1))
+    patch = Image.fromarray(np.asarray(image)[rows[:, None], columns])
+    if _outside(corner, across, down, image.size) >= _MIRRORED:
+        notes.append(NEAR_BORDER)
+    points = max(1, math.ceil(side / size - 0.02))
+    a, b = across / (size * points), down / (size * points)
+    start = corner - low
+    result = patch.transform(
+        (size * points, size * points),
+        Image.Transform.AFFINE,
+        (a[0], b[0], start[0], a[1], b[1], start[1]),
+        Image.Resampling.BICUBIC,
+    )
+    return result.reduce(points) if points > 1 else result, notes
+
+
+def _square(landmarks: np.ndarray, zoom: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """FFHQ's square: its upper left corner [2] and its upper edge [2] as a vector, in pixels."""
+    eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
+    between, below = landmarks[1] - landmarks[0], mouth - eyes
+    axis = between + np.array([below[1], -below[0]])  # below, turned by 90 degrees, points along the eyes
+    length = np.hypot(*axis)
+    side = 3.6 / zoom * max(np.hypot(*below), EYES_TO_MOUTH * np.hypot(*between))
+    across = axis * (side / length) if length else np.zeros(2)
+    down = np.array([-across[1], across[0]])
+    return eyes + 0.1 * below - (across + down) / 2, across
+
+
+def _mirrored(places: np.ndarray, n: int) -> np.ndarray:
+    """Indices into 0..n-1 for places outside too, as in a picture between mirrors."""
+    places = places % (2 * n)
+    return np.minimum(places, 2 * n - 1 - places)
+
+
+def _outside(corner: np.ndarray, across: np.ndarray, down: np.ndarray, size: tuple[int, int]) -> float:
+    """The share of a square that lies outside a picture of (width, height), from 32 x 32 points."""
+    steps = (np.arange(32) + 0.5) / 32
+    points = corner + steps[:, None, None] * across + steps[None, :, None] * down
+    return float(((points < 0) | (points >= size)).any(2).mean())
+
+
+class Pictures(Protocol):
+    """What `frame_all` reads from: a `Source`, or one file."""
+
+    def read(self, name: str) -> bytes: ...
+
+
+def frame_all(
+    source: Pictures, names: Iterable[str], size: int, zoom: float, finish: Callable[[Image.Image, int], T]
+) -> Iterator[Decoded]:
+    """Find the largest face of every picture and frame it, in the order of `names`, on all cores.
+
+    Args:
+        source: where the pictures are.
+        names: which of them.
+        size, zoom: as for `framed`.
+        finish: called in a worker thread with the framed picture and the number of faces that were found; its result is
+            `Decoded.value`.
+
+    Raises:
+        InputError: the package facenet-pytorch is missing.
+    """
+    _networks(torch.device("cpu"))  # a missing package is said at once, not by a thread
+
+    def look(name: str) -> _Looked:
+        try:
+            image = decode(source.read(name))[0]
+        except Unusable as error:
+            return _Looked(name, Row(name, str(error), "left out", False))
+        height, width = _work_size(image.height, image.width)
+        small = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+        return _Looked(name, None, torch.from_numpy(small).permute(2, 0, 1))
+
+    def one(item: tuple[_Looked, _Face | None]) -> Decoded:
+        looked, face = item
+        if looked.row or face is None:
+            return Decoded(looked.name, None, looked.row or Row(looked.name, NO_FACE, "left out", False))
+        try:
+            # Decoded a second time: to keep every large photograph until its face is found would take gigabytes.
+            image, notes = decode(source.read(looked.name))
+            if face[2] > 1:
+                notes.append((f"{face[2]} faces", "the largest taken"))
+            back = torch.tensor([full / small for full, small in zip(image.size, looked.searched)])
+            image, more = framed(image, face[0] * back, size, zoom)
+        except Unusable as error:
+            return Decoded(looked.name, None, Row(looked.name, str(error), "left out", False))
+        notes += more
+        row = Row(looked.name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
+        return Decoded(looked.name, finish(image, face[2]), row)
+
+    return in_order(one, _located(in_order(look, names)))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A picture of a source at the size for searching (uint8 [3, H, W]), or the row that says why there is none."""
+
+    name: str
+    row: Row | None
+    pixels: Tensor | None = None
+
+    @property
+    def searched(self) -> tuple[int, int]:
+        """(width, height)"""
+        return self.pixels.shape[2], self.pixels.shape[1]
+
+
+def _located(looked: Iterable[_Looked]) -> Iterator[tuple[_Looked, _Face | None]]:
+    """Each picture with its face, pictures of one size searched together."""
+    waiting: list[_Looked] = []
+    for item in looked:
+        waiting.append(item)
+        if len(waiting) == _BATCH:
+            yield from _searched(waiting)
+            waiting = []
+    yield from _searched(waiting)
+
+
+def _searched(items: list[_Looked]) -> Iterator[tuple[_Looked, _Face | None]]:
+    faces: dict[int, _Face | None] = {}
+    shapes = {item.pixels.shape for item in items if item.pixels is not None}
+    for shape in shapes:
+        same = [i for i, item in enumerate(items) if item.pixels is not None and item.pixels.shape == shape]
+        faces |= zip(same, _search(torch.stack([items[i].pixels for i in same])))
+    return ((item, faces.get(i)) for i, item in enumerate(items))
+
+
+def safe_name(origin: str, suffix: str, taken: set[str], *, folders: bool = False) -> str:
+    """A free name like the origin's, without what a file system may refuse; adds it to `taken`.
+
+    Args:
+        origin: a path inside a folder or zip.
+        suffix: of the new name, with its dot.
+        taken: names that are not free, in lower case and without suffixes.
+        folders: keep the origin's folders, with "/"; else only its own name.
+    """
+    path = PurePosixPath(origin.replace("\\", "/"))
+    parts = [re.sub(r"[^\w.\- ]", "_", part)[:80].strip(" .") or "picture" for part in (*path.parts[:-1], path.stem)]
+    stem = "/".join(parts) if folders else parts[-1]
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return name + suffix
+
+
+@dataclass(frozen=True)
+class AlignReport:
+    """What `align` did.
+
+    Attributes:
+        dest: the folder or file written.
+        count: pictures written.
+        seen: files looked at.
+        size: their side in pixels.
+        faceless: files without a face, which were left out.
+        several: files with several faces, of which the largest was taken.
+        rows: every file that was left out or about which there is something to say.
+    """
+
+    dest: Path
+    count: int
+    seen: int
+    size: int
+    faceless: tuple[str, ...] = field(repr=False)
+    several: tuple[str, ...] = field(repr=False)
+    rows: tuple[Row, ...] = field(repr=False)
+
+    def table(self, lines: int = 60) -> str:
+        """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
+        return table(self.rows, lines)
+
+    def __str__(self) -> str:
+        lines = [f"{self.dest}: {self.count:,} of {self.seen:,} files framed at {self.size}x{self.size}"]
+        groups = ((self.faceless, "without a face, left out"), (self.several, "with several faces, the largest taken"))
+        for names, what in groups:
+            if names:
+                shown = ", ".join(printable(name) for name in names[:10])
+                more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+                lines.append(f"{len(names):,} {what}: {shown}{more}")
+        told = {*self.faceless, *self.several}
+        rest = [row for row in self.rows if row.file not in told]
+        return "\n".join([*lines, *([table(rest)] if rest else [])])
+
+
+def check_zoom(zoom: float) -> float:
+    """`zoom`, if faces can be framed so.
+
+    Raises:
+        InputError: it is below 0.5, above 3, or not a number.
+    """
+    if not 0.5 <= zoom <= 3:
+        raise InputError(f"zoom {zoom:g} is out of range: give 0.5 to 3, where 1 frames faces as FFHQ does")
+    return zoom
+
+
+def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float = 1.0) -> AlignReport:
+    """Frame the largest face of every photograph as FFHQ would: see `framed`.
+
+    Args:
+        source: a folder (nested is fine) or a zip of pictures, or one picture.
+        dest: a new or empty folder, which appears complete or not at all, with PNG files named like the originals, in
+            folders named like theirs. For one picture, a name ending in .png, .jpg or .webp writes that file.
+        size: side of the squares, 16 to 4096 pixels.
+        zoom: 0.5 to 3; above 1 cuts tighter than FFHQ does, for pictures that show little around the face.
+
+    Raises:
+        InputError: no such source, no face in any picture, a `dest` in use, a number out of range, or the package
+            facenet-pytorch is missing. Nothing is written then.
+    """
+    if not 16 <= size <= 4096:
+        raise InputError(f"size {size} is out of range: choose 16 to 4096 pixels")
+    check_zoom(zoom)
+    source, dest = Path(source).expanduser(), Path(dest).expanduser()
+    with ExitStack() as stack:
+        stack.enter_context(no_bomb_warnings())
+        single = source.is_file() and not zipfile.is_zipfile(source)
+        opened = _OneFile(source) if single else stack.enter_context(Source(source))
+        as_file = single and dest.suffix.lower() in _FORMATS and not dest.is_dir()
+        place = stack.enter_context((replacing if as_file else replacing_folder)(dest))
+        rows: list[Row] = list(opened.rows)
+        several: list[str] = []
+        count, taken = 0, set()
+        kind = _FORMATS[dest.suffix.lower()] if as_file else "PNG"
+        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind))
+        with closing(results), tqdm(total=len(opened.names), desc="Aligning", unit="img", disable=None) as bar:
+            for result in results:
+                bar.update()
+                if result.row:
+                    rows.append(result.row)
+                if result.value is None:
+                    continue
+                data, faces = result.value
+                several += [result.name] if faces > 1 else []
+                file = place if as_file else place / safe_name(result.name, ".png", taken, folders=True)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+                count += 1
+        faceless = tuple(row.file for row in rows if row.what == NO_FACE)
+        if not count:
+            raise _nothing_framed(opened, faceless, rows)
+    return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows))
+
+
+def _nothing_framed(source: Source | _OneFile, faceless: Sequence[str], rows: list[Row]) -> InputError:
+    if not faceless:
+        return nothing_usable(source, rows)
+    n = len(source.names)
+    where = f"the {n:,} files of {source.path}" if n > 1 else str(source.path)
+    return InputError(f"no face was found in {where}: give photographs in which faces are upright and not tiny")
+
+
+def _encoded(image: Image.Image, faces: int, *, kind: str) -> tuple[bytes, int]:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({} if kind == "PNG" else {"quality": 95}))
+    return buffer.getvalue(), faces
+
+
+@dataclass(frozen=True)
+class _OneFile:
+    """One picture as a source."""
+
+    path: Path
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.path.name,)
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.path.parent / name).read_bytes()
+        except OSError as error:
+            raise Unusable(f"cannot be read ({error.strerror})") from None

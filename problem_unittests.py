@@ -25,8 +25,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 import facegen.data
+from facegen.models import cyclegan as networks
 from facegen.models import dcgan
-from facegen.training import losses, steps
+from facegen.training import cyclegan, losses, steps
 
 SEED = 2024
 
@@ -1072,3 +1073,913 @@ def _interpolates(gradient_penalty: Callable, axes: tuple[int, ...], g: torch.Ge
     _penalty_is(value, x.flatten(1), size, "a critic ||x||^2 / 2")
     _penalty(gradient_penalty, D, real, fake)
     _require(not _close(D.seen[-1], x), "the same points in every call: draw new shares each time (no fixed seed)")
+
+
+# ------------------------------------------------------------------------------------------------- 03: the networks
+
+
+def _small_pictures(n: int, height: int, width: int, g: torch.Generator) -> Tensor:
+    """Pictures [N, 3, H, W] in [-1, 1], coarse shapes and noise."""
+    coarse = F.interpolate(torch.randn(n, 3, 4, 4, generator=g), size=(height, width), mode="bilinear")
+    return torch.tanh(coarse + 0.3 * torch.randn(n, 3, height, width, generator=g))
+
+
+def _convolutions(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, m) for name, m in net.named_modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+
+
+def _filters(net: nn.Module) -> int:
+    """How many numbers there are in the filters of all convolutions; biases and norms are left to the learner."""
+    return sum(p.numel() for p in net.parameters() if p.dim() == 4)
+
+
+@torch.no_grad()
+def _spread_weights(net: nn.Module, g: torch.Generator) -> None:
+    """Give every convolution weights that keep the size of its values, so that no norm's epsilon has a say."""
+    for _, m in _convolutions(net):
+        inputs = m.weight[0].numel() if isinstance(m, nn.Conv2d) else m.weight[:, 0].numel() / 4
+        m.weight.copy_(1.5 * torch.randn(m.weight.shape, generator=g) / inputs**0.5)
+
+
+@torch.no_grad()
+def _same_draws(net: nn.Module, x: Tensor) -> Tensor:
+    """net(x) in training mode, with the same dropout, if any, in every call."""
+    torch.default_generator.manual_seed(SEED)
+    return net.train()(x)
+
+
+def _each_picture_alone(net: nn.Module, x: Tensor) -> None:
+    """Fail if, in training mode, one picture's result depends on its neighbour's content, as with batch norm."""
+    one, other = (_same_draws(net, torch.stack([x[0], neighbour]))[0] for neighbour in (x[1], x[2]))
+    _require(
+        (one - other).abs().max() <= 1e-3 * float(one.std()) + 1e-6,
+        "in training a picture's result depends on the others of its batch: batch norm, expected InstanceNorm2d",
+    )
+
+
+def _normalised(net: nn.Module, x: Tensor, g: torch.Generator) -> dict[str, bool]:
+    """For each convolution by its name: whether an instance norm follows it.
+
+    Instance norm takes mean and spread out of each channel, so other strengths of a filter's channels change nothing.
+    """
+    _spread_weights(net, g)
+    before, answer = _same_draws(net, x), {}
+    for name, m in _convolutions(net):
+        outputs = 0 if isinstance(m, nn.Conv2d) else 1
+        strengths = torch.ones(4, dtype=torch.int).index_fill(0, torch.tensor(outputs), m.weight.shape[outputs]).tolist()
+        kept = m.weight.detach().clone()
+        with torch.no_grad():
+            m.weight.mul_(1.5 + 4 * torch.rand(strengths, generator=g))
+            answer[name] = bool((_same_draws(net, x) - before).abs().max() < 0.05 * before.std())
+            m.weight.copy_(kept)
+    return answer
+
+
+def _convolve(x: Tensor, weight: Tensor, padding: str = "reflect") -> Tensor:
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=padding), weight)
+
+
+def _block(x: Tensor, a: Tensor, b: Tensor, padding: str = "reflect", between: Callable = F.relu) -> Tensor:
+    """What a residual block with the filters a and b adds to x."""
+    return F.instance_norm(_convolve(between(F.instance_norm(_convolve(x, a, padding))), b, padding))
+
+
+_BLOCK_MISTAKES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "the input is not added": _block,
+    "there is a ReLU after the sum, which cuts off what is negative": lambda x, a, b: F.relu(x + _block(x, a, b)),
+    "there is a ReLU before the sum, so the block can only add, never subtract": lambda x, a, b: x + F.relu(_block(x, a, b)),
+    "the borders are padded with zeros, expected reflection (ReflectionPad2d)": lambda x, a, b: x + _block(x, a, b, "constant"),
+    "the borders are repeated, expected reflection (ReflectionPad2d)": lambda x, a, b: x + _block(x, a, b, "replicate"),
+    "the ReLU between the convolutions is missing": lambda x, a, b: x + _block(x, a, b, between=lambda y: y),
+    "a leaky ReLU, expected ReLU": lambda x, a, b: x + _block(x, a, b, between=lambda y: F.leaky_relu(y, 0.2)),
+    "the ReLU comes before the first norm, expected after it": lambda x, a, b: (
+        x + F.instance_norm(_convolve(F.instance_norm(F.relu(_convolve(x, a))), b))
+    ),
+    "the instance norm after the first convolution is missing": lambda x, a, b: (
+        x + F.instance_norm(_convolve(F.relu(_convolve(x, a)), b))
+    ),
+    "the instance norm after the second convolution is missing": lambda x, a, b: (
+        x + _convolve(F.relu(F.instance_norm(_convolve(x, a))), b)
+    ),
+    "both instance norms are missing": lambda x, a, b: x + _convolve(F.relu(_convolve(x, a)), b),
+    "norm and ReLU come before their convolution, expected after it": lambda x, a, b: (
+        x + _convolve(F.relu(F.instance_norm(_convolve(F.relu(F.instance_norm(x)), a))), b)
+    ),
+    "the input is added before the second norm, expected after it": lambda x, a, b: F.instance_norm(
+        x + _convolve(F.relu(F.instance_norm(_convolve(x, a))), b)
+    ),
+    "the input is added twice": lambda x, a, b: 2 * x + _block(x, a, b),
+    "the input is subtracted": lambda x, a, b: _block(x, a, b) - x,
+}
+
+
+_PAD = "each 3x3 convolution needs one pixel of padding (ReflectionPad2d(1) before it)"
+
+
+@_exercise("ResidualBlock", "sizes kept, values with known filters, borders, gradients, each picture alone")
+def test_residual_block(ResidualBlock=networks.ResidualBlock):
+    """ResidualBlock(channels): x [N, C, H, W] -> x + norm(conv(relu(norm(conv(x))))), reflected at the borders."""
+    g = _generator()
+    for channels, (height, width), n in ((6, (8, 8), 3), (4, (9, 6), 1), (8, (5, 12), 2)):
+        block = _network(ResidualBlock, channels)
+        x = torch.randn(n, channels, height, width, generator=g)
+        before = x.clone()
+        try:
+            y = _tensor(block(x), "the result")
+        except RuntimeError as error:
+            _require("must match the size" not in str(error), "the result of the convolutions is smaller than x: " + _PAD)
+            raise
+        _require(torch.equal(x, before), "it changed x itself: no += on x, no in-place ReLU before the sum")
+        _require(
+            y.shape == x.shape,
+            f"x of shape {_shape(x)} gives {_shape(y)}, expected the same: {_PAD}",
+        )
+        _gradients_reach(block, (y * torch.randn(y.shape, generator=g)).sum())
+    _each_picture_alone(_network(ResidualBlock, 6), torch.randn(3, 6, 7, 7, generator=g))
+    for channels in (6, 4):
+        _adds_rightly(_network(ResidualBlock, channels), torch.randn(3, channels, 7, 6, generator=g), g)
+
+
+@torch.no_grad()
+def _adds_rightly(block: nn.Module, x: Tensor, g: torch.Generator) -> None:
+    """Put known filters into both convolutions and compare with what has to come out."""
+    filters, channels = [p for p in block.parameters() if p.dim() == 4], x.shape[1]
+    shapes = [_shape(p) for p in filters]
+    expected = _shape(torch.empty(channels, channels, 3, 3))
+    _require(
+        shapes == [expected] * 2,
+        f"its filters have the shapes {', '.join(shapes[:4])}, expected two convolutions with {expected}",
+    )
+    for p in filters:
+        p.copy_(torch.randn(p.shape, generator=g) / (3 * channels**0.5))
+    for _, m in _convolutions(block):
+        if m.bias is not None:
+            m.bias.zero_()
+    # The order in which the two were made need not be that of their use; dropout between them, if any, rests in eval mode.
+    orders = filters, filters[::-1]
+    wants = [x + _block(x, *order) for order in orders]
+    y = block.train()(x)
+    if any(_close(result, want, 1e-3) for result in (y, block.eval()(x)) for want in wants):
+        return
+    for order, want in zip(orders, wants):
+        wrong = {text: mistake(x, *order) for text, mistake in _BLOCK_MISTAKES.items()}
+        mistake = _name_of(y, want, wrong, "")
+        _require(not mistake, f"with known filters the values are wrong: {mistake}")
+    worst = float((y - wants[0]).abs().max())
+    raise _Mistake(
+        f"with known filters the values are off by up to {worst:.2g}: expected x + F(x), F being padding, convolution, norm,"
+        " ReLU, padding, convolution, norm"
+    )
+
+
+@_exercise("ResnetGenerator", "shapes, range of a tanh, quarter size inside, blocks, norms, borders, gradients, width")
+def test_resnet_generator(ResnetGenerator=networks.ResnetGenerator):
+    """ResnetGenerator(width, blocks): pictures [N, 3, S, S] in [-1, 1] -> pictures of the same shape and range."""
+    g = _generator()
+    for width, blocks, n, size in ((8, 2, 2, (16, 16)), (4, 1, 1, (32, 32)), (6, 3, 3, (16, 24))):
+        net = _network(lambda w=width, b=blocks: ResnetGenerator(width=w, blocks=b))
+        x = _small_pictures(n, *size, g)
+        before = x.clone()
+        y = _tensor(net(x), "the result")
+        _require(torch.equal(x, before), "it changed the pictures it was given: the first layer works in place")
+        _same_size(y, x)
+        _works_at_a_quarter(net, x)
+    _gradients_reach(net, (net(x) * torch.randn(x.shape, generator=g)).sum())
+    _blocks_follow(ResnetGenerator)
+    x = _small_pictures(3, 16, 16, g)
+    _alone_or_together(_network(lambda: ResnetGenerator(width=4, blocks=1)), x, "pictures")
+    _each_picture_alone(_network(lambda: ResnetGenerator(width=4, blocks=1)), x)
+    _norms_in_generator(_network(lambda: ResnetGenerator(width=4, blocks=1)), x, g)
+    _range_is_that_of_tanh(lambda *_: ResnetGenerator(width=8, blocks=1), x)
+
+
+def _same_size(y: Tensor, x: Tensor) -> None:
+    expected = f"pictures {_shape(x)} become {_shape(y)}, expected the same shape: "
+    _require(y.dim() == 4 and len(y) == len(x), expected + "four axes, one picture for each picture")
+    _require(y.shape[1] == 3, expected + "3 colour channels at the end")
+    ratio = y.shape[2] / x.shape[2]
+    _require(ratio not in (0.25, 0.5), expected + "what was halved twice has to be doubled twice")
+    _require(ratio not in (2, 4), expected + "doubled more often than halved, there are two of each")
+    _require(
+        y.shape[2] != x.shape[2] - 3,
+        expected + "a transposed convolution (kernel 3, stride 2, padding 1) needs output_padding=1 to double",
+    )
+    _require(
+        y.shape == x.shape,
+        expected + "7x7 convolutions need 3 pixels of padding, strided ones 1, transposed ones output_padding=1",
+    )
+
+
+def _works_at_a_quarter(net: nn.Module, x: Tensor) -> None:
+    """Fail unless the picture was halved twice inside, told by the sizes that its convolutions give."""
+    sizes: list[int] = []
+    hooks = [m.register_forward_hook(lambda m, given, y: sizes.append(y.shape[-1])) for _, m in _convolutions(net)]
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    least = min(sizes, default=x.shape[-1] // 4)
+    _require(
+        least == x.shape[-1] // 4,
+        f"inside, the smallest map of a picture of {x.shape[-1]} pixels has {least}, expected a quarter,"
+        f" {x.shape[-1] // 4}: two convolutions of stride 2, and two that double",
+    )
+
+
+def _blocks_follow(ResnetGenerator: Callable[..., nn.Module]) -> None:
+    """Fail unless every further block brings two 3x3 convolutions of 4 * width channels, and width counts everywhere."""
+    for width in (4, 8):
+        one, three = (_filters(ResnetGenerator(width=width, blocks=b)) for b in (1, 3))
+        want = 2 * 2 * 9 * (4 * width) ** 2
+        _require(
+            three > one,
+            "blocks=1 and blocks=3 have equally many weights: is blocks used? [block] * n is one block n times: make n",
+        )
+        _require(
+            three - one == want,
+            f"with width={width} two more blocks bring {three - one} filter weights, expected {want}: two 3x3 convolutions"
+            f" each, with 4 * width = {4 * width} channels, as width doubles twice",
+        )
+    narrow, wide = (_filters(ResnetGenerator(width=width, blocks=1)) for width in (4, 8))
+    _require(wide > 2.5 * narrow, f"width=4 gives {narrow} filter weights and width=8 {wide}: is width used in every layer?")
+
+
+def _norms_in_generator(net: nn.Module, x: Tensor, g: torch.Generator) -> None:
+    zeros = [
+        name
+        for name, m in _convolutions(net)
+        if m.kernel_size == (7, 7) and m.padding_mode == "zeros" and m.padding not in (0, (0, 0), "valid")
+    ]
+    _require(not zeros, f"{zeros[:1]} pads the picture with zeros, which show at the borders: ReflectionPad2d(3) before it")
+    for name, normalised in _normalised(net, x, g).items():
+        last = dict(net.named_modules())[name].out_channels == 3
+        if last:
+            _require(not normalised, f"there is an instance norm after the last convolution, {name}: it would fix all colours")
+        else:
+            _require(
+                normalised,
+                f"other strengths of the channels of {name} change the picture: expected an instance norm after every"
+                " convolution but the last",
+            )
+    with torch.no_grad():
+        up, down = (torch.atanh(net(sign * x).clamp(-0.9999, 0.9999)) for sign in (1, -1))
+    _require(
+        (up + down).std((2, 3)).max() > 0.02 * up.std(),
+        "the negative of a picture gives the negative result: the ReLUs between the layers are missing",
+    )
+
+
+def _map_side(side: int, layers: int) -> int:
+    """Side of a PatchDiscriminator's map: halved `layers` times, then twice one less."""
+    return side // 2**layers - 2
+
+
+@_exercise("PatchDiscriminator", "maps of logits, patch sizes, norms, slope 0.2, widths, unbounded, gradients")
+def test_patch_discriminator(PatchDiscriminator=networks.PatchDiscriminator):
+    """PatchDiscriminator(width, layers): pictures [N, 3, H, W] -> a map of unbounded logits [N, 1, h, w], one per patch."""
+    g = _generator()
+    for layers, (height, width), n in ((3, (48, 64), 2), (2, (24, 40), 1), (1, (24, 24), 3), (None, (48, 56), 2)):
+        chosen = {} if layers is None else {"layers": layers}
+        net = _network(lambda chosen=chosen: PatchDiscriminator(width=4, **chosen))
+        x = _small_pictures(n, height, width, g)
+        before = x.clone()
+        logits = _tensor(net(x), "the result")
+        _require(torch.equal(x, before), "it changed the pictures it was given: the first layer works in place")
+        _is_map(logits, x, layers or 3)
+    _gradients_reach(net, (net(x) * torch.randn(logits.shape, generator=g)).sum())
+    _widths_double(PatchDiscriminator)
+    x = _small_pictures(3, 24, 24, g)
+    _each_picture_alone(_network(lambda: PatchDiscriminator(width=4, layers=2)), x)
+    _alone_or_together(_network(lambda: PatchDiscriminator(width=4, layers=2)), x, "pictures")
+    _norms_in_discriminator(_network(lambda: PatchDiscriminator(width=4, layers=2)), x, g)
+    _logits_are_unbounded(lambda *_: PatchDiscriminator(width=8, layers=2), x)
+    for layers in (1, 2, 3):
+        net = _network(lambda n=layers: PatchDiscriminator(width=3, layers=n))
+        with _without_norms():
+            _make_linear(net, 1)
+            x = torch.rand(1, 3, 48, 48, generator=g)
+            if _close(net(2 * x), 2 * net(x)):  # not with a norm of the learner's own making, which still is at work
+                _patch_has_side(net, layers, _FIELDS[layers - 1])
+                _slope_is(net, layers)
+
+
+def _is_map(logits: Tensor, x: Tensor, layers: int) -> None:
+    n, _, height, width = x.shape
+    want = [n, 1, _map_side(height, layers), _map_side(width, layers)]
+    if list(logits.shape) == want:
+        return
+    expected = f"pictures {_shape(x)} with layers={layers} give {_shape(logits)}, expected {want}: "
+    _require(logits.dim() == 4, expected + "a map of logits, no flatten, no mean, no squeeze")
+    _require(len(logits) == n, expected + "one map for each picture")
+    _require(logits.shape[1] == 1, expected + "the last convolution has 1 channel")
+    others = {_map_side(height, other): f"this is the map of layers={other}: is layers used?" for other in (1, 2, 3, 4)}
+    sides = {
+        height // 2**layers: "the two convolutions of stride 1 (kernel 4, padding 1) each make it 1 smaller",
+        height // 2**layers - 1: "two convolutions of stride 1 follow the strided ones, one is missing",
+        height // 2**layers - 3: "two convolutions of stride 1 follow the strided ones, not three",
+    }
+    _require(logits.shape[2:] != (1, 1), expected + "one logit each, expected a map: no layer over the whole picture")
+    side = logits.shape[2]
+    hint = (others | sides).get(side, "kernel 4 and padding 1 everywhere, and stride 2 in `layers` convolutions")
+    raise _Mistake(expected + hint)
+
+
+def _widths_double(PatchDiscriminator: Callable[..., nn.Module]) -> None:
+    for width, layers in ((4, 2), (6, 3), (4, 5)):
+        net = PatchDiscriminator(width=width, layers=layers)
+        got = sorted(m.out_channels for _, m in _convolutions(net))
+        want = sorted([1, *(width * min(2**i, 8) for i in range(layers + 1))])
+        _require(
+            not got or got == want,
+            f"with width={width}, layers={layers} its convolutions have {got} channels, expected {want}:"
+            " from width on doubled in every layer, at most to 8 * width",
+        )
+
+
+def _norms_in_discriminator(net: nn.Module, x: Tensor, g: torch.Generator) -> None:
+    for name, normalised in _normalised(net, x, g).items():
+        m = dict(net.named_modules())[name]
+        if m.in_channels == 3:
+            _require(
+                not normalised, "there is an instance norm after the first convolution: it would hide the picture's colours"
+            )
+        elif m.out_channels == 1:
+            _require(not normalised, "there is an instance norm after the last convolution: the map's mean would always be 0")
+        else:
+            _require(
+                normalised,
+                f"other strengths of the channels of {name} change the logits: expected an instance norm after every"
+                " convolution but the first and the last",
+            )
+
+
+@contextlib.contextmanager
+def _without_norms() -> Iterator[None]:
+    """Instance norm does nothing in here, as a layer or as a function, so that a logit sees its patch only."""
+    kept = F.instance_norm
+    F.instance_norm = lambda x, *arguments, **named: x
+    try:
+        yield
+    finally:
+        F.instance_norm = kept
+
+
+@torch.no_grad()
+def _make_linear(net: nn.Module, sign: int) -> None:
+    """All biases 0, all weights 0.1, the first ones times `sign`: pictures above 0 stay on one side of every ReLU."""
+    for p in net.parameters():
+        p.fill_(0.1 if p.dim() == 4 else 0.0)
+    first = next(m for _, m in _convolutions(net) if m.in_channels == 3)
+    first.weight.mul_(sign)
+
+
+def _patch_has_side(net: nn.Module, layers: int, side: int) -> None:
+    x = torch.ones(1, 3, 2 * side + 16, 2 * side + 16, requires_grad=True)
+    logits = net(x)
+    middle = logits.shape[2] // 2
+    (seen,) = torch.autograd.grad(logits[0, 0, middle, middle], x)
+    got = int((seen[0].sum(0) != 0).any(0).sum())
+    _require(
+        got == side,
+        f"with layers={layers} a logit sees {got} x {got} pixels, expected {side} x {side}: all kernels are 4x4, `layers`"
+        " convolutions have stride 2 and two have stride 1",
+    )
+
+
+@torch.no_grad()
+def _slope_is(net: nn.Module, layers: int) -> None:
+    """From all values positive to all negative, each leaky ReLU multiplies by its slope."""
+    x = torch.full((1, 3, 16 * 2**layers, 16 * 2**layers), 0.5)
+    up = net(x).mean()
+    _make_linear(net, -1)
+    ratio = float(-net(x).mean() / up)
+    if abs(ratio / 0.2 ** (layers + 1) - 1) < 0.05:
+        return
+    known = {
+        0.0: "this is a ReLU",
+        0.01 ** (layers + 1): "the slope is 0.01, torch's default",
+        1.0: "it is missing",
+        0.2**layers: "one of them is missing",
+        0.2 ** (layers + 2): "there is one after the last convolution, too",
+    }
+    near = [text for value, text in known.items() if abs(ratio - value) <= 0.02 * value]
+    raise _Mistake(
+        "expected a leaky ReLU of slope 0.2 after every convolution but the last: "
+        + (near[0] if near else "with negative values, other logits come out")
+    )
+
+
+_FIELDS = [16, 34, 70, 142, 286, 574]  # for 1 to 6 layers
+
+
+def _walk_back(strides: tuple[int, ...], kernel: int = 4, less: int = 1, side: int = 1) -> int:
+    for stride in strides:
+        side = (side - less) * stride + kernel
+    return side
+
+
+_FIELD_MISTAKES: dict[str, Callable[[int], int]] = {
+    "it is always the same: is layers used?": lambda n: _FIELDS[2],
+    "the two convolutions of stride 1 are left out": lambda n: _walk_back((2,) * n),
+    "only one convolution of stride 1 is counted, there are two": lambda n: _walk_back((1, *[2] * n)),
+    "three convolutions of stride 1 are counted, there are two": lambda n: _walk_back((1, 1, 1, *[2] * n)),
+    "one strided convolution too many, there are `layers` in all": lambda n: _walk_back((1, 1, *[2] * (n + 1))),
+    "one strided convolution too few, there are `layers` in all": lambda n: _walk_back((1, 1, *[2] * (n - 1))),
+    "a kernel of 3, expected 4": lambda n: _walk_back((1, 1, *[2] * n), kernel=3),
+    "r * stride + kernel, expected (r - 1) * stride + kernel": lambda n: _walk_back((1, 1, *[2] * n), less=0),
+    "begin at the last map with one logit, r = 1, not 0": lambda n: _walk_back((1, 1, *[2] * n), side=0),
+    "the walk goes forwards: begin with the last convolution, which has stride 1": lambda n: _walk_back((*[2] * n, 1, 1)),
+    "strides are left out: a pixel of a later map is 2, 4, 8 pixels of the picture wide": lambda n: 1 + 3 * (n + 2),
+}
+
+
+@_exercise("receptive_field", "1 to 6 layers")
+def test_receptive_field(receptive_field=networks.receptive_field):
+    """receptive_field(layers): side in pixels of what one logit of PatchDiscriminator sees."""
+    got = [_number(receptive_field(n), "a whole number") for n in range(1, 7)]
+    if got != _FIELDS:
+        wrong = {text: [mistake(n) for n in range(1, 7)] for text, mistake in _FIELD_MISTAKES.items()}
+        back = "going back, r pixels of a map need (r - 1) * stride + kernel pixels of the map before"
+        mistake = next((text for text, values in wrong.items() if values == got), back)
+        at = next(i for i, (value, want) in enumerate(zip(got, _FIELDS)) if value != want)
+        raise _Mistake(f"receptive_field({at + 1}) is {got[at]:g}, expected {_FIELDS[at]}: {mistake}")
+
+
+def _number(value: object, expected: str) -> float:
+    """`value` as a float, if it is a number or a tensor of one; otherwise the check fails."""
+    _require(value is not None, "returned None: is the return statement missing?")
+    one = isinstance(value, (int, float, np.number)) or (isinstance(value, Tensor) and value.numel() == 1)
+    _require(one, f"returned a {type(value).__name__}, expected {expected}")
+    return float(value)
+
+
+# --------------------------------------------------------------------------------------------------- 03: the losses
+
+
+def _is_loss(value: object, want: Tensor, inputs: list[Tensor], mistakes: Mapping[str, Tensor], given: str, right: str) -> None:
+    """Fail unless `value` is the number `want`, with its gradient for the `inputs`; both were computed from them."""
+    _require(not isinstance(value, float), "returned a float, expected a tensor: .item() cuts the gradient off")
+    value = _tensor(value, f"the loss of {given}")
+    _require(value.numel() == 1, f"the loss of {given} has shape {_shape(value)}, expected one number: the mean")
+    if not _close(value.detach().reshape(()), want.detach()):
+        wrong = {text: mistake.detach().reshape(()) for text, mistake in mistakes.items()}
+        mistake = _name_of(value.detach().reshape(()), want.detach(), wrong, f"expected {right}", 1e-4)
+        raise _Mistake(f"{given} give {float(value.detach()):.4f}, expected {float(want.detach()):.4f}: {mistake}")
+    _require(value.requires_grad, "no gradient flows back: is there a detach, a no_grad, or a new tensor?")
+    gradients = torch.autograd.grad(value, inputs, allow_unused=True)
+    for gradient, right_one in zip(gradients, torch.autograd.grad(want, inputs)):
+        _require(gradient is not None, "the value is right, but no gradient flows back: is there a detach or a no_grad?")
+        _require(_close(gradient, right_one), "the value is right but not its gradient: is part of it detached?")
+
+
+def _lsgan_loss(logits: Tensor, real: bool) -> Tensor:
+    """The package's least-squares loss, whose two halves stand apart."""
+    loss = losses.patch_loss("lsgan")
+    return loss.d_real(logits) if real else loss.d_fake(logits)
+
+
+@_exercise("lsgan_loss", "values and gradients for both targets, maps and single logits")
+def test_lsgan_loss(lsgan_loss=_lsgan_loss):
+    """lsgan_loss(logits, real): mean (logits - 1)^2 if real, mean logits^2 if not."""
+    g = _generator()
+    for axes in ((1, 3, 4), (1, 2, 2), (1,), ()):
+        for real in (True, False):
+            x = (0.4 + 1.5 * torch.randn(_between(2, 5, g), *axes, generator=g)).requires_grad_(True)
+            before, target = x.detach().clone(), float(real)
+            distance = x - target
+            mistakes = {
+                "the target is the other one, swapped: 1 is real, 0 is fake": (x - 1 + target).square().mean(),
+                "this is half of it, expected the plain mean of squares": distance.square().mean() / 2,
+                "this is the sum, expected the mean": distance.square().sum(),
+                "the sum over a map, expected the mean over everything": distance.square().sum() / len(x),
+                "the absolute value, expected the square": distance.abs().mean(),
+                "the root of the mean square, expected the mean square": distance.square().mean().sqrt(),
+                "the mean goes first: square each distance, then average": distance.mean().square(),
+                "the logits went through a sigmoid: least squares takes them as they are": (x.sigmoid() - target)
+                .square()
+                .mean(),
+                "this is cross-entropy, expected the squared distance": F.softplus(-x if real else x).mean(),
+                "the target of fakes is -1, expected 0": (x + 1).square().mean() if not real else distance.square().mean(),
+                "the target is smoothed, expected 1": (x - 0.9).square().mean() if real else distance.square().mean(),
+                "the target is smoothed, expected 0": (x - 0.1).square().mean() if not real else distance.square().mean(),
+                "the sign is wrong: a loss is positive": -distance.square().mean(),
+                "this is the Wasserstein loss": -x.mean() if real else x.mean(),
+            }
+            value = lsgan_loss(x, real)
+            _require(torch.equal(x.detach(), before), "it changed the logits in place")
+            given, right = f"logits {_shape(x)} with real={real}", f"the mean squared distance to {int(target)}"
+            _is_loss(value, distance.square().mean(), [x], mistakes, given, right)
+
+
+def _distance_mistakes(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """How the mean absolute difference of two batches is got wrong."""
+    difference = y - x
+    return {
+        "these are squares, expected absolute values": difference.square().mean(),
+        "this is half of the squares, expected absolute values": difference.square().mean() / 2,
+        "the absolute value is missing, or comes after the mean, so that brighter and darker cancel": difference.mean(),
+        "the absolute value is missing, or comes after the mean, so that darker and brighter cancel": -difference.mean(),
+        "this is the sum, expected the mean": difference.abs().sum(),
+        "the sum over a picture, expected the mean over all its values": difference.abs().sum() / len(x),
+        "the root of the mean square, expected absolute values": difference.square().mean().sqrt(),
+        "one distance per picture by norm(), expected the mean of absolute values": difference.flatten(1).norm(dim=1).mean(),
+        "this is smooth_l1_loss, expected l1_loss": F.smooth_l1_loss(y, x),
+        "the weight 10 is inside, expected the plain loss": 10 * difference.abs().mean(),
+        "the weight 5 is inside, expected the plain loss": 5 * difference.abs().mean(),
+        "the weight 0.5 is inside, expected the plain loss": 0.5 * difference.abs().mean(),
+        "the sign is wrong: a loss is positive": -difference.abs().mean(),
+        "the differences of the batch's mean picture: take the absolute value first": difference.mean(0).abs().mean(),
+    }
+
+
+@_exercise("cycle_loss", "values and gradients, 0 for a perfect return")
+def test_cycle_loss(cycle_loss=losses.cycle_loss):
+    """cycle_loss(real, reconstructed): mean |reconstructed - real|."""
+    g = _generator()
+    for n, size in ((3, (5, 5)), (1, (4, 7)), (4, (6, 3))):
+        real, returned = (_small_pictures(n, *size, g) for _ in range(2))
+        returned = (0.2 + returned).requires_grad_(True)
+        before = _flat([real, returned])
+        nothing = cycle_loss(real, real.clone())
+        if isinstance(nothing, Tensor) and nothing.numel() == 1:
+            off = float(nothing.detach())
+            _require(off == 0, f"pictures that came back unchanged give {off:.3g}, expected 0")
+        value = cycle_loss(real, returned)
+        _require(torch.equal(_flat([real, returned]), before), "it changed its pictures in place")
+        want, mistakes = (returned - real).abs().mean(), _distance_mistakes(real, returned)
+        _is_loss(value, want, [returned], mistakes, f"pictures {_shape(real)}", "the mean absolute difference")
+
+
+class _TinyTranslator(nn.Module):
+    """Picture -> picture without normalisation, so that pictures may share a pass; keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.given = nn.Conv2d(3, 3, 3, padding=1), []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.given.append(x.detach().clone())
+        return self.layer(x).tanh()
+
+
+def _identity_loss(G: nn.Module, real_target: Tensor) -> Tensor:
+    """The package's identity loss, which is given what the generator made."""
+    return losses.identity_loss(real_target, G(real_target))
+
+
+@_exercise("identity_loss", "values and gradients for G's weights, G and pictures untouched")
+def test_identity_loss(identity_loss=_identity_loss):
+    """identity_loss(G, real_target): mean |G(y) - y| for pictures y that already are of the domain that G paints."""
+    g = _generator()
+    for n, size in ((3, (5, 5)), (1, (4, 7)), (2, (6, 6))):
+        G, y = _TinyTranslator(), _small_pictures(n, *size, g)
+        kept = _flat([y, *G.parameters()])
+        same, zeros = G(y), torch.zeros_like(y)
+        mistakes = _distance_mistakes(y, same) | {
+            "G was asked twice, G(G(y)), which is no identity: expected G(y)": (G(same) - y).abs().mean(),
+            "G(G(y)) is compared with G(y), expected G(y) with y": (G(same) - same).abs().mean(),
+            "the size of G(y) itself, expected its distance to y": (same - zeros).abs().mean(),
+        }
+        G.given.clear()
+        value = identity_loss(G, y)
+        _require(value is not None, "the loss is None: is the return statement missing?")
+        _require(torch.equal(_flat([y, *G.parameters()]), kept), "it changed the pictures or G's weights")
+        _require(G.given, "G was never asked: the loss is between y and G(y)")
+        right = torch.equal(_flat(G.given)[: y.numel()], y.flatten())  # together or one by one
+        _require(right, "G was given something else than real_target: expected G(real_target)")
+        _require(all(p.grad is None for p in G.parameters()), "it leaves gradients in G: backward() belongs to the step")
+        _require(G.training, "it leaves G in eval mode")
+        _require(all(p.requires_grad for p in G.parameters()), "it leaves G frozen (requires_grad False)")
+        _require(not y.requires_grad, "it switched requires_grad on for the pictures")
+        want = (same - y).abs().mean()
+        _is_loss(value, want, list(G.parameters()), mistakes, f"pictures {_shape(y)}", "the mean absolute difference")
+
+
+# ------------------------------------------------------------------------------------- 03: the pool and the schedule
+
+
+def _tagged(first: int, n: int) -> Tensor:
+    """n pictures [n, 3, 2, 2], each filled with its own number, with a graph as fresh fakes have."""
+    numbers = torch.arange(first, first + n, dtype=torch.float32)
+    return numbers.reshape(n, 1, 1, 1).expand(n, 3, 2, 2).clone().requires_grad_(True) * 1
+
+
+def _asked(pool: object, images: Tensor) -> list[int]:
+    """The numbers of the pictures that a pool answers with, after what holds for every answer."""
+    before = images.detach().clone()
+    try:
+        answer = pool.query(images)
+    except IndexError as error:
+        raise _Mistake(
+            f"query raised IndexError ({' '.join(str(error).split())[:60]}): places run from 0 to size - 1, and"
+            " random.randint(a, b) can give b as well"
+        ) from None
+    _require(
+        not isinstance(answer, (list, tuple)), f"query returned a {type(answer).__name__}, expected one tensor: torch.stack it"
+    )
+    answer = _tensor(answer, "the result of query")
+    _require(torch.equal(images.detach(), before), "query changed the batch it was given in place: answer with a new tensor")
+    _require(
+        answer.shape == images.shape,
+        f"query of {_shape(images)} gives {_shape(answer)}, expected the same: one picture for each, from the first on",
+    )
+    _require(
+        not answer.requires_grad,
+        "the answer carries the graph of the generator, also of old steps: detach the pictures that come in",
+    )
+    low, high = answer.amin((1, 2, 3)), answer.amax((1, 2, 3))
+    _require(
+        torch.equal(low, high) and torch.equal(low, low.round()), "pictures were mixed or changed: hand them on as they are"
+    )
+    return [int(number) for number in low]
+
+
+_SHARED = "a new pool begins with pictures of an older one: make its list in __init__, as self...., not in the class"
+
+
+@_exercise("ImagePool", "filling, swaps with probability 1/2 at random places, one by one, detached, size 0")
+def test_image_pool(ImagePool=cyclegan.ImagePool):
+    """ImagePool(size).query(images): the first `size` stored and returned, then each swapped with probability 1/2."""
+    size, batch, rounds = 6, 4, 400
+    pool = ImagePool(size)
+    stored: list[int] = []  # what has to be in the pool, the oldest first: it can be told from the answers
+    seen = SimpleNamespace(out=set(), passed=set(), ages=[0] * size, swaps=[])
+    for number in range(0, rounds * batch, batch):
+        answer, swaps = _asked(pool, _tagged(number, batch)), 0
+        for own, got in zip(range(number, number + batch), answer):
+            if len(stored) < size:
+                _require(got in stored or number <= got < number + batch, _SHARED)
+                _require(
+                    got == own,
+                    f"picture {own + 1} of the first {size} came back as another: until the pool is full, each is stored"
+                    " and returned",
+                )
+                stored.append(own)
+            elif got == own:
+                seen.passed.add(own)
+            else:
+                _could_be_stored(own, got, stored, seen)
+                seen.ages[stored.index(got)] += 1
+                stored.remove(got)
+                stored.append(own)  # in the other's place; by age it is the youngest
+                seen.out.add(got)
+                swaps += 1
+        if number >= 2 * batch:
+            seen.swaps.append(swaps)
+    _swaps_are_random(seen, stored, size, batch)
+    _small_pools(ImagePool, size)
+
+
+def _could_be_stored(own: int, got: int, stored: list[int], seen: SimpleNamespace) -> None:
+    """Fail with the reason if `got` cannot come out of a right pool in place of `own`."""
+    if got in stored:
+        return
+    _require(got not in seen.out, "a picture came out twice: what is returned leaves the pool, the new one takes its place")
+    _require(got <= own, "the order of a batch changed: answer i stands for picture i, itself or a stored one")
+    _require(
+        got not in seen.passed,
+        "a picture came again that had been returned at once: return it, or store it and return an old one, not both; and look"
+        " for each picture, not for each batch, whether the pool is full",
+    )
+    raise _Mistake("a picture of a batch came twice, or in another's place: go through the batch one by one, in order")
+
+
+def _swaps_are_random(seen: SimpleNamespace, stored: list[int], size: int, batch: int) -> None:
+    share = sum(seen.swaps) / (batch * len(seen.swaps))
+    _require(share > 0, "the full pool never gave an old picture: with probability 1/2 swap the new one with a stored one")
+    _require(share < 1, "the full pool always gave an old picture: expected the new one itself half of the time")
+    single = sum(0 < swaps < batch for swaps in seen.swaps)
+    _require(single > 0, "a batch is swapped as a whole or not at all: draw for each picture")
+    _require(
+        0.42 < share < 0.58,
+        f"the full pool gave an old picture {share:.0%} of the time, expected about 50%: one draw per picture, with"
+        " probability 1/2",
+    )
+    total = sum(seen.ages)
+    _require(seen.ages[0] < 0.9 * total, "it is always the oldest that goes: take a random place")
+    _require(seen.ages[-1] < 0.9 * total, "it is always the youngest that goes: take a random place")
+    _require(
+        min(stored) >= size,
+        "a place of the pool never changed: random.randrange(size) and torch.randint(size, ()) reach all of them",
+    )
+    even = all(0.6 < age * size / total < 1.5 for age in seen.ages)
+    _require(even, "some stored pictures are much likelier to go than others: every place has to be equally likely")
+
+
+def _small_pools(ImagePool: Callable, size: int) -> None:
+    fresh = _asked(ImagePool(size), _tagged(10_000, size))
+    _require(fresh == list(range(10_000, 10_000 + size)), _SHARED)
+    single, one = ImagePool(1), []
+    for number in range(40):
+        one += _asked(single, _tagged(number, 1))
+    _require(one[0] == 0 and one != list(range(40)), "with size 1 and batches of one, nothing was ever swapped")
+    try:
+        empty = ImagePool(0)
+        answers = [empty.query(_tagged(number, 3)).detach() for number in (0, 3, 6)]
+    except Exception as error:
+        raise _Mistake(
+            f"with size 0 it raised {type(error).__name__}: expected that pictures pass as they come, look at size == 0 first"
+        ) from None
+    wants = [_tagged(number, 3).detach() for number in (0, 3, 6)]
+    passed = all(torch.equal(answer, want) for answer, want in zip(answers, wants))
+    _require(passed, "with size 0 pictures have to pass as they come: nothing is stored")
+
+
+def _decay(epoch: int, constant: int, decay: int, steps: int) -> float:
+    return min(1.0, max(0.0, (constant + decay - epoch) / steps))
+
+
+_DECAY_MISTAKES: dict[str, Callable[[int, int, int], float]] = {
+    "the factor never falls": lambda e, c, d: 1.0,
+    "epochs are counted from 0, so the first one that decays is number `constant`": lambda e, c, d: min(
+        1.0, max(0.0, (c + d + 1 - e) / (d + 1))
+    ),
+    "it falls from the first epoch on: subtract `constant`": lambda e, c, d: max(0.0, 1 - e / (c + d)),
+    "it falls over `constant + decay` epochs, expected over `decay`": lambda e, c, d: (
+        min(1.0, max(0.0, 1 - (e - c) / (c + d))) if e < c + d else 0.0
+    ),
+    "it falls exponentially, expected in equal steps": lambda e, c, d: 1.0 if e < c else 0.5 ** (e - c + 1),
+    "it falls by a cosine, expected in equal steps": lambda e, c, d: (
+        1.0 if e < c else 0.5 + 0.5 * float(np.cos(np.pi * min(1.0, (e - c) / d)))
+    ),
+    "it rises": lambda e, c, d: 1.0 if e < c else min(1.0, (e - c) / d),
+}
+
+
+@_exercise("linear_decay", "every epoch of 5 schedules")
+def test_linear_decay(linear_decay=cyclegan.linear_decay):
+    """linear_decay(epoch, constant, decay): 1 for `constant` epochs, equal steps down for `decay` epochs, then 0.
+
+    Two readings are right, and each is in wide use: the first step is taken in the first decaying epoch, or after it. In
+    the last epoch the factor is then 1 / (decay + 1) or 1 / decay, and in no epoch 0.
+    """
+    readings = {1, 0}  # what is added to `decay` to give the number of steps
+    for constant, decay in ((5, 5), (3, 8), (0, 4), (100, 100), (7, 1)):
+        epochs = range(constant + decay + 4)
+        got = [_number(linear_decay(epoch, constant, decay), "a number") for epoch in epochs]
+        curves = {more: [_decay(epoch, constant, decay, decay + more) for epoch in epochs] for more in readings}
+        fits = {more for more, curve in curves.items() if np.allclose(got, curve, atol=1e-5)}
+        if not fits:
+            raise _Mistake(_decays_wrongly(got, constant, decay))
+        readings = fits
+
+
+def _decays_wrongly(got: list[float], constant: int, decay: int) -> str:
+    """What is wrong with the factors of all epochs, in words."""
+    end, call = constant + decay, f"with constant={constant}, decay={decay} the factor of epoch "
+    for text, mistake in _DECAY_MISTAKES.items():
+        if np.allclose(got, [mistake(epoch, constant, decay) for epoch in range(len(got))], atol=1e-5):
+            return f"with constant={constant}, decay={decay}: {text}"
+    for epoch in range(constant):
+        if abs(got[epoch] - 1) > 1e-5:
+            return f"{call}{epoch} is {got[epoch]:.4g}, expected 1 in the first {constant} epochs"
+    for epoch in range(constant, end):
+        if got[epoch] <= 1e-9:
+            return (
+                f"{call}{epoch} is {got[epoch]:.4g}, expected more than 0 in every epoch before number {end}: an epoch at"
+                " rate 0 learns nothing, divide by decay + 1"
+            )
+    for epoch in range(end, len(got)):
+        if got[epoch] < -1e-9:
+            return f"{call}{epoch} is {got[epoch]:.4g}, a negative rate climbs: expected max(0, ...)"
+        if got[epoch] > 1e-9:
+            return f"{call}{epoch}, after the last one, is {got[epoch]:.4g}, expected 0"
+    falls = [a - b for a, b in zip(got[constant:end], got[constant + 1 : end + 1])]
+    if falls and max(falls) - min(falls) > 1e-5:
+        return f"{call}{constant} and later falls by {min(falls):.3g} to {max(falls):.3g} per epoch, expected equal steps"
+    return f"{call}{constant} is {got[constant]:.4g}, expected steps of 1 / (decay + 1)"
+
+
+# ----------------------------------------------------------------------------------------------- 03: the step of G
+
+
+class _TinyPatchD(nn.Module):
+    """Picture -> a map of logits of a few units, without normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Tanh(), nn.Conv2d(4, 1, 2))
+        with torch.no_grad():
+            self.layers[2].weight.mul_(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def _cycle_generator_step(G_A, G_B, D_A, D_B, optimizer, real_A, real_B, lambda_cycle=10.0, lambda_identity=0.5):
+    """The package's step, which is given the finished pictures."""
+    nets = cyclegan.Networks(G_A, G_B, D_A, D_B)
+    cycle = cyclegan.translate(nets, real_A, real_B, identity=lambda_identity > 0)
+    weights = {"lambda_A": lambda_cycle, "lambda_B": lambda_cycle, "lambda_identity": lambda_identity}
+    return cyclegan.update_generators(nets, optimizer, cycle, **weights)
+
+
+def _cycle_losses(s: SimpleNamespace, by_cycle: float, by_identity: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right loss of both generators, and those of the common mistakes by their names."""
+    G_A, G_B, D_A, D_B, A, B = s.G_A, s.G_B, s.D_A, s.D_B, s.real_A, s.real_B
+    l1, to = F.l1_loss, lambda logits, target: (logits - target).square().mean()
+    fake_B, fake_A = G_A(A), G_B(B)
+    adversarial_A, adversarial_B = to(D_A(fake_B), 1), to(D_B(fake_A), 1)
+    adversarial = adversarial_A + adversarial_B
+    cycle_A, cycle_B = l1(G_B(fake_B), A), l1(G_A(fake_A), B)
+    cycle = cycle_A + cycle_B
+    identity_A, identity_B = l1(G_A(B), B), l1(G_B(A), A)
+    identity, exchanged = identity_A + identity_B, l1(G_A(A), A) + l1(G_B(B), B)
+    weight = by_cycle * by_identity
+    most, rest = adversarial + by_cycle * cycle, by_cycle * cycle + weight * identity
+    bce = F.softplus(-D_A(fake_B)).mean() + F.softplus(-D_B(fake_A)).mean()
+    cut = l1(G_B(fake_B.detach()), A) + l1(G_A(fake_A.detach()), B)
+    wrong = {
+        "D_A and D_B are exchanged: D_A judges pictures of B, so G_A(A)": to(D_B(fake_B), 1) + to(D_A(fake_A), 1) + rest,
+        "the fakes' target is 0, so G learns to be found out: it is 1 here": to(D_A(fake_B), 0) + to(D_B(fake_A), 0) + rest,
+        "D's verdict on the fakes teaches nothing: it is missing, cut off (detach), or about the real pictures": rest,
+        "D judges the reconstructions, expected the fakes": to(D_A(G_A(fake_A)), 1) + to(D_B(G_B(fake_B)), 1) + rest,
+        "the adversarial loss is cross-entropy, expected least squares": bce + rest,
+        "the adversarial loss is halved, which is for D's": adversarial / 2 + rest,
+        "D_A's verdict on G_A is missing": adversarial_B + rest,
+        "D_B's verdict on G_B is missing": adversarial_A + rest,
+        "the identity gets the wrong pictures: G_A(real_B) is compared with real_B": most + weight * exchanged,
+        "the identity losses are missing": most,
+        "only G_A's identity loss counts, expected both": most + weight * identity_A,
+        "only G_B's identity loss counts, expected both": most + weight * identity_B,
+        "the identity has the weight lambda_identity, expected lambda_cycle * lambda_identity": most + by_identity * identity,
+        "the identity has the weight lambda_cycle, expected lambda_cycle * lambda_identity": most + by_cycle * identity,
+        "the identity has no weight, expected lambda_cycle * lambda_identity": most + identity,
+        "lambda_cycle is missing on the cycle": adversarial + cycle + weight * identity,
+        "the cycle losses are missing": adversarial + weight * identity,
+        "only the cycle A -> B -> A counts, expected both": adversarial + by_cycle * cycle_A + weight * identity,
+        "only the cycle B -> A -> B counts, expected both": adversarial + by_cycle * cycle_B + weight * identity,
+        "the two cycles are averaged, expected their sum": adversarial + by_cycle * cycle / 2 + weight * identity,
+        "the fakes are cut off (detach) before the way back, so one generator learns nothing from a cycle": (
+            adversarial + by_cycle * cut + weight * identity
+        ),
+        "the cycle compares with the fakes, expected with the real pictures": (
+            adversarial + by_cycle * (l1(G_B(fake_B), fake_A) + l1(G_A(fake_A), fake_B)) + weight * identity
+        ),
+        "reconstructions of A are compared with B": (
+            adversarial + by_cycle * (l1(G_B(fake_B), B) + l1(G_A(fake_A), A)) + weight * identity
+        ),
+        "the same generator goes there and back, G_A(G_A(A)): expected G_B(G_A(A))": (
+            adversarial + by_cycle * (l1(G_A(fake_B), A) + l1(G_B(fake_A), B)) + weight * identity
+        ),
+        "the cycle is measured in squares, expected absolute values": (
+            adversarial + by_cycle * (F.mse_loss(G_B(fake_B), A) + F.mse_loss(G_A(fake_A), B)) + weight * identity
+        ),
+        "lambda_cycle and lambda_identity have no effect: 10 and 0.5 are written into it": (
+            adversarial + 10 * cycle + 5 * identity
+        ),
+        "G_A and G_B are exchanged: G_A paints B from A": (
+            to(D_A(G_B(A)), 1) + to(D_B(G_A(B)), 1) + by_cycle * (l1(G_A(G_B(A)), A) + l1(G_B(G_A(B)), B)) + weight * exchanged
+        ),
+        "the sign is wrong: it climbs": -(adversarial + rest),
+    }
+    return adversarial + rest, wrong
+
+
+@_exercise("cycle_generator_step", "only the generators move, along the right gradient, both lambdas, loss returned")
+def test_cycle_generator_step(cycle_generator_step=_cycle_generator_step):
+    """cycle_generator_step(G_A, G_B, D_A, D_B, optimizer, real_A, real_B, lambda_cycle, lambda_identity) -> loss.
+
+    One update of both generators: least squares through D_A on G_A(A) and D_B on G_B(B), cycles, identities.
+    """
+    g = _generator()
+    for n, size, lambdas in ((3, 8, {}), (1, 9, {"lambda_cycle": 3.0, "lambda_identity": 0.8}), (2, 7, {})):
+        nets = {"G_A": _TinyTranslator(), "G_B": _TinyTranslator(), "D_A": _TinyPatchD(), "D_B": _TinyPatchD()}
+        real = {f"real_{letter}": _small_pictures(n, size, size, g) for letter in "AB"}
+        s = SimpleNamespace(**nets, **real)
+        s.params = [*s.G_A.parameters(), *s.G_B.parameters()]
+        loss, wrong = _cycle_losses(s, lambdas.get("lambda_cycle", 10.0), lambdas.get("lambda_identity", 0.5))
+        s.want, s.want_gradient = loss.detach(), _gradient(loss, s.params)
+        s.wrong = {text: (value.detach(), _gradient(value, s.params)) for text, value in wrong.items()}
+        # Stale gradients in D do no harm, as long as nobody steps with them.
+        s.stale = torch.cat([_plant(net, g) for net in nets.values()][:2])
+        rate, updates = 0.01, []
+        optimizer = torch.optim.SGD(s.params, lr=rate)
+        optimizer.register_step_post_hook(lambda *_, updates=updates: updates.append(1))
+        judges = [*s.D_A.parameters(), *s.D_B.parameters()]
+        kept = _flat(real.values()), _flat(judges), _flat(s.params)
+        s.returned = cycle_generator_step(*nets.values(), optimizer, *real.values(), **lambdas)
+
+        _require(torch.equal(_flat(real.values()), kept[0]), "it changed real_A or real_B in place")
+        _require(torch.equal(_flat(judges), kept[1]), "D's weights moved in the step of G: only `optimizer` may step")
+        for label, net in nets.items():
+            _require(net.training, f"it leaves {label} in eval mode: training goes on after the step")
+            trainable = all(p.requires_grad for p in net.parameters())
+            _require(trainable, f"it leaves {label} frozen (requires_grad False): give its weights their gradients back")
+        _require(updates, "optimizer.step() was not called")
+        _require(
+            len(updates) == 1,
+            f"optimizer.step() was called {len(updates)} times, expected once: add both directions' losses first",
+        )
+        s.moved = (kept[2] - _flat(s.params)) / rate
+        _moved_rightly(s, "G_A and G_B")
+        after, _ = _cycle_losses(s, lambdas.get("lambda_cycle", 10.0), lambdas.get("lambda_identity", 0.5))
+        _returned_loss(s, "loss_G", after)
+
+
+def _gradient(loss: Tensor, params: list[Tensor]) -> Tensor:
+    """The flat gradient of a loss; 0 where it does not reach."""
+    if not loss.requires_grad:
+        return torch.zeros_like(_flat(params))
+    gradients = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
+    return _flat(torch.zeros_like(p) if gradient is None else gradient for p, gradient in zip(params, gradients))

@@ -31,6 +31,16 @@ EXERCISES = {  # exercise: its notebook, as in the file's name
     "discriminator_step": "02",
     "generator_step": "02",
     "gradient_penalty": "02",
+    "residual_block": "03",
+    "resnet_generator": "03",
+    "patch_discriminator": "03",
+    "receptive_field": "03",
+    "lsgan_loss": "03",
+    "cycle_loss": "03",
+    "identity_loss": "03",
+    "image_pool": "03",
+    "linear_decay": "03",
+    "cycle_generator_step": "03",
 }
 
 
@@ -200,19 +210,19 @@ def test_instructions_give_marks_to_every_check():
     rows = _marks()
     totals = {notebook: sum(marks for _, marks in entries) for notebook, entries in rows.items()}
     assert totals == {"01": 10, "02": 20, "03": 20, "04": 20, "05": 15, "06": 15}
-    for notebook in ("01", "02"):
+    for notebook in ("01", "02", "03"):
         listed = [name for name, _ in rows[notebook]]
         assert listed == [f"test_{name}" for name, its in EXERCISES.items() if its == notebook]
 
 
-@pytest.mark.parametrize("notebook", ["01", "02"])
+@pytest.mark.parametrize("notebook", ["01", "02", "03"])
 def test_the_notebook_calls_its_checks_in_this_order(notebook):
     (path,) = (ROOT / "notebooks").glob(f"{notebook}_*.ipynb")
     cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     called = [match[1] for cell in cells if (match := re.fullmatch(r"tests\.test_(\w+)\(\w+\)", cell.strip()))]
     assert called == [name for name, its in EXERCISES.items() if its == notebook]
     promised = sum(int(marks) * both for cell in cells for marks, both in _promised(cell))
-    assert promised == {"01": 10, "02": 20}[notebook]
+    assert promised == {"01": 10, "02": 20, "03": 20}[notebook]
 
 
 def _promised(cell: str) -> list[tuple[str, int]]:
@@ -233,4 +243,12 @@ def test_instructions_quote_what_the_checks_say(name):
 
 def component_name(name: str) -> str:
     """How an exercise's component is called."""
-    return {"discriminator": "Discriminator", "generator": "Generator", "weights_init": "weights_init_normal"}.get(name, name)
+    return {
+        "discriminator": "Discriminator",
+        "generator": "Generator",
+        "weights_init": "weights_init_normal",
+        "residual_block": "ResidualBlock",
+        "resnet_generator": "ResnetGenerator",
+        "patch_discriminator": "PatchDiscriminator",
+        "image_pool": "ImagePool",
+    }.get(name, name)

@@ -619,12 +619,13 @@ def _add_align(verbs) -> None:
     parser.add_argument("source", type=Path, metavar="PHOTO|DIR|ZIP", help="photographs of faces")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR|FILE", help="a new folder, or a file for one photo")
     parser.add_argument("--size", type=int, default=256, metavar="N", help="side of the results in pixels")
+    parser.add_argument("--zoom", type=float, default=1.0, metavar="X", help="how many times tighter than FFHQ, 0.5 to 3")
 
 
 def _align(args: argparse.Namespace) -> int:
     from facegen.data.align import align
 
-    print(align(args.source, args.out, args.size))
+    print(align(args.source, args.out, args.size, zoom=args.zoom))
     return 0
 
 
@@ -644,7 +645,8 @@ def _add_prepare(verbs) -> None:
     parser.add_argument("--test", type=int, metavar="N", help="test pictures of each domain (default: a tenth, at most 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice")
     parser.add_argument("--size", type=int, metavar="N", help="write squares of so many pixels, else the files as they are")
-    parser.add_argument("--reframe", action="store_true", help="find the faces, and frame all of them alike, as FFHQ does")
+    text = "find the faces, and frame all of them alike: as FFHQ does, or ZOOM times tighter (0.5 to 3)"
+    parser.add_argument("--reframe", nargs="?", type=float, const=1.0, default=0.0, metavar="ZOOM", help=text)
 
 
 def _prepare(args: argparse.Namespace) -> int:

@@ -132,6 +132,13 @@ def test_too_few_faces_prove_nothing(faces):
     assert enough.conclusive and enough["scale", "median"].matters
 
 
+@pytest.mark.parametrize("zoom", [0.8, 1.25])
+def test_a_few_faces_are_compared_without_a_word_whichever_set_has_the_larger(faces, zoom):
+    of = framing(faces.landmarks[:5], SIZE)
+    report = compare(of, changed(of, zoom=zoom))
+    assert not report.mismatches and report["scale", "median"].value == pytest.approx(zoom)
+
+
 def test_large_sets_are_not_told_apart_by_trifles(faces):
     many = framing(drawn(3000, 16, seed=8).landmarks, 16)
     nudged = Framing(many.scale, Distribution(many.x.values + 0.004), many.y, many.roll)

@@ -370,7 +370,7 @@ def _worded(
 
 def _median_sentence(name: str, a: float, b: float, value: float, low: float, high: float) -> str:
     if name == "scale":
-        more, times = ("B", (value, low, high)) if value >= 1 else ("A", (1 / value, 1 / high, 1 / low))
+        more, times = ("B", (value, low, high)) if value >= 1 else ("A", (1 / value, 1 / high, 1 / low if low else math.inf))
         return (
             f"faces in {more} fill {times[0]:.2f} times more of the picture ({times[1]:.2f} to {times[2]:.2f}): from eyes to "
             f"mouth {a:.3f} of its height in A, {b:.3f} in B"

@@ -646,14 +646,25 @@ def _add_prepare(verbs) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice")
     parser.add_argument("--size", type=int, metavar="N", help="write squares of so many pixels, else the files as they are")
     text = "find the faces, and frame all of them alike: as FFHQ does, or ZOOM times tighter (0.5 to 3)"
+    parser.add_argument("--keep-copies", action="store_true", help="do not leave out near-duplicates of pictures")
     parser.add_argument("--reframe", nargs="?", type=float, const=1.0, default=0.0, metavar="ZOOM", help=text)
 
 
 def _prepare(args: argparse.Namespace) -> int:
     from facegen.data.unpaired import prepare_unpaired
 
-    options = {"count": args.count, "test": args.test, "seed": args.seed, "size": args.size, "reframe": args.reframe}
-    print(prepare_unpaired(args.a, args.b, args.dest, **options))
+    report = prepare_unpaired(
+        args.a,
+        args.b,
+        args.dest,
+        count=args.count,
+        test=args.test,
+        seed=args.seed,
+        size=args.size,
+        reframe=args.reframe,
+        copies=args.keep_copies,
+    )
+    print(report)
     return 0
 
 

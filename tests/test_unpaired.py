@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from facegen.data import align
 from facegen.data.align import check_framing, measure_framing
+from facegen.data.drawn import drawn
 from facegen.data.packed import Faces, load_faces
 from facegen.data.unpaired import Unpaired, crop_offsets, drawn_unpaired, load_unpaired, prepare_unpaired
 from facegen.files import InputError
@@ -340,6 +342,43 @@ def test_one_folder_for_both_domains(tmp_path):
     assert lopsided.counts == {name: len(keys) for name, keys in found.items()}
 
 
+def people(folder: Path, first: int, n: int) -> list[Image.Image]:
+    """Faces of different people, also written as files."""
+    folder.mkdir(exist_ok=True)
+    faces = [Image.fromarray(face) for face in drawn(n, 96, 0, start=first).images.permute(0, 2, 3, 1).numpy()]
+    for i, face in enumerate(faces):
+        face.save(folder / f"{first + i:03d}.png")
+    return faces
+
+
+def test_near_duplicates_are_chosen_once_and_another_takes_their_place(tmp_path):
+    faces = people(tmp_path / "a", 0, 12)
+    people(tmp_path / "b", 100, 12)
+    for i in range(6):
+        faces[i].resize((80, 80)).save(tmp_path / "a" / f"copy{i}.jpg", quality=60)
+        faces[i].transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "a" / f"mirror{i}.png")
+    report = prepare_unpaired(tmp_path / "a", tmp_path / "b", tmp_path / "out", count=9, test=3, seed=1)
+    assert report.counts == {"trainA": 9, "trainB": 9, "testA": 3, "testB": 3}
+    chosen = [path.stem for name in ("trainA", "testA") for path in (tmp_path / "out" / name).iterdir()]
+    assert len({int(re.sub(r"\D", "", name)) for name in chosen}) == 12  # twelve people, each once
+    assert sum("a near-duplicate of" in row.what for row in report.rows) >= 6
+    kept = prepare_unpaired(tmp_path / "a", tmp_path / "b", tmp_path / "all", count=20, test=3, seed=1, copies=True)
+    assert kept.counts["trainA"] + kept.counts["testA"] == 23 and not kept.rows
+
+
+def test_a_near_duplicate_of_a_test_picture_is_not_trained_on_in_the_other_domain(tmp_path):
+    faces = people(tmp_path / "a", 0, 10)
+    people(tmp_path / "b", 100, 10)
+    for i in range(10):
+        faces[i].crop((1, 1, 95, 95)).save(tmp_path / "b" / f"again{i:03d}.jpg", quality=80)
+    report = prepare_unpaired(tmp_path / "a", tmp_path / "b", tmp_path / "out", count=20, test=4)
+    assert report.counts["testA"] == 4
+    tested = {int(path.stem[-3:]) for path in (tmp_path / "out" / "testA").iterdir()}
+    trained = {int(path.stem[-3:]) for path in (tmp_path / "out" / "trainB").glob("again*")}
+    assert not tested & trained and len(trained) == 6
+    assert "trainA and trainB have 6 pictures in common" in str(report)
+
+
 def test_size_makes_centred_squares(tmp_path):
     a = tmp_path / "a"
     a.mkdir()
@@ -349,7 +388,7 @@ def test_size_makes_centred_squares(tmp_path):
         strip[:, :20] = 255
         Image.fromarray(strip).save(a / f"{i}.jpg", quality=95)
     b = smooth(tmp_path / "b", 6)
-    prepare_unpaired(a, b, tmp_path / "out", count=4, test=2, size=20)
+    prepare_unpaired(a, b, tmp_path / "out", count=4, test=2, size=20, copies=True)  # flat squares are all alike
     paths = sorted((tmp_path / "out").glob("*/*"))
     assert len(paths) == 12
     for path in paths:

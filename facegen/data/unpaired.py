@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from facegen.data.align import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, measure_framing, safe_name
 from facegen.data.drawn import drawn
+from facegen.data.duplicates import Fingerprints, fingerprints, matching
 from facegen.data.framing import Framing, reframe
 from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, nothing_usable
 from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, printable, table
@@ -38,6 +39,8 @@ OWN_STREAM = 1 << 63
 DRAWN_B = 1 << 32  # index of domain B's first drawn face: nobody is in both domains
 DRAWN_SIZE = 256  # of drawn faces that are written without a size
 MOST_TEST = 100
+SMALL = 64  # side in pixels of the copies by which near-duplicates are found
+AT_ONCE = 256  # pictures that are compared with the others together
 
 
 # -------------------------------------------------------------------------------------------------- the data in use
@@ -333,6 +336,7 @@ class _Found:
     suffix: str = ".png"
     key: str = ""  # sha256 of the pixels
     row: Row | None = None
+    small: np.ndarray | None = None  # uint8 [SMALL, SMALL, 3], by which near-duplicates are found; None: it has none
 
 
 @dataclass(frozen=True)
@@ -354,13 +358,14 @@ def prepare_unpaired(
     seed: int = 0,
     size: int | None = None,
     reframe: bool | float = False,
+    copies: bool = False,
 ) -> UnpairedReport:
     """Choose pictures of two sources at random and write them as trainA, trainB, testA and testB.
 
     The choice depends on the seed and the names of the files. Where a source has fewer pictures than wanted, all are used and
-    the report says so. A picture is its pixels, whatever the file is called: each is chosen once, and what is in one
-    of the test folders is in none of the training folders, not even in the other domain's. The same photograph in
-    another size or compression is another picture here: `facegen.data.duplicates` finds those.
+    the report says so. Each picture is chosen once, whatever its file is called, and what is in one of the test folders
+    is in none of the training folders, not even in the other domain's. Near-duplicates count as the same picture: one that
+    was compressed anew, resized, slightly cropped, lightened or mirrored (`facegen.data.duplicates`).
 
     Args:
         a, b: a folder (nested is fine) or a zip of pictures each, or "drawn:N" or "uncanny:N" for N drawn faces ("drawn" and
@@ -375,6 +380,7 @@ def prepare_unpaired(
             would have, turned upright (`facegen.data.align.framed`), so that both domains are framed alike. Pictures
             without a face are left out. The squares are written as PNG, at `size` or 256. A number, 0.5 to 3, makes them
             so many times smaller: where pictures show little around the face, FFHQ's square would be half mirror image.
+        copies: True keeps near-duplicates, and only pictures with equal pixels are the same.
 
     Raises:
         InputError: an argument that makes no sense, a source without at least two usable pictures, or too few for `test`;
@@ -396,9 +402,12 @@ def prepare_unpaired(
         stack.enter_context(no_bomb_warnings())
         sources = {"A": _open(a, stack), "B": _open(b, stack)}  # before dest: a wrong name leaves nothing behind
         place = stack.enter_context(replacing_folder(dest))
-        picks, rows = {}, []
+        picks, rows, seen = {}, [], {letter: None if copies else _Seen() for letter in "AB"}
         for letter, source in sources.items():
-            picks[letter] = _gather(source, place / f"train{letter}", count + asked_test, seed, size, zoom, letter, rows)
+            folder, want = place / f"train{letter}", count + asked_test
+            picks[letter] = _gather(source, folder, want, seed, size, zoom, letter, rows, seen[letter])
+        if not copies:
+            picks["B"] = _with_keys_of(seen["A"], seen["B"], picks["B"])
         folders = _split(picks["A"], picks["B"], *(_test_count(len(picks[d]), test, asked_test) for d in "AB"))
         for letter in "AB":
             _arrange(place, letter, picks[letter], folders, count, rows)
@@ -491,9 +500,24 @@ def _gather(
     zoom: float | None,
     letter: str,
     rows: list[Row],
+    seen: _Seen | None,
 ) -> list[_Pick]:
-    """Write up to `want` different pictures of a source into `folder`, and add a row for everything unusual."""
+    """Write up to `want` different pictures of a source into `folder`, and add a row for everything unusual.
+
+    seen: remembers what the pictures look like, so that near-duplicates are left out; None lets them in.
+    """
     folder.mkdir()
+    waiting: list[tuple[_Pick, np.ndarray]] = []  # written, but not yet compared with the others
+
+    def drop_copies() -> None:
+        for copy, original in seen.add(waiting) if seen and waiting else ():
+            (folder / copy.file).unlink()
+            del picks[copy.key]
+            what = f"a near-duplicate of {printable(original.origin)}"
+            mine.append(Row(f"{letter}: {copy.origin}", what, "left out", False))
+            bar.update(-1)
+        waiting.clear()
+
     picks: dict[str, _Pick] = {}
     taken: set[str] = set()
     if isinstance(source, _Drawn):
@@ -512,10 +536,15 @@ def _gather(
                 (folder / file).write_bytes(item.data)
                 picks[item.key] = _Pick(item.origin, file, item.key)
                 bar.update()
+                if item.small is not None:
+                    waiting.append((picks[item.key], item.small))
             if row is not None:
                 mine.append(dataclasses.replace(row, file=f"{letter}: {row.file}"))
+            if len(picks) == want or len(waiting) == AT_ONCE:
+                drop_copies()
             if len(picks) == want:
                 break
+        drop_copies()
     if not picks:
         raise nothing_usable(source, mine)
     if len(picks) == 1:
@@ -524,6 +553,45 @@ def _gather(
         )
     rows += sorted(mine, key=lambda row: row.file)  # the order of the draw says nothing to a reader
     return list(picks.values())
+
+
+class _Seen:
+    """What the pictures of a domain look like."""
+
+    def __init__(self) -> None:
+        self.picks: list[_Pick] = []
+        empty = torch.zeros(0, 3, SMALL, SMALL, dtype=torch.uint8)
+        self.prints = fingerprints(empty)
+
+    def add(self, new: list[tuple[_Pick, np.ndarray]]) -> list[tuple[_Pick, _Pick]]:
+        """Remember new pictures; those that look like an earlier one are not, but returned, each with that one."""
+        prints = fingerprints(torch.from_numpy(np.stack([small for _, small in new])).permute(0, 3, 1, 2))
+        pairs = [(i, j) for i, j in matching(self.prints, prints)[0].tolist()]
+        pairs += [(len(self.picks) + i, j) for i, j in matching(prints)[0].tolist()]
+        picks = [*self.picks, *(pick for pick, _ in new)]
+        copies: dict[int, int] = {}
+        for i, j in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
+            if i - len(self.picks) not in copies:  # what is itself left out keeps nothing else out
+                copies.setdefault(j, i)
+        kept = [j for j in range(len(new)) if j not in copies]
+        found = [(new[j][0], picks[i]) for j, i in copies.items()]
+        self.prints = Fingerprints(
+            torch.cat([self.prints.bits, prints.bits[kept]]), torch.cat([self.prints.small, prints.small[kept]])
+        )
+        self.picks += [new[j][0] for j in kept]
+        return found
+
+
+def _with_keys_of(a: _Seen, b: _Seen, picks: list[_Pick]) -> list[_Pick]:
+    """B's pictures, in which those that look like one of A's are given that one's key: they are the same picture."""
+    keys: dict[str, str] = {}
+    for i, j in matching(a.prints, b.prints)[0].tolist():
+        keys.setdefault(b.picks[j].key, a.picks[i].key)
+    return [dataclasses.replace(pick, key=keys.get(pick.key, pick.key)) for pick in picks]
+
+
+def _small(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB").resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
 def _pictures(source: Source, size: int | None, seed: list[int], zoom: float | None) -> Iterator[_Found]:
@@ -543,17 +611,17 @@ def _pictures(source: Source, size: int | None, seed: list[int], zoom: float | N
         notes += more
         row = Row(name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
         suffix = _plain_suffix(data) if size is None and not notes else None
-        return _Found(name, data if suffix else _png(image), suffix or ".png", _pixel_key(image), row)
+        return _Found(name, data if suffix else _png(image), suffix or ".png", _pixel_key(image), row, _small(image))
 
     return in_order(one, names)
 
 
 def _framed_pictures(source: Source, names: list[str], size: int, zoom: float) -> Iterator[_Found]:
-    found = frame_all(source, names, size, zoom, lambda image, faces: (_png(image), _pixel_key(image)))
+    found = frame_all(source, names, size, zoom, lambda image, faces: (_png(image), _pixel_key(image), _small(image)))
     with closing(found):
         for picture in found:
-            data, key = picture.value or (None, "")
-            yield _Found(picture.name, data, key=key, row=picture.row)
+            data, key, small = picture.value or (None, "", None)
+            yield _Found(picture.name, data, key=key, row=picture.row, small=small)
 
 
 def _plain_suffix(data: bytes) -> str | None:

@@ -32,6 +32,7 @@ TEMPERATURE = 0.1
 PEAK = 3e-3  # learning rate of AdamW at its highest
 DRAWN_SIZE = 80  # pixels of a drawn picture; of these the network sees 50
 TRAINED_ON, HELD_OUT = 1_000_003, 2_000_003  # added to the seed of the drawings: no person is in both
+REPORT = 20
 UNCANNY = 0.25  # share of pictures with a planted fault: neither a droplet nor unequal eyes make another person
 
 
@@ -137,7 +138,7 @@ def train_identity(
         seed: of the people, the weights and all chance; PyTorch's global generator is left as it was.
         count, shots: how many people are drawn, and how often each.
         width, dims: of `SmallFaceNet`.
-        report: called with the step and the mean loss of the last 100 steps, every 100 steps.
+        report: called every `REPORT` steps with the step and the mean loss since the last call.
 
     Raises:
         InputError: a number is too small to train with.
@@ -164,8 +165,8 @@ def train_identity(
         optimizer.step()
         schedule.step()
         recent.append(loss.item())
-        if report is not None and step % 100 == 0:
-            report(step, sum(recent[-100:]) / 100)
+        if report is not None and step % REPORT == 0:
+            report(step, sum(recent[-REPORT:]) / REPORT)
     return drawn_embedding(net, "drawn people")
 
 

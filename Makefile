@@ -21,6 +21,7 @@ test: $(READY)  ## lint, the package's tests, the course's checks, and the noteb
 
 bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/dcgan_step.py
+	$(BIN)/python bench/cyclegan_step.py
 	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/drawn.py
 	$(BIN)/python bench/stylegan.py --rounds 3 --out build/bench

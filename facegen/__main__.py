@@ -6,7 +6,9 @@ The modules that a verb needs are imported inside it, so that `--help` answers a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import math
 import os
 import re
@@ -303,8 +305,11 @@ def _train(args: argparse.Namespace) -> int:
     chosen = dataclasses.replace(recipe, **given)
     parse_keep(args.keep)  # before the pictures are decoded
     args.device = processes.join(args.device)
+    # Of several processes one speaks.
+    quiet = contextlib.redirect_stdout(io.StringIO()) if processes.rank() else contextlib.nullcontext()
     try:
-        return _train_unpaired(args, chosen) if isinstance(chosen, CycleConfig) else _train_faces(args, chosen)
+        with quiet:
+            return _train_unpaired(args, chosen) if isinstance(chosen, CycleConfig) else _train_faces(args, chosen)
     finally:
         processes.leave()
 
@@ -484,8 +489,6 @@ def _generate(args: argparse.Namespace) -> int:
     if args.trunc_cutoff is not None and args.trunc == 1:
         raise InputError("--trunc-cutoff does nothing without truncation: give --trunc PSI too, such as --trunc 0.7")
     translate = _pair("--translate", args.translate) if args.translate is not None else None
-
-    import contextlib
 
     import torch
 

@@ -3,6 +3,10 @@
     facegen prepare-unpaired --a data/congress --b data/omi --test 40 --dest data/face2fake
     python bench/face2fake_table.py --data data/face2fake --out runs/table --face-model face-api/
 
+or measure the kept epochs of a run of `facegen train --cfg=cyclegan`:
+
+    python bench/face2fake_table.py --data data/face2fake --run runs/face2fake --epochs-of-run 10,100,160 --face-model face-api/
+
 All four runs have the same pictures, networks, seed and length. For "framed differently" the faces of A are cut `--zoom`
 times tighter than they are; "corrected" is what `facegen.data.unpaired.reframed` then makes of that. Each run continues where
 it was if it is begun again. The test pictures of A are then translated and measured:
@@ -14,7 +18,7 @@ it was if it is begun again. The test pictures of A are then translated and meas
     diversity  how much the outputs differ from each other, with the inputs' differences as 1 (pixels at 8 x 8)
     change     mean absolute change, as a share of the range from black to white
     zoom       size of the faces in the outputs, as a multiple of the inputs'; 1/--zoom would be the size of B's
-    shift      by how much of the picture's height the face's middle moved, up or down
+    shift      by how much of the picture's height the face's middle moved down, or, below 0, up
 """
 
 from __future__ import annotations
@@ -32,9 +36,10 @@ from torch import Tensor
 from facegen.config import CycleConfig, device
 from facegen.data.align import find_faces, measure_framing
 from facegen.data.framing import FFHQ_CROP, Framing, framing, reframe
-from facegen.data.packed import Faces, content_hash
+from facegen.data.packed import Faces, content_hash, load_faces
 from facegen.data.unpaired import Unpaired, load_unpaired, reframed
 from facegen.files import replacing
+from facegen.latent.translate import kept_epochs, load_translator
 from facegen.models.identity import FaceEmbedding, load_identity
 from facegen.show import save_image
 from facegen.show.grids import grid
@@ -58,6 +63,8 @@ def smaller(faces: Faces | None) -> Faces | None:
 def domains(args: argparse.Namespace, alike: bool) -> Unpaired:
     """A framed `--zoom` times tighter than it is, and B as it is, or with `alike` as A is now."""
     data = load_unpaired(args.data, FINER * args.load_size, FINER * args.image_size, max_images=args.max_images)
+    if data.test_A is None:
+        raise SystemExit(f"{args.data} has no testA, which is what is measured: give a folder with one")
     place = measure_framing(data.A)
     tighter = Framing.exactly(place.scale.median * args.zoom, place.x.median, place.y.median, place.roll.median)
     # `reframed` moves two domains to a target, and here only A has to move.
@@ -125,11 +132,32 @@ def off_diagonal(matrix: Tensor) -> Tensor:
     return (matrix.sum() - matrix.diagonal().sum()) / (n * (n - 1))
 
 
+def epochs_of(args: argparse.Namespace, embed: FaceEmbedding) -> None:
+    """Measure kept epochs of a run on the test pictures of A: a table on the screen, a sheet of outputs beside the run."""
+    kept = kept_epochs(args.run)
+    wanted = [int(epoch) for epoch in args.wanted.split(",")] if args.wanted else list(kept)
+    size = json.loads((args.run / "config.json").read_text(encoding="utf-8"))["image_size"]
+    faces = load_faces(Path(args.data) / "testA", size)
+    rows, sheet = [], []
+    for epoch in wanted:
+        G, _ = load_translator(args.run, "AtoB", epoch)
+        G.to(device(args.device))
+        made = paint(G, faces.to(device(args.device)).batch(range(len(faces))))
+        numbers = measured(faces.images, made, embed)
+        rows.append([epoch, *(f"{value:.3g}" for value in numbers.values())])
+        sheet.append(made[:SHOWN])
+    print(table(rows, ["epoch", *numbers]))
+    save_image(grid(torch.cat(sheet), cols=SHOWN), args.run / "outputs.png")
+
+
 def main() -> None:
-    """Four runs, a table on the screen and in table.json, and a sheet of what came out."""
+    """Four runs, a table on the screen and in table.json, and a sheet of what came out; or an existing run's epochs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="a folder from `facegen prepare-unpaired`")
-    parser.add_argument("--out", required=True, type=Path, help="the folder for the runs and the table")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, help="the folder for the four runs and the table")
+    what.add_argument("--run", type=Path, help="measure this run instead")
+    parser.add_argument("--epochs-of-run", dest="wanted", metavar="LIST", help="which of its epochs, such as 10,100,160")
     parser.add_argument("--face-model", default="drawn", help="what compares faces: drawn, or a model that you have")
     parser.add_argument("--zoom", type=float, default=1.3, help="how many times tighter A is framed than it was")
     parser.add_argument("--image-size", type=int, default=64)
@@ -142,6 +170,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     embed = load_identity(args.face_model)
+    if args.run:
+        epochs_of(args, embed)
+        return
     rows, sheet, found = [], [], {}
     for alike in (False, True):
         data = domains(args, alike)

@@ -315,6 +315,14 @@ def test_names_are_safe_and_free():
     assert all(not n.startswith("/") and ".." not in n and ":" not in n for n in names)
 
 
+def test_names_fit_every_file_system():
+    names = [safe_name(name, ".png", set()) for name in ("con.jpg", "Aux.x.png", "com1.gif", "console.png", "lpt1/a.png")]
+    assert names == ["_con.png", "_Aux.x.png", "_com1.png", "console.png", "a.png"]
+    assert safe_name("nul/a.png", ".png", set(), folders=True) == "_nul/a.png"
+    long = safe_name("\U00020000" * 90 + ".png", ".png", set())  # letters of four bytes
+    assert 100 < len(long.encode()) <= 255 and long.endswith("\U00020000.png")
+
+
 # --------------------------------------------------------------------------------------------------------- checking
 
 

@@ -15,6 +15,7 @@ from facegen.data.unpaired import Unpaired, drawn_unpaired
 from facegen.files import InputError
 from facegen.models import pretrained
 from facegen.models.cyclegan import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
+from facegen.training import processes
 from facegen.training.cyclegan import CycleGAN, Networks, cyclegan_from, linear_decay, paint
 from facegen.training.diagnose import Watch
 from facegen.training.fit import History, Snapshot, fit
@@ -255,6 +256,35 @@ def test_without_test_pictures_the_middle_of_training_pictures_is_followed():
     data = drawn_unpaired(10, 36, 32, test=0)
     fixed = cyclegan_from(TINY, 5).fixed(data, 4)
     assert torch.equal(fixed, data.A.batch(range(4))[:, :, 2:34, 2:34])
+
+
+def test_each_domain_has_a_pool_of_its_own_fakes_and_each_process_draws_of_its_own(data, monkeypatch):
+    method = cyclegan_from(TINY, 5)
+    real_A, real_B = method.batch(data, 0)
+    with torch.no_grad():
+        fake_A, fake_B = method.nets.G_B(real_B), method.nets.G_A(real_A)
+    method.update(0, [real_A, real_B])
+    pools = [method.stores[name].state_dict() for name in ("pool_A", "pool_B")]
+    for pool, fakes in zip(pools, (fake_A, fake_B)):
+        torch.testing.assert_close(pool["images"], fakes, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+    pools += [store.state_dict() for store in cyclegan_from(TINY, 5).stores.values()]
+    assert len({tuple(pool["generator"].tolist()) for pool in pools}) == 4
+
+
+def test_a_penalty_and_identity_pictures_are_computed_where_they_count(data):
+    for change, penalised, shown in (
+        ({}, False, 6),  # pictures that G_A sees in a step: real_A, real_B, fake_A, two of each
+        ({"loss": "wgangp"}, True, 6),
+        ({"lambda_identity": 0.0}, False, 4),
+    ):
+        method = cyclegan_from(dataclasses.replace(TINY, **change), 5)
+        seen: list[int] = []
+        method.nets.G_A.register_forward_hook(lambda net, given, made, seen=seen: seen.append(len(made)))
+        stats = method.update(0, method.batch(data, 0))
+        assert sum(seen) == shown
+        assert ({"penalty_A", "penalty_B"} <= stats.keys()) is penalised
+        assert not penalised or min(stats["penalty_A"], stats["penalty_B"]) > 0
 
 
 def test_both_generators_learn_and_no_optimiser_holds_a_network_twice():

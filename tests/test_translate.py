@@ -164,11 +164,15 @@ def test_an_epoch_that_was_not_kept_is_refused_with_those_that_were(run, prepare
 
 def test_networks_that_do_not_translate_are_refused(run, prepared, tmp_path, capsys):
     pretrained.save(tmp_path / "dcgan.safetensors", dcgan.Generator(10, 4, 32))
+    pretrained.save(tmp_path / "grey.safetensors", ResnetGenerator(width=2, blocks=1, out_channels=1))
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
     tail = ["--source", str(prepared / "testA"), "--outdir", str(tmp_path / "x")]
     for network, options, said in (
         (tmp_path / "dcgan.safetensors", [], "holds a dcgan network, which makes faces from noise"),
+        (tmp_path / "grey.safetensors", ["--size", "36"], "translates pictures of 3 to 1 channels"),
         (tmp_path / "other.pth", [], "other.pth"),
+        (run, ["--size", "30"], "size=30: give a multiple of 4"),
+        (run, ["--size", "0"], "size=0: give a multiple of 4"),
         (run / "network-AtoB.safetensors", ["--direction", "BtoA"], "translates AtoB"),
         (run / "network-AtoB.safetensors", ["--epoch", "2"], "epochs are kept in a run's folder"),
         (tmp_path, [], "holds no training run"),
@@ -203,6 +207,40 @@ def test_a_run_of_faces_from_noise_has_no_translations(tmp_path, capsys):
     assert "kept no epochs" in refusal(["gallery", str(outdir), "--out", str(tmp_path / "g.html")], capsys)
     tail = ["--source", str(tmp_path), "--outdir", str(tmp_path / "x")]
     assert "holds no network that translates AtoB" in refusal(["translate", "--network", str(outdir), *tail], capsys)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 9999, '{"image_size": 32}', None])
+def test_a_run_with_a_damaged_description_is_refused(text, run, prepared, tmp_path, capsys):
+    damaged = tmp_path / "run"
+    shutil.copytree(run, damaged)
+    about = (damaged / "config.json").read_text()
+    text = about.replace('"image_size": 32,\n  "images', '"image_size": "32",\n  "images') if text is None else text
+    assert text != about
+    (damaged / "config.json").write_text(text)
+    words = ["gallery", str(damaged), "--out", str(tmp_path / "g.html")]
+    for source in ([], ["--source", str(prepared / "testA")]):
+        assert "does not describe a training run" in refusal([*words, *source], capsys)
+    assert not (tmp_path / "g.html").exists()
+
+
+def test_what_cannot_be_trained_is_refused_before_the_pictures_are_read(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for words, said in (
+        ("--image-size 30", "take a multiple of 4"),
+        ("--image-size 32 --generator unet64", "a U-Net's size"),
+        ("--image-size 16", "take fewer layers"),
+        ("--image-size 28 --layers-D 1 --lambda-face 1", "faces are compared from 32 pixels on"),
+        (f"--outdir {tmp_path / 'file'}", "is a file, not a folder"),
+    ):
+        start = f"train --cfg=cyclegan --data {tmp_path / 'nowhere'} --outdir {tmp_path / 'x'} --width 2 --device cpu "
+        assert said in refusal([*(start + words).split()], capsys)
+    assert not (tmp_path / "x").exists()
+
+
+def test_flags_of_train_are_not_shortened(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--cf=cyclegan", "--outdir", str(tmp_path / "x"), "--dry-run"])
+    assert "unrecognized arguments: --cf=cyclegan" in capsys.readouterr().err
 
 
 def test_a_direction_is_one_of_two(run):

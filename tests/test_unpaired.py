@@ -379,6 +379,19 @@ def test_a_near_duplicate_of_a_test_picture_is_not_trained_on_in_the_other_domai
     assert "trainA and trainB have 6 pictures in common" in str(report)
 
 
+def test_all_that_look_like_a_test_picture_are_left_out_though_they_do_not_look_like_each_other(tmp_path):
+    faces = people(tmp_path / "a", 0, 8)
+    people(tmp_path / "b", 100, 8)
+    for i in range(1, 8):
+        for name, box in (("upper", (0, 0, 93, 93)), ("lower", (3, 3, 96, 96))):
+            faces[i].crop(box).save(tmp_path / "b" / f"{name}{i:03d}.png")
+    report = prepare_unpaired(tmp_path / "a", tmp_path / "b", tmp_path / "out", count=20, test=4)
+    assert not any("near-duplicate" in row.what for row in report.rows)
+    tested, trained = ({int(p.stem[-3:]) for p in (tmp_path / "out" / place).iterdir()} for place in ("testA", "trainB"))
+    assert len(tested) == 4 and not tested & trained
+    assert {place.name: len([*place.iterdir()]) for place in (tmp_path / "out").iterdir()} == report.counts
+
+
 def test_size_makes_centred_squares(tmp_path):
     a = tmp_path / "a"
     a.mkdir()
@@ -522,6 +535,7 @@ def test_reframing_refuses_in_one_line_and_leaves_nothing(tmp_path, monkeypatch)
 
     refused("no usable picture among the 6 files.*no face found", reframe=True)
     refused("zoom 7 is out of range", reframe=7)
+    refused("zoom 0 is out of range", reframe=0.0)
     monkeypatch.setattr(align, "find_spec", lambda name: None)
     align._networks.cache_clear()
     refused("pip install facenet-pytorch", reframe=True)

@@ -340,7 +340,7 @@ class FramingCheck(FramingReport):
         if self.mismatches:
             lines.append(
                 "a network learns to zoom and shift first: frame both alike with `facegen prepare-unpaired --reframe`, "
-                "or with `facegen align` for each folder"
+                "with `facegen align` for each folder, or while training, less sharply, with `facegen train --reframe`"
             )
         return "\n".join(lines)
 
@@ -543,7 +543,7 @@ def safe_name(origin: str, suffix: str, taken: set[str], *, folders: bool = Fals
         folders: keep the origin's folders, with "/"; else only its own name.
     """
     path = PurePosixPath(origin.replace("\\", "/"))
-    parts = [re.sub(r"[^\w.\- ]", "_", part)[:80].strip(" .") or "picture" for part in (*path.parts[:-1], path.stem)]
+    parts = [_safe_part(part) for part in (*path.parts[:-1], path.stem)]
     stem = "/".join(parts) if folders else parts[-1]
     name, number = stem, 1
     while name.casefold() in taken:
@@ -551,6 +551,13 @@ def safe_name(origin: str, suffix: str, taken: set[str], *, folders: bool = Fals
         name = f"{stem}-{number}"
     taken.add(name.casefold())
     return name + suffix
+
+
+def _safe_part(part: str) -> str:
+    part = re.sub(r"[^\w.\- ]", "_", part)[:80]
+    part = part.encode()[:200].decode(errors="ignore").strip(" .") or "picture"  # names have at most 255 bytes
+    # Windows takes these for devices, whatever their suffix.
+    return f"_{part}" if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", part, re.IGNORECASE) else part
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,7 @@ def reframe(images: Tensor, landmarks: Tensor, target: Framing, *, per_face: boo
     if not per_face:
         place = torch.tensor([_median(v) for v in place])[:, None].double().expand(-1, len(images))
     forward, shift = _transforms(place, target, height, width)
-    moved = landmarks.double().cpu() @ forward.transpose(1, 2) + shift[:, None]
+    moved = landmarks.cpu().double() @ forward.transpose(1, 2) + shift[:, None]
     return _warp(images, forward, shift), moved.float().to(landmarks.device)
 
 
@@ -255,7 +255,7 @@ def _places(landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         )
     if not len(landmarks):
         raise InputError("there are no landmarks, so there is no framing: give at least one face")
-    points = landmarks.detach().double().cpu()
+    points = landmarks.detach().cpu().double()  # on the CPU first: MPS has no float64
     bad = (~points.isfinite()).flatten(1).any(1).nonzero().flatten()
     if len(bad):
         raise InputError(f"the landmarks of face {int(bad[0])} are not finite: leave out faces that were not detected")

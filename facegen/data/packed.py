@@ -568,6 +568,16 @@ def _checked_transform(transform: str | None, resolution: object) -> str | None:
     return transform
 
 
+def common_size(source: str | Path) -> int:
+    """The side in pixels that most pictures of a folder or zip have.
+
+    Raises:
+        InputError: no readable picture, or a size that is no square with a power of two as its side.
+    """
+    with Source(source) as opened:
+        return _common_size(opened)[0]
+
+
 def _common_size(source: Source) -> tuple[int, int]:
     """The most common (width, height), from the headers alone.
 

@@ -394,7 +394,7 @@ def prepare_unpaired(
         raise InputError(f"seed is {seed}: give 0 to 2**63 - 1")
     if size is not None and not 4 <= size <= 4096:
         raise InputError(f"size {size} is out of range: choose 4 to 4096 pixels")
-    zoom = check_zoom(float(reframe)) if reframe else None
+    zoom = None if reframe is False else check_zoom(float(reframe))
     size = size or (DRAWN_SIZE if zoom else None)
     dest = Path(dest).expanduser()
     asked_test = min(MOST_TEST, max(1, count // 10)) if test is None else test
@@ -449,14 +449,14 @@ def _arrange(
     train, test = folders[f"train{letter}"], folders[f"test{letter}"]
     for pick in train[count:]:
         (place / f"train{letter}" / pick.file).unlink()
-    placed = {pick.key for pick in (*train, *test)}
+    placed = {pick.file for pick in (*train, *test)}  # not keys: several pictures of B may look like one of A's
     del train[count:]
     if test:
         (place / f"test{letter}").mkdir()
     for pick in test:
         os.replace(place / f"train{letter}" / pick.file, place / f"test{letter}" / pick.file)
     for pick in picks:
-        if pick.key not in placed:
+        if pick.file not in placed:
             (place / f"train{letter}" / pick.file).unlink()
             rows.append(Row(f"{letter}: {pick.origin}", "a test picture of the other domain", "left out", False))
 

@@ -8,7 +8,6 @@ print(translate_folder(G, "data/face2fake/testA", "results", size=128))
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -29,7 +28,7 @@ from facegen.models import pretrained
 from facegen.models.cyclegan import ResnetGenerator, UnetGenerator
 from facegen.training.cyclegan import DIRECTIONS, paint
 from facegen.training.diagnose import change_made, identity_kept
-from facegen.training.fit import History
+from facegen.training.fit import History, read_config
 
 __all__ = ["People", "TranslatedReport", "kept_epochs", "load_translator", "people", "translate_folder"]
 
@@ -77,6 +76,9 @@ def load_translator(
     if not isinstance(G, (ResnetGenerator, UnetGenerator)):
         family = type(G).__module__.rpartition(".")[2]
         raise InputError(f"{path} holds a {family} network, which makes faces from noise: give one that translates pictures")
+    if (G.img_channels, G.out_channels) != (3, 3):
+        channels = f"{G.img_channels} to {G.out_channels} channels"
+        raise InputError(f"{path} translates pictures of {channels}: give a network for colour pictures, 3 to 3")
     if info.get("direction") in DIRECTIONS and info["direction"] != direction:
         raise InputError(f"{path} translates {info['direction']}: leave --direction at that, or give the file of {direction}")
     return G, info
@@ -138,8 +140,8 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
     Raises:
         InputError: no usable picture, a size that G cannot take, or a folder that is not empty.
     """
-    if size < 4 or size > 4096:
-        raise InputError(f"size={size}: give 4 to 4096 pixels")
+    if size % 4 or not 8 <= size <= 4096:  # other sizes come out larger than they went in
+        raise InputError(f"size={size}: give a multiple of 4 from 8 to 4096 pixels")
     device, rows, taken = next(G.parameters()).device, [], set()
     with no_bomb_warnings(), Source(source) as pictures, replacing_folder(Path(dest).expanduser()) as folder:
         with closing(_batches(pictures, size, rows)) as batches:
@@ -246,7 +248,7 @@ def people(
 
 
 def _originals(run: Path, direction: str, source: str | Path | None, most: int) -> tuple[list[str], Tensor]:
-    size = json.loads((run / "config.json").read_text(encoding="utf-8"))["image_size"]
+    size = read_config(run)["image_size"]
     if source is None:
         pictures = History.load(run).originals
         if direction != "AtoB" or pictures is None:

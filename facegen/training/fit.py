@@ -112,7 +112,7 @@ class History:
             InputError: the folder holds no run.
         """
         outdir = Path(outdir)
-        about = _read_config(outdir)
+        about = read_config(outdir)
         pictures = sorted((outdir / "samples").glob("step-*.png"))
         size, per_step = about["image_size"], about["images_per_step"]
         samples = [_cut_grid(path, size, about["samples"]) for path in pictures]
@@ -273,7 +273,7 @@ class _Run:
         if begun:
             if not resume:
                 raise InputError(f"{self.outdir} already holds a run: choose another folder, or continue it with resume")
-            _compare(_read_config(self.outdir), about, self.outdir, self.first)
+            _compare(read_config(self.outdir), about, self.outdir, self.first)
             self._resume()
             return
         if self.first:
@@ -527,15 +527,21 @@ def _write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _read_config(outdir: Path) -> dict:
+def read_config(outdir: Path) -> dict:
+    """What a run's config.json says.
+
+    Raises:
+        InputError: there is none, or it does not describe a run.
+    """
     path = outdir / "config.json"
     if not path.exists():
         raise InputError(f"{outdir} holds no training run (no config.json)")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        if {"config", "data", "image_size", "images_per_step", "snap_steps", "samples"} <= set(about):
+        numbers = [about[name] for name in ("image_size", "images_per_step", "snap_steps", "samples")]
+        if {"config", "data"} <= set(about) and all(type(number) is int and number > 0 for number in numbers):
             return about
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise InputError(f"{path} does not describe a training run: choose another folder, or remove this one")
 

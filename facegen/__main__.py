@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from facegen.config import CycleConfig, TrainConfig
+    from facegen.config import CycleConfig, StyleConfig, TrainConfig
     from facegen.data.unpaired import Unpaired
     from facegen.models.pretrained import Loaded
     from facegen.training.cyclegan import CycleGAN
     from facegen.training.fit import Snapshot
     from facegen.training.steps import GAN
+    from facegen.training.stylegan import StyleGAN
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -179,20 +180,22 @@ def _dataset(args: argparse.Namespace) -> int:
 
 
 def _add_train(verbs) -> argparse.ArgumentParser:
-    return _verb(
+    parser = _verb(
         verbs,
         "train",
         _train,
         "train a generator on faces; run the same command again to continue an interrupted run",
         "facegen train --cfg=dcgan --data data/congress --outdir runs/congress --mirror=1 --augment=color,translation",
     )
+    parser.allow_abbrev = False  # `_recipe` knows --cfg by its whole name only
+    return parser
 
 
 def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
-    from facegen.config import RECIPES, CycleConfig  # imports PyTorch, which takes a second or two
+    from facegen.config import RECIPES, CycleConfig, StyleConfig  # imports PyTorch, which takes a second or two
 
     start = RECIPES.get(recipe, RECIPES["dcgan"])
-    unpaired = isinstance(start, CycleConfig)
+    unpaired, styled = isinstance(start, CycleConfig), isinstance(start, StyleConfig)
     parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="the run's folder")
     parser.add_argument("--cfg", choices=sorted(RECIPES), default="dcgan", help="the recipe; --cfg=NAME --help shows its flags")
     if unpaired:
@@ -205,7 +208,11 @@ def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
     else:
         text = "pictures, or N faces drawn by the package itself"
         parser.add_argument("--data", default="drawn:8192", metavar="DIR|ZIP|drawn:N", help=text)
-        parser.add_argument("--snap", type=float, default=10.0, metavar="KIMG", help="thousands of pictures between snapshots")
+        if styled:
+            _add_style_flags(parser)
+        else:
+            text = "thousands of pictures between snapshots"
+            parser.add_argument("--snap", type=float, default=10.0, metavar="KIMG", help=text)
     parser.add_argument("--max-images", type=int, metavar="N", help="use only the first N pictures")
     parser.add_argument("--keep", default="last:2", help="which checkpoints stay: all, last:K or every:N")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
@@ -214,7 +221,21 @@ def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the settings and stop")
     group = parser.add_argument_group(f"settings (in brackets: what --cfg={recipe} has)")
     for field in dataclasses.fields(start):
-        _add_setting(group, field, getattr(start, field.name), SETTING_HELP | CYCLE_HELP if unpaired else SETTING_HELP)
+        if field.name != "architecture":  # which --cfg names
+            explained = SETTING_HELP | (CYCLE_HELP if unpaired else STYLE_HELP if styled else {})
+            _add_setting(group, field, getattr(start, field.name), explained)
+
+
+def _add_style_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the official command line that are no settings."""
+    parser.add_argument("--snap", type=float, default=50.0, metavar="TICKS", help="ticks between snapshots")
+    parser.add_argument("--tick", type=float, default=4.0, metavar="KIMG", help="thousands of pictures in a tick")
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="processes to start, one for each GPU")
+    parser.add_argument("--metrics", choices=["none"], default="none", help="during training")
+    text = "begin with the networks of this file; other sizes of picture too"
+    parser.add_argument("--resume", metavar="FILE|URL|NAME", help=text)
+    text = "keep the networks of every Nth snapshot"
+    parser.add_argument("--keep-networks", type=int, default=0, metavar="N", help=text)
 
 
 # What each setting means, for a person who has not read the code.
@@ -276,6 +297,36 @@ CYCLE_HELP = {
 }
 
 
+# And for --cfg=stylegan2, stylegan3-t and stylegan3-r.
+STYLE_HELP = {
+    "image_size": "pixels: 8, 16, 32, 64, ...; without it that of the pictures in --data",
+    "cbase": "width of the networks at 1 pixel: half as much is a quarter of the work",
+    "cmax": "greatest width",
+    "z_dim": "length of the noise z",
+    "w_dim": "length of the style w",
+    "map_depth": "layers of the mapping network, 0: 8 for stylegan2, 2 for stylegan3",
+    "freezed": "first layers of D that do not learn",
+    "cond": "1: use the data set's labels",
+    "loss": "logistic, or relativistic",
+    "gamma": "weight of R1 on real pictures; below 0: by size and batch",
+    "r2_gamma": "weight of the same on fakes",
+    "r1_interval": "R1 and R2 only every N-th step, N times as strong",
+    "pl_weight": "weight of path-length regularisation",
+    "pl_interval": "it only every N-th step",
+    "style_mixing": "chance of mixing the styles of two faces",
+    "aug": "for small sets: ada (adaptive), fixed, diffaug or noaug",
+    "ada_kimg": "ada: thousands of pictures in which p can rise from 0 to 1",
+    "target": "ada: mean sign of D on real pictures that is aimed at",
+    "p": "fixed: how likely each augmentation is",
+    "augpipe": "which augmentations: blit, geom, color, bg, bgc, ..., bgcfnc",
+    "batch_gpu": "pictures that go through the networks at once, 0: all, or what fits",
+    "glr": "Adam's learning rate for G",
+    "dlr": "Adam's learning rate for D",
+    "ema_kimg": "half-life of the averaged generator; below 0: by batch",
+    "ema_rampup": "and at most this share of the pictures shown so far",
+}
+
+
 def _add_setting(group, field: dataclasses.Field, value: object, explained: dict[str, str]) -> None:
     kind = {"int": int, "float": float, "str": str, "bool": _yes_no}[field.type]
     flag = "--" + field.name.replace("_", "-")
@@ -296,7 +347,7 @@ def _yes_no(text: str) -> bool:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from facegen.config import RECIPES, CycleConfig
+    from facegen.config import RECIPES, CycleConfig, StyleConfig
     from facegen.training import processes
     from facegen.training.fit import parse_keep
 
@@ -304,14 +355,89 @@ def _train(args: argparse.Namespace) -> int:
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipe) if hasattr(args, field.name)}
     chosen = dataclasses.replace(recipe, **given)
     parse_keep(args.keep)  # before the pictures are decoded
+    _check_folder("--outdir", args.outdir)
+    styled = isinstance(chosen, StyleConfig)
+    if styled and args.gpus != 1 and processes.count() == 1 and not args.dry_run and "WORLD_SIZE" not in os.environ:
+        return _start_processes(args.gpus)
     args.device = processes.join(args.device)
     # Of several processes one speaks.
     quiet = contextlib.redirect_stdout(io.StringIO()) if processes.rank() else contextlib.nullcontext()
     try:
         with quiet:
+            if styled:
+                return _train_style(args, chosen, "image_size" in given)
             return _train_unpaired(args, chosen) if isinstance(chosen, CycleConfig) else _train_faces(args, chosen)
     finally:
         processes.leave()
+
+
+def _start_processes(gpus: int) -> int:
+    """This command again, in as many processes as there shall be; their exit code."""
+    import subprocess
+
+    if gpus < 1:
+        raise InputError(f"--gpus {gpus}: give at least 1")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
+    return subprocess.run([*launcher, "-m", "facegen", *sys.argv[1:]], check=False).returncode
+
+
+def _train_style(args: argparse.Namespace, chosen: StyleConfig, sized: bool) -> int:
+    from facegen.config import device
+    from facegen.data import load_faces
+    from facegen.data.packed import common_size
+    from facegen.data.pictures import table
+    from facegen.training.fit import fit
+    from facegen.training.stylegan import stylegan_from
+
+    on = device(args.device)
+    if not sized and not args.data.startswith("drawn"):
+        chosen = dataclasses.replace(chosen, image_size=common_size(args.data))
+    if args.resume:  # as the official tools: what the model has learned need not be found again slowly
+        start = {"ada_kimg": 100.0, "ema_rampup": 0.0}
+        chosen = dataclasses.replace(chosen, **{name: value for name, value in start.items() if not hasattr(args, name)})
+    if args.dry_run:
+        _print_settings(chosen, stylegan_from(chosen, on), chosen.steps)
+        return 0
+    faces = load_faces(args.data, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
+    if faces.report:
+        print(table(faces.report))
+    classes = 0 if faces.labels is None else int(faces.labels.max()) + 1
+    method = stylegan_from(chosen, on, classes)
+    if args.resume:
+        _take_over(method, args.resume)
+    print(f"{len(faces)} pictures from {faces.name}; {chosen.steps} steps of {chosen.batch} on {on}")
+    fit(
+        method,
+        faces,
+        args.outdir,
+        snap_kimg=args.snap * args.tick,
+        keep=args.keep,
+        keep_networks=args.keep_networks,
+        resume=not args.new,
+        tensorboard=args.tensorboard,
+    )
+    print(f"done: {args.outdir / 'network.safetensors'}, pictures in {args.outdir / 'samples'}")
+    return 0
+
+
+def _take_over(method: StyleGAN, network: str) -> None:
+    """Begin with the networks of a file: ours or an official one, of this or another size."""
+    from facegen.models.pretrained import load
+    from facegen.models.published import network_file
+    from facegen.training.stylegan import transfer
+
+    loaded = load(network_file(network))
+    new = {"G": transfer(loaded.G, method.G)}
+    transfer(loaded.G, method.G_ema)
+    if loaded.D is None:
+        print(f"{network} has no D: it begins anew")
+    else:
+        new["D"] = transfer(loaded.D, method.D)
+    if {name for name, _ in method.G.synthesis.named_parameters()} <= {name.removeprefix("synthesis.") for name in new["G"]}:
+        raise InputError(f"{network}: none of its weights fits {method.config.architecture}: give a network of that kind")
+    for part, names in new.items():
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        print(f"{part}: {f'new are {shown}' if names else 'all weights taken over'}")
 
 
 def _train_faces(args: argparse.Namespace, chosen: TrainConfig) -> int:
@@ -342,7 +468,7 @@ def _train_faces(args: argparse.Namespace, chosen: TrainConfig) -> int:
     return 0
 
 
-def _print_settings(chosen: TrainConfig | CycleConfig, method: GAN | CycleGAN, steps: object) -> None:
+def _print_settings(chosen: TrainConfig | CycleConfig | StyleConfig, method: GAN | CycleGAN | StyleGAN, steps: object) -> None:
     for name, value in dataclasses.asdict(chosen).items():
         print(f"{name:15} {value}")
     print(f"{'device':15} {method.device}, {method.dtype or 'torch.float32'}\n{'steps':15} {steps}")
@@ -361,10 +487,11 @@ def _train_unpaired(args: argparse.Namespace, chosen: CycleConfig) -> int:
     on, epochs = device(args.device), chosen.epochs + chosen.epochs_decay
     if args.keep_epochs < 0:
         raise InputError(f"--keep-epochs {args.keep_epochs}: give 1 for every epoch, 10 for every tenth, or 0")
-    if args.dry_run:
-        _print_settings(chosen, cyclegan_from(chosen, 1, on, _face_loss(chosen, on)), f"{epochs} epochs")
-        return 0
     face = _face_loss(chosen, on)
+    method = cyclegan_from(chosen, 1, on, face)  # settings that fit no network are refused before the pictures are decoded
+    if args.dry_run:
+        _print_settings(chosen, method, f"{epochs} epochs")
+        return 0
     data = load_unpaired(args.data, chosen.load_size, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
     if data.report:
         print(table(data.report))
@@ -394,9 +521,16 @@ def _train_unpaired(args: argparse.Namespace, chosen: CycleConfig) -> int:
 
 def _face_loss(chosen: CycleConfig, on: torch.device) -> Callable[[Tensor, Tensor], Tensor] | None:
     """The distance between faces that the settings ask for."""
-    from facegen.models.identity import face_distance, load_identity
+    from facegen.models.identity import LEAST_SIDE, face_distance, load_identity
 
-    return face_distance(load_identity(chosen.face_model).to(on)) if chosen.lambda_face else None
+    if not chosen.lambda_face:
+        return None
+    if chosen.image_size < LEAST_SIDE:
+        raise InputError(
+            f"lambda_face={chosen.lambda_face:g} with image_size={chosen.image_size}: faces are compared from {LEAST_SIDE} "
+            "pixels on, make the pictures larger or set lambda_face to 0"
+        )
+    return face_distance(load_identity(chosen.face_model).to(on))
 
 
 def _say_framing(data: Unpaired) -> None:
@@ -650,7 +784,7 @@ def _add_prepare(verbs) -> None:
     parser.add_argument("--size", type=int, metavar="N", help="write squares of so many pixels, else the files as they are")
     text = "find the faces, and frame all of them alike: as FFHQ does, or ZOOM times tighter (0.5 to 3)"
     parser.add_argument("--keep-copies", action="store_true", help="do not leave out near-duplicates of pictures")
-    parser.add_argument("--reframe", nargs="?", type=float, const=1.0, default=0.0, metavar="ZOOM", help=text)
+    parser.add_argument("--reframe", nargs="?", type=float, const=1.0, metavar="ZOOM", help=text)
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -664,7 +798,7 @@ def _prepare(args: argparse.Namespace) -> int:
         test=args.test,
         seed=args.seed,
         size=args.size,
-        reframe=args.reframe,
+        reframe=False if args.reframe is None else args.reframe,
         copies=args.keep_copies,
     )
     print(report)
@@ -704,7 +838,7 @@ def _translate(args: argparse.Namespace) -> int:
     G, info = load_translator(args.network, args.direction, args.epoch)
     config = info.get("config")
     trained = config.get("image_size") if isinstance(config, dict) else None
-    size = args.size or (trained if isinstance(trained, int) else SIZE)
+    size = args.size if args.size is not None else trained if type(trained) is int else SIZE
     print(translate_folder(G.to(device(args.device)), args.source, args.outdir, size=size))
     return 0
 

@@ -17,7 +17,10 @@ from facegen.files import InputError
 
 
 def _check_numbers(
-    config: TrainConfig | CycleConfig, at_least_one: Sequence[str], positive: Sequence[str], not_negative: Sequence[str]
+    config: TrainConfig | CycleConfig | StyleConfig,
+    at_least_one: Sequence[str],
+    positive: Sequence[str],
+    not_negative: Sequence[str],
 ) -> None:
     """What every recipe's numbers must be, and the words that all recipes share."""
     for field in dataclasses.fields(config):
@@ -36,7 +39,7 @@ def _check_numbers(
         if not getattr(config, name) >= 0:
             raise InputError(f"{name}={getattr(config, name)}: must not be negative")
     for name in ("beta1", "beta2"):
-        if not 0 <= getattr(config, name) < 1:
+        if not 0 <= getattr(config, name, 0.0) < 1:  # a StyleGAN's are fixed
             raise InputError(f"{name}={getattr(config, name)}: Adam's betas lie in [0, 1)")
     if config.precision not in ("auto", "float32", "bfloat16"):
         raise InputError(f"precision={config.precision!r} is not known: choose auto, float32 or bfloat16")
@@ -183,10 +186,109 @@ class CycleConfig:
         return self.batch
 
 
+ARCHITECTURES = ("stylegan2", "stylegan3-t", "stylegan3-r")
+STYLE_LOSSES = ("logistic", "relativistic")
+AUGMENTATIONS = ("ada", "fixed", "diffaug", "noaug")
+
+
+@dataclasses.dataclass(frozen=True)
+class StyleConfig:
+    """Everything that decides what a StyleGAN run computes; the defaults are those of the papers, for 64 pixels."""
+
+    # networks
+    architecture: str = "stylegan2"
+    image_size: int = 64
+    cbase: int = 32768  # width at a resolution is cbase / resolution, doubled for stylegan3-r
+    cmax: int = 512  # and at most this
+    z_dim: int = 512
+    w_dim: int = 512
+    map_depth: int = 0  # layers of the mapping network; 0: 8 for stylegan2, 2 for stylegan3
+    freezed: int = 0  # first layers of D that do not learn
+    cond: bool = False  # use the data set's labels
+    # objective
+    loss: str = "logistic"  # non-saturating; or relativistic: pairs of real and fake
+    gamma: float = -1.0  # weight of R1; below 0: 0.0002 * image_size ** 2 / batch
+    r2_gamma: float = 0.0  # the same penalty on fakes
+    r1_interval: int = 16  # steps between two penalties on D
+    pl_weight: float = 2.0  # path-length regularisation (stylegan2)
+    pl_interval: int = 4
+    style_mixing: float = 0.9  # chance that a picture's styles come from two z's (stylegan2)
+    aug: str = "ada"
+    ada_kimg: float = 500.0  # ada: thousands of pictures in which p can rise from 0 to 1
+    target: float = 0.6  # ada: what the mean sign of D on real pictures is held at
+    p: float = 0.2  # fixed: the augmentations' probability
+    augpipe: str = "bgc"
+    mirror: bool = False
+    # optimisation
+    batch: int = 32
+    batch_gpu: int = 0  # pictures that go through the networks at once; 0: batch / processes
+    kimg: float = 25000.0
+    glr: float = 0.0025
+    dlr: float = 0.002
+    ema_kimg: float = -1.0  # half-life of the averaged generator; below 0: batch * 10 / 32
+    ema_rampup: float = 0.05  # the half-life is at most this share of the pictures shown so far
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in one line, before anything is built.
+
+        Raises:
+            InputError: a number out of range or an unknown word.
+        """
+        _check_numbers(
+            self,
+            at_least_one=("cbase", "cmax", "z_dim", "w_dim", "r1_interval", "pl_interval", "batch"),
+            positive=("kimg", "ada_kimg", "glr", "dlr"),
+            not_negative=("map_depth", "freezed", "r2_gamma", "pl_weight", "batch_gpu", "ema_rampup"),
+        )
+        for name, words in (("architecture", ARCHITECTURES), ("loss", STYLE_LOSSES), ("aug", AUGMENTATIONS)):
+            if getattr(self, name) not in words:
+                raise InputError(f"{name}={getattr(self, name)!r} is not known: choose one of {', '.join(words)}")
+        for name in ("style_mixing", "target", "p"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name}={getattr(self, name)}: must lie between 0 and 1")
+        if self.image_size < 8 or self.image_size & (self.image_size - 1):
+            raise InputError(f"image_size={self.image_size}: the networks take 8, 16, 32, 64, ... pixels")
+        if self.batch % self.micro_batch:
+            raise InputError(f"batch={self.batch} is no multiple of batch_gpu={self.batch_gpu}: it is worked off in such parts")
+        if self.micro_batch > 4 and self.micro_batch % 4:
+            raise InputError(f"{self.micro_batch} pictures at once: D compares groups of 4, so take a multiple of 4, or fewer")
+
+    @property
+    def images_per_step(self) -> int:
+        """Real pictures per step."""
+        return self.batch
+
+    @property
+    def micro_batch(self) -> int:
+        """Pictures that go through the networks at once."""
+        return self.batch_gpu or self.batch
+
+    @property
+    def steps(self) -> int:
+        """Steps in the run: kimg is counted in real pictures."""
+        return max(1, round(self.kimg * 1000 / self.batch))
+
+    @property
+    def r1_gamma(self) -> float:
+        """`gamma`, or what suits the size and the batch (Karras et al. 2020, arXiv:2006.06676, appendix C)."""
+        return self.gamma if self.gamma >= 0 else 0.0002 * self.image_size**2 / self.batch
+
+    @property
+    def ema_half_life(self) -> float:
+        """`ema_kimg`, or what suits the batch, in thousands of pictures."""
+        return self.ema_kimg if self.ema_kimg >= 0 else self.batch * 10 / 32
+
+
 # Named starting points for `facegen train --cfg`; every field can still be set by its own flag.
-RECIPES: dict[str, TrainConfig | CycleConfig] = {
+RECIPES: dict[str, TrainConfig | CycleConfig | StyleConfig] = {
     "dcgan": TrainConfig(),
     "cyclegan": CycleConfig(),
+    "stylegan2": StyleConfig(),
+    # Section 3.1 and appendix F.1 of Karras et al. 2021: no path-length penalty, no style mixing.
+    "stylegan3-t": StyleConfig("stylegan3-t", pl_weight=0.0, style_mixing=0.0),
+    "stylegan3-r": StyleConfig("stylegan3-r", pl_weight=0.0, style_mixing=0.0),
 }
 
 
@@ -201,12 +303,65 @@ class Preset:
     kimg: float  # of the main run
     snap_kimg: float  # between two snapshots of it
     experiment_kimg: float  # of each run in the comparisons
+    # 03, CycleGAN
+    cycle_size: int  # pixels
+    cycle_faces: int  # of each domain
+    cycle_width: int
+    cycle_blocks: int
+    copy_steps: int  # of the generator that learns to copy first
+    cycle_epochs: int  # of the main run, half of them at the full learning rate
+    failure_epochs: int  # of each run that is made to fail
 
 
 PRESETS: dict[str, Preset] = {
-    "ci": Preset("ci", faces=256, conv_dim=8, batch=16, kimg=0.32, snap_kimg=0.08, experiment_kimg=0.08),
-    "cpu": Preset("cpu", faces=4096, conv_dim=32, batch=16, kimg=80, snap_kimg=4, experiment_kimg=14),
-    "gpu": Preset("gpu", faces=20000, conv_dim=64, batch=64, kimg=600, snap_kimg=20, experiment_kimg=60),
+    "ci": Preset(
+        "ci",
+        faces=256,
+        conv_dim=8,
+        batch=16,
+        kimg=0.32,
+        snap_kimg=0.08,
+        experiment_kimg=0.08,
+        cycle_size=32,
+        cycle_faces=16,
+        cycle_width=4,
+        cycle_blocks=1,
+        copy_steps=10,
+        cycle_epochs=2,
+        failure_epochs=1,
+    ),
+    "cpu": Preset(
+        "cpu",
+        faces=4096,
+        conv_dim=32,
+        batch=16,
+        kimg=80,
+        snap_kimg=4,
+        experiment_kimg=14,
+        cycle_size=64,
+        cycle_faces=400,
+        cycle_width=16,
+        cycle_blocks=3,
+        copy_steps=2000,
+        cycle_epochs=4,
+        failure_epochs=1,
+    ),
+    "gpu": Preset(
+        "gpu",
+        faces=20000,
+        conv_dim=64,
+        batch=64,
+        kimg=600,
+        snap_kimg=20,
+        experiment_kimg=60,
+        cycle_size=128,
+        cycle_faces=1000,
+        cycle_width=48,
+        cycle_blocks=6,
+        copy_steps=6000,
+        cycle_epochs=12,
+        failure_epochs=2,
+    ),
 }
 
 

@@ -17,6 +17,7 @@ from textbook import relative_error
 from torch import Tensor
 
 from facegen.models import layers, stylegan2, stylegan3
+from facegen.training.stylegan import path_lengths, squared_gradients
 
 STYLEGAN2 = ("sg2_cond_64", "sg2_uncond_32", "sg2_resnetG_skipD_32", "sg2_origG_origD_clamp_32")
 STYLEGAN3 = ("sg3t_cond_64", "sg3t_uncond_32", "sg3r_cond_64", "sg3r_uncond_32")
@@ -77,16 +78,17 @@ def stylegan2_errors(path: Path) -> Golden:
         golden.compare("logits_in_first2", D(wanted["img_in"][:2], c[:2]))
 
     image = wanted["img_in"].clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(D(image, c).sum(), image, create_graph=True)
-    penalty = gradient.square().sum(dim=(1, 2, 3))
+    (gradient,) = torch.autograd.grad(D(image, c).sum(), image)
+    penalty = squared_gradients(D(image, c), image)
     golden.compare("r1_grad_img", gradient)
     golden.compare("r1_penalty", penalty)
     golden.gradients(D, "r1_wgrad/", penalty.mean())
 
     ws = wanted["ws"].clone().requires_grad_()
-    product = (G.synthesis(ws, noise_mode="const") * wanted["pl_noise"]).sum()
-    (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
-    lengths = gradient.square().sum(2).mean(1).sqrt()
+    pictures = G.synthesis(ws, noise_mode="const")
+    (gradient,) = torch.autograd.grad((pictures * wanted["pl_noise"]).sum(), ws, retain_graph=True)
+    # The stored noise is divided by the picture's side already.
+    lengths = path_lengths(pictures, ws, wanted["pl_noise"] * pictures.shape[-1])
     golden.compare("pl_grad_ws", gradient)
     golden.compare("pl_lengths", lengths)
     golden.gradients(G, "pl_wgrad/", (lengths - 0.1).square().mean())

@@ -1,0 +1,461 @@
+"""Training StyleGAN2 and StyleGAN3: the two penalties, the blur, and the method object that `fit` trains.
+
+A step has up to four parts, each with pictures of its own: G against D; every fourth step G's path-length penalty; D on
+fake and real pictures; every sixteenth step D's gradient penalty ("lazy regularisation": rarer, and as much stronger; Karras
+et al. 2020, arXiv:1912.04958, appendix B). A batch is worked off in parts of `batch_gpu` pictures whose gradients add up.
+
+Whatever is random in a part (z, noise, mixing, augmentation) is drawn from a generator that is seeded with the run's seed, the
+step and the part's number. So a resumed run needs no generator's state, and two processes with one part each compute what one
+process with two parts does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from facegen.config import StyleConfig, autocast_dtype
+from facegen.data.packed import Faces, batch_indices, mirror_flags
+from facegen.files import InputError
+from facegen.models import pretrained, stylegan2, stylegan3
+from facegen.models.layers import filter2d
+from facegen.training import processes
+from facegen.training.ada import AdaController, AugmentPipe
+from facegen.training.augment import diff_augment, parse_policy
+from facegen.training.losses import AdversarialLoss, adversarial_loss
+from facegen.training.steps import Stats, frozen
+
+PL_DECAY = 0.01  # of the moving average that path lengths are drawn to
+# stylegan3-r blurs all that D sees by this many pixels at first, fading over so many kimg for every picture in a batch.
+BLUR_SIGMA, BLUR_FADE = 10.0, 200 / 32
+TRAIN_G, TRAIN_D, PATH, PENALTY = range(4)  # the parts of a step, for the seeds
+BESIDE_Z, BESIDE_LABELS = -2, -3  # for what is drawn outside of a step
+
+
+# -------------------------------------------------------------------------------------------------------- penalties
+
+
+def path_lengths(pictures: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """How much pictures change with their styles: sqrt(mean over layers of |J^T y|^2) (Karras et al. 2020, eq. 4, section 3.2).
+
+    Args:
+        pictures: [N, 3, H, W], a function of ws.
+        ws: [N, num_ws, w_dim], with a graph to the pictures.
+        noise: y, [N, 3, H, W] from N(0, 1).
+
+    Returns:
+        [N], with a graph, in units of one pixel's root mean square change.
+    """
+    scaled = noise / math.sqrt(pictures.shape[2] * pictures.shape[3])
+    (gradient,) = torch.autograd.grad((pictures * scaled).sum(), ws, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()
+
+
+def squared_gradients(logits: Tensor, pictures: Tensor) -> Tensor:
+    """|grad_x D(x)|^2 of each picture [N], with a graph: R1 for real and R2 for fake ones (Mescheder et al. 2018, eq. 9)."""
+    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
+    return gradient.square().sum((1, 2, 3))
+
+
+def blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """A Gaussian blur of `sigma` pixels; none where its kernel would be a single pixel (Karras et al. 2021, appendix F.1)."""
+    reach = math.floor(sigma * 3)
+    if reach < 1:
+        return pictures
+    offsets = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
+    kernel = (-(offsets / sigma).square() * math.log(2)).exp()  # half the height at one sigma
+    return filter2d(pictures, kernel / kernel.sum())
+
+
+# ------------------------------------------------------------------------------------------------------ the method
+
+
+class StyleGAN:
+    """A StyleGAN2 or StyleGAN3 generator and its discriminator with all that a training step needs.
+
+    Args:
+        G, D: networks of `facegen.models.stylegan2` or `stylegan3`, or classes of one's own that are called like these.
+            They are moved to `device`, but not initialised.
+        config: the settings; `image_size` and `z_dim` have to match the networks.
+        device: where to train.
+    """
+
+    def __init__(self, G: nn.Module, D: nn.Module, config: StyleConfig, *, device: torch.device | str = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
+        self.G, self.D = G.to(self.device).train(), D.to(self.device).train()
+        self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
+        path = config.pl_interval if config.pl_weight else 0
+        self.opt_G = self._adam(self.G, config.glr, path)
+        self.opt_D = self._adam(self.D, config.dlr, config.r1_interval if config.r1_gamma or config.r2_gamma else 0)
+        self.loss: AdversarialLoss = adversarial_loss("bce" if config.loss == "logistic" else "relativistic")
+        self.dtype = autocast_dtype(config.precision, self.device)
+        self.pipe: AugmentPipe | None = None
+        self.controller: AdaController | None = None
+        self.augment = self._augmentation()
+        self.state = _Running(self.device)
+        self._micro = min(config.micro_batch, config.batch // processes.count())
+        if config.batch // processes.count() % self._micro:
+            share = config.batch // processes.count()
+            raise InputError(f"batch_gpu={config.batch_gpu} does not divide the {share} pictures of each process")
+
+    def _adam(self, net: nn.Module, rate: float, interval: int) -> Optimizer:
+        """Adam; with a lazy penalty slightly slower, since there are interval + 1 gradients where there were interval."""
+        share = interval / (interval + 1) if interval else 1.0
+        fused = self.device.type in ("cpu", "cuda")
+        weights = [p for p in net.parameters() if p.requires_grad]
+        return torch.optim.Adam(weights, rate * share, (0.0, 0.99**share), eps=1e-8, fused=fused)
+
+    def _augmentation(self) -> Callable[[Tensor], Tensor]:
+        config = self.config
+        if config.aug == "noaug":
+            return lambda pictures: pictures
+        if config.aug == "diffaug":
+            policy = parse_policy("color,translation,cutout")
+            return lambda pictures: diff_augment(pictures, policy)
+        self.pipe = AugmentPipe.preset(config.augpipe)
+        adaptive = config.aug == "ada"
+        self.controller = AdaController(config.target if adaptive else None, config.ada_kimg, p=0.0 if adaptive else config.p)
+        return self.pipe
+
+    # -- what fit asks for
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Every network with state, by name."""
+        return {"G": self.G, "D": self.D, "G_ema": self.G_ema}
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Every optimiser, by name."""
+        return {"G": self.opt_G, "D": self.opt_D}
+
+    @property
+    def stores(self) -> dict[str, object]:
+        """The mean path length, and the augmentation's strength with what decides it."""
+        return {"running": self.state} | ({"controller": self.controller} if self.controller else {})
+
+    @property
+    def steps(self) -> int:
+        """Steps in the run."""
+        return self.config.steps
+
+    def steps_per_epoch(self, data: Faces) -> float:
+        """Steps after which D has seen as many pictures as there are."""
+        return len(data) / self.config.batch
+
+    def check(self, data: Faces) -> None:
+        """Refuse pictures or labels that the networks cannot take.
+
+        Raises:
+            InputError: another size, or no labels for conditional networks.
+        """
+        size, (height, width) = self.config.image_size, data.images.shape[2:]
+        if (height, width) != (size, size):
+            raise InputError(f"{data.name}: pictures are {width}x{height}, the networks take {size}x{size}")
+        if self.G.c_dim:
+            if data.labels is None:
+                raise InputError(f"{data.name} has no labels (dataset.json), which conditional training needs: set cond to 0")
+            if int(data.labels.max()) >= self.G.c_dim:
+                raise InputError(f"{data.name} has {int(data.labels.max()) + 1} classes, the networks {self.G.c_dim}")
+
+    def fixed(self, data: Faces, n: int) -> Tensor:
+        """The z's whose pictures are followed through the run, [n, z_dim]."""
+        return self._normal((n, self.config.z_dim), BESIDE_Z).to(self.device)
+
+    def batch(self, data: Faces, step: int) -> list[Tensor]:
+        """Real pictures [N, 3, S, S] and, for conditional networks, their labels one-hot and those for the fakes."""
+        config = self.config
+        indices = processes.share(batch_indices(len(data), config.batch, step, config.seed))
+        flips = processes.share(mirror_flags(config.batch, step, config.seed)) if config.mirror else None
+        reals = [data.batch(indices, flips)]
+        if self.G.c_dim:  # fakes have labels as often as the data has them
+            drawn = processes.share(torch.randint(len(data), (config.batch,), generator=self._generator(step, BESIDE_LABELS)))
+            reals += [F.one_hot(data.labels[i], self.G.c_dim).float().to(self.device) for i in (indices, drawn)]
+        return reals
+
+    def update(self, step: int, reals: list[Tensor]) -> Stats:
+        """One training step: G, sometimes G's penalty, D, sometimes D's penalty. Returns detached scalars."""
+        config = self.config
+        if self.controller:
+            self.pipe.p.fill_(self.controller.p)  # here and not after the step: a resumed run has only the controller
+        real, real_c, fake_c = reals if len(reals) == 3 else (reals[0], None, None)
+        first = processes.rank() * (len(real) // self._micro)
+        parts = [
+            (first + i, *(None if x is None else x[i * self._micro : (i + 1) * self._micro] for x in (real, real_c, fake_c)))
+            for i in range(len(real) // self._micro)
+        ]
+        sigma = self._blur(step)
+        stats = self._G_step(step, parts, sigma)
+        if config.pl_weight and step % config.pl_interval == 0:
+            stats |= self._path_step(step, parts)
+        stats |= self._D_step(step, parts, sigma)
+        if (config.r1_gamma or config.r2_gamma) and step % config.r1_interval == 0:
+            stats |= self._penalty_step(step, parts, sigma)
+        self._average(step)
+        return stats | self._adapt()
+
+    def refresh(self) -> None:
+        """Nothing to prepare before pictures are made."""
+
+    @torch.no_grad()
+    def sample(self, fixed: Tensor) -> Tensor:
+        """Pictures of the averaged generator: z [N, z_dim] -> uint8 [N, 3, S, S] on the CPU; classes take turns."""
+        c = None
+        if self.G.c_dim:
+            c = F.one_hot(torch.arange(len(fixed)) % self.G.c_dim, self.G.c_dim).float().to(self.device)
+        parts = [
+            self.G_ema(z, None if c is None else c[i * 16 : i * 16 + len(z)], noise_mode="const")
+            for i, z in enumerate(fixed.split(16))
+        ]
+        return torch.cat([((part + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8) for part in parts])
+
+    def label(self, step: int) -> str:
+        """What a kept network of this step is called: by the thousands of pictures shown."""
+        return f"network-snapshot-{round(step * self.config.batch / 1000):06d}"
+
+    def export(self, path: Path, info: dict[str, object]) -> None:
+        """Write the averaged generator and D as one network file, if they are classes that a file can rebuild."""
+        pretrained.save(path, self.G_ema, self.D, info)
+
+    # -- the parts of a step
+
+    def _generator(self, *key: int) -> torch.Generator:
+        return torch.Generator().manual_seed(_number(self.config.seed, *key))
+
+    def _normal(self, shape: tuple[int, ...], *key: int) -> Tensor:
+        return torch.randn(shape, generator=self._generator(*key))
+
+    @contextlib.contextmanager
+    def _part(self, step: int, kind: int, number: int) -> Iterator[Tensor]:
+        """Seed what is drawn inside, for one part of a batch; yields the part's z."""
+        torch.manual_seed(_number(self.config.seed, step, kind, number))
+        yield torch.randn(self._micro, self.config.z_dim).to(self.device)
+
+    def _ws(self, z: Tensor, c: Tensor | None, update_emas: bool = False) -> Tensor:
+        """Styles [N, num_ws, w_dim]; with style mixing some layers' from a second z (Karras et al. 2019, section 3.1)."""
+        ws = self.G.mapping(z, c, update_emas=update_emas)
+        if torch.rand(()) < self.config.style_mixing:
+            start = int(torch.randint(1, ws.shape[1], ()))
+            others = self.G.mapping(torch.randn(z.shape).to(z.device), c)
+            ws = torch.cat([ws[:, :start], others[:, start:]], dim=1)
+        return ws
+
+    def _paint(self, ws: Tensor, dtype: torch.dtype | None, update_emas: bool = False) -> Tensor:
+        more = {"update_emas": update_emas} if isinstance(self.G, stylegan3.Generator) else {}
+        return self.G.synthesis(ws, noise_mode="random", dtype=dtype, **more)
+
+    def _judge(self, pictures: Tensor, c: Tensor | None, sigma: float, dtype: torch.dtype | None) -> Tensor:
+        return self.D(self.augment(blurred(pictures, sigma)), c, dtype=dtype)
+
+    def _G_step(self, step: int, parts: list[tuple], sigma: float) -> Stats:
+        self.opt_G.zero_grad(set_to_none=True)
+        total = 0.0
+        with frozen(self.D):
+            for number, real, real_c, fake_c in parts:
+                with self._part(step, TRAIN_G, number) as z:
+                    logits = self._judge(self._paint(self._ws(z, fake_c), self.dtype), fake_c, sigma, self.dtype)
+                    if self.loss.g_pair:
+                        with torch.no_grad():
+                            judged = self._judge(real, real_c, sigma, self.dtype)
+                        value = self.loss.g_pair(judged, logits)
+                    else:
+                        value = self.loss.g(logits)
+                (value / len(parts)).backward()
+                total = total + value.detach() / len(parts)
+        self.opt_G.step()
+        return {"loss_G": total, "grad_G": _norm(self.G)}
+
+    def _path_step(self, step: int, parts: list[tuple]) -> Stats:
+        """Half of each part's pictures: the penalty costs twice the memory (Karras et al. 2020, appendix B)."""
+        self.opt_G.zero_grad(set_to_none=True)
+        lengths = []
+        for number, _, _, fake_c in parts:
+            with self._part(step, PATH, number) as z:
+                z = z[: max(1, len(z) // 2)]
+                ws = self._ws(z, None if fake_c is None else fake_c[: len(z)])
+                pictures = self._paint(ws, None)
+                found = path_lengths(pictures, ws, torch.randn(pictures.shape).to(pictures.device))
+                # Towards the average so far, which this step's lengths move only afterwards: all parts see the same.
+                penalty = (found - self.state.path).square().mean()
+            (penalty * self.config.pl_weight * self.config.pl_interval / len(parts)).backward()
+            lengths.append(found.detach().mean())
+        self.opt_G.step()
+        mean = processes.average(torch.stack(lengths).mean())
+        self.state.path.lerp_(mean, PL_DECAY)
+        return {"path_length": mean}
+
+    def _D_step(self, step: int, parts: list[tuple], sigma: float) -> Stats:
+        self.opt_D.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for number, real, real_c, fake_c in parts:
+            with self._part(step, TRAIN_D, number) as z:
+                with torch.no_grad():
+                    fake = self._paint(self._ws(z, fake_c, update_emas=True), self.dtype, update_emas=True)
+                on_fake = self._judge(fake, fake_c, sigma, self.dtype)
+                on_real = self._judge(real, real_c, sigma, self.dtype)
+                if self.loss.d_pair:
+                    value = self.loss.d_pair(on_real, on_fake)
+                else:
+                    value = self.loss.d_real(on_real) + self.loss.d_fake(on_fake)
+            (value / len(parts)).backward()
+            if self.controller:
+                self.controller.observe(on_real)
+            seen = {
+                "loss_D": value.detach(),
+                "logits_real": on_real.detach().mean(),
+                "logits_fake": on_fake.detach().mean(),
+                "r_t": on_real.detach().sign().mean(),
+                "signs_fake": on_fake.detach().sign().mean(),
+            }
+            sums = {name: sums.get(name, 0.0) + number / len(parts) for name, number in seen.items()}
+        self.opt_D.step()
+        return sums | {"grad_D": _norm(self.D)}
+
+    def _penalty_step(self, step: int, parts: list[tuple], sigma: float) -> Stats:
+        """R1 on real pictures, R2 on fakes, in float32: second derivatives lose too much in half precision."""
+        self.opt_D.zero_grad(set_to_none=True)
+        config, found = self.config, {}
+        for number, real, real_c, fake_c in parts:
+            with self._part(step, PENALTY, number) as z:
+                penalties = {}
+                if config.r1_gamma:
+                    real = real.detach().requires_grad_()
+                    penalties["r1"] = config.r1_gamma, squared_gradients(self._judge(real, real_c, sigma, None), real)
+                if config.r2_gamma:
+                    with torch.no_grad():
+                        fake = self._paint(self._ws(z, fake_c), self.dtype)
+                    fake = fake.float().requires_grad_()
+                    penalties["r2"] = config.r2_gamma, squared_gradients(self._judge(fake, fake_c, sigma, None), fake)
+                total = sum(gamma / 2 * value.mean() for gamma, value in penalties.values())
+            (total * config.r1_interval / len(parts)).backward()
+            for name, (_, value) in penalties.items():
+                found[name] = found.get(name, 0.0) + value.detach().mean() / len(parts)
+        self.opt_D.step()
+        return found
+
+    def _blur(self, step: int) -> float:
+        """Sigma in pixels: stylegan3-r shows D only coarse pictures at first, so that G does not settle details too early."""
+        if self.config.architecture != "stylegan3-r":
+            return 0.0
+        fade = self.config.batch * BLUR_FADE * 1000  # pictures
+        return max(0.0, 1 - step * self.config.batch / fade) * BLUR_SIGMA
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """G_ema <- beta G_ema + (1 - beta) G (Karras et al. 2020, arXiv:2006.06676, appendix C)."""
+        half_life = self.config.ema_half_life * 1000
+        if self.config.ema_rampup:
+            half_life = min(half_life, (step + 1) * self.config.batch * self.config.ema_rampup)
+        beta = 0.5 ** (self.config.batch / half_life) if half_life > 0 else 0.0
+        torch._foreach_lerp_(list(self.G_ema.parameters()), list(self.G.parameters()), 1 - beta)
+        for theirs, ours in zip(self.G.buffers(), self.G_ema.buffers()):
+            ours.copy_(theirs)
+
+    def _adapt(self) -> Stats:
+        """Let D's signs on real pictures decide how strongly pictures are augmented (arXiv:2006.06676, section 3.1)."""
+        if self.controller is None:
+            return {}
+        return {"ada_p": torch.tensor(self.controller.step())}
+
+
+def transfer(source: nn.Module, target: nn.Module) -> list[str]:
+    """Copy every weight that fits by name and shape, also from a network of another resolution: training from a model.
+
+    StyleGAN3 names its layers after their sizes (L4_52_32), which differ between resolutions: there the number (L4) counts.
+
+    Returns:
+        The names of the target's weights that had no counterpart, and stay as they were.
+    """
+    there = {_place(name): value for name, value in source.state_dict().items()}
+    new = []
+    for name, value in target.state_dict().items():
+        other = there.get(_place(name))
+        if other is None or other.shape != value.shape:
+            new.append(name)
+        elif not _is_filter(name):
+            value.copy_(other)  # a state dict's tensors are the network's own
+    return [name for name in new if not _is_filter(name)]
+
+
+def _place(name: str) -> str:
+    return re.sub(r"\b(L\d+)_\d+_\d+", r"\1", name)
+
+
+def _is_filter(name: str) -> bool:
+    """Of resampling: it follows from the sizes, and is not learned."""
+    return name.endswith(("resample_filter", "up_filter", "down_filter"))
+
+
+class _Running:
+    """The moving average of path lengths."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.path = torch.zeros((), device=device)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"path": self.path.cpu()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.path.copy_(state["path"])
+
+
+def _number(*key: int) -> int:
+    """A seed that is a pure function of the key."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
+
+
+@torch.no_grad()
+def _norm(net: nn.Module) -> Tensor:
+    """Length of the gradient over all weights; after an optimiser's step, when it is the mean over all processes."""
+    return torch.stack([p.grad.norm() for p in net.parameters() if p.grad is not None]).norm()
+
+
+def stylegan_from(config: StyleConfig, device: torch.device | str = "cpu", classes: int = 0) -> StyleGAN:
+    """The package's own networks, built and initialised from the settings and their seed; leaves torch's state alone.
+
+    Args:
+        config: the settings.
+        device: where to train.
+        classes: of the data set, used if `config.cond`.
+    """
+    c_dim = classes if config.cond else 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        G = _build_G(config, c_dim)
+        D = stylegan2.Discriminator(
+            c_dim,
+            config.image_size,
+            3,
+            channel_base=config.cbase,
+            channel_max=config.cmax,
+            block_kwargs={"freeze_layers": config.freezed},
+        )
+    return StyleGAN(G, D, config, device=device)
+
+
+def _build_G(config: StyleConfig, c_dim: int) -> nn.Module:
+    sizes = (config.z_dim, c_dim, config.w_dim, config.image_size, 3)
+    if config.architecture == "stylegan2":
+        mapping = {"num_layers": config.map_depth or 8}
+        synthesis = {"channel_base": config.cbase, "channel_max": config.cmax}
+        return stylegan2.Generator(*sizes, mapping_kwargs=mapping, synthesis_kwargs=synthesis)
+    rotated = config.architecture == "stylegan3-r"
+    return stylegan3.Generator(
+        *sizes,
+        mapping_kwargs={"num_layers": config.map_depth or 2},
+        channel_base=config.cbase * (2 if rotated else 1),
+        channel_max=config.cmax * (2 if rotated else 1),
+        conv_kernel=1 if rotated else 3,
+        use_radial_filters=rotated,
+        magnitude_ema_beta=0.5 ** (config.batch / 20e3),
+    )

@@ -185,6 +185,8 @@ def main() -> None:
             found[name] = measured(inputs, made, embed)
             rows.append([name, *(f"{value:.3g}" for value in found[name].values())])
             print(table(rows, ["run", *found[name]]), flush=True)
+    for numbers in found.values():  # JSON has no NaN
+        numbers |= {name: None for name, value in numbers.items() if math.isnan(value)}
     about = {name: value if isinstance(value, (int, float, str)) else str(value) for name, value in vars(args).items()}
     with replacing(args.out / "table.json") as temporary:
         temporary.write_text(json.dumps({"settings": about, "embedding": embed.name, "runs": found}, indent=2) + "\n")

@@ -191,11 +191,19 @@ def _add_train(verbs) -> argparse.ArgumentParser:
     return parser
 
 
+EXAMPLES = {
+    "faces": "facegen train --cfg={} --data data/congress --outdir runs/congress --mirror=1 --augment=color,translation",
+    "unpaired": "facegen train --cfg={} --data data/face2fake --outdir runs/face2fake --keep-epochs=10",
+    "styles": "facegen train --cfg={} --data faces64.zip --outdir runs/style --mirror=1 --gamma=0.5 --kimg=1000 --cbase=16384",
+}
+
+
 def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
     from facegen.config import RECIPES, CycleConfig, StyleConfig  # imports PyTorch, which takes a second or two
 
     start = RECIPES.get(recipe, RECIPES["dcgan"])
     unpaired, styled = isinstance(start, CycleConfig), isinstance(start, StyleConfig)
+    parser.epilog = f"Example: {EXAMPLES['styles' if styled else 'unpaired' if unpaired else 'faces'].format(recipe)}"
     parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="the run's folder")
     parser.add_argument("--cfg", choices=sorted(RECIPES), default="dcgan", help="the recipe; --cfg=NAME --help shows its flags")
     if unpaired:

@@ -291,3 +291,9 @@ def test_both_generators_learn_and_no_optimiser_holds_a_network_twice():
     method = cyclegan_from(TINY, 5)
     held = [id(p) for optimizer in method.optimizers.values() for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in itertools.chain(*(net.parameters() for net in method.nets)))
+
+
+def test_other_test_pictures_do_not_continue_a_run(data, tmp_path):
+    train(tmp_path, data, stop_at=2)
+    with pytest.raises(InputError, match="was trained on other pictures"):
+        train(tmp_path, dataclasses.replace(data, test_A=drawn_unpaired(10, 36, 32, test=6, seed=1).test_A))

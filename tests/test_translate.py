@@ -125,7 +125,7 @@ def test_the_gallery_shows_the_kept_epochs_with_numbers(run, tmp_path, capsys):
     out = tmp_path / "index.html"
     assert main(["gallery", str(run), "--epochs", "1,3", "--out", str(out), "--people", "4", "--device", "cpu"]) == 0
     page = out.read_text(encoding="utf-8")
-    assert page.count('class="person"') == 4 and "identity kept" in page and "change made" in page
+    assert page.count('class="person"') == 4 and "likeness kept" in page and "change made" in page
     assert 'data-epoch="1"' in page and 'data-epoch="3"' in page and 'data-epoch="2"' not in page
     assert "4 people, epochs 1, 3" in capsys.readouterr().out
     assert "http" not in page.replace("http-equiv", "")

@@ -88,8 +88,9 @@ class Unpaired:
 
     @property
     def content_hash(self) -> str:
-        """sha256 over the hashes of A and B, in this order: equal hashes are equal training sets."""
-        return hashlib.sha256(f"{self.A.content_hash} {self.B.content_hash}".encode()).hexdigest()
+        """sha256 over the hashes of A, B and, where there are some, the test pictures: equal hashes are equal data."""
+        sets = (self.A, self.B, self.test_A, self.test_B)
+        return hashlib.sha256(" ".join(faces.content_hash for faces in sets if faces is not None).encode()).hexdigest()
 
     @property
     def report(self) -> tuple[Row, ...]:

@@ -215,7 +215,8 @@ def people(
 ) -> People:
     """Translate the same people with several kept epochs of a run, and measure what becomes of them.
 
-    The numbers are `identity kept` and `change made` of `facegen.training.diagnose`.
+    The numbers are those of `facegen.training.diagnose`: `change made`, and `identity kept`, which without an embedding
+    measures coarse structure and colour, and is called `likeness kept`.
 
     Args:
         run: the folder of a run.
@@ -272,4 +273,5 @@ def _measures(originals: Tensor, outputs: Tensor, embed: Callable[[Tensor], Tens
     if len(originals) < 2:  # identity is measured against other people
         return [{"change made": change} for change in changes]
     kept = identity_kept(originals, outputs, embed).tolist()
-    return [{"identity kept": identity, "change made": change} for identity, change in zip(kept, changes)]
+    name = "identity kept" if embed else "likeness kept"
+    return [{name: identity, "change made": change} for identity, change in zip(kept, changes)]

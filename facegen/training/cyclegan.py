@@ -471,6 +471,9 @@ class CycleGAN:
             InputError: networks that a file cannot rebuild; nothing is written then.
         """
         pairs = dict(zip(DIRECTIONS, ((self.nets.G_A, self.nets.D_A), (self.nets.G_B, self.nets.D_B))))
+        for G, _ in pairs.values():
+            if not pretrained.can_save(G):
+                raise InputError(f"{path}: a {type(G).__name__} of your own cannot be rebuilt from a file")
         for direction, (G, D) in pairs.items():
             judged = D if pretrained.can_save(D) else None
             pretrained.save(path.with_name(f"{path.stem}-{direction}.safetensors"), G, judged, {**info, "direction": direction})

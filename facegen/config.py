@@ -343,7 +343,7 @@ PRESETS: dict[str, Preset] = {
         cycle_width=16,
         cycle_blocks=3,
         copy_steps=2000,
-        cycle_epochs=4,
+        cycle_epochs=3,
         failure_epochs=1,
     ),
     "gpu": Preset(

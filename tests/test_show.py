@@ -171,6 +171,18 @@ def test_loss_curves_draw_the_log_raw_and_smoothed(history):
     assert len(show.loss_curves(bare).axes) == 1
 
 
+def test_loss_curves_show_both_discriminators_of_a_cyclegan(history):
+    keys = ("logits_real_A", "logits_fake_A", "logits_real_B", "logits_fake_B")
+    stats = [
+        {"kimg": r["kimg"], "loss_D": 1.0, "loss_G": 2.0, **{k: i + r["step"] for i, k in enumerate(keys)}}
+        for r in history.stats
+    ]
+    logits = show.loss_curves(SimpleNamespace(stats=stats)).axes[1]
+    for i, (text, raw) in enumerate(zip(logits.get_legend().get_texts(), logits.lines[::2])):
+        assert text.get_text() == ("D_A on B", "D_A on G_A's fakes", "D_B on A", "D_B on G_B's fakes")[i]
+        assert np.array_equal(raw.get_ydata(), [record[keys[i]] for record in stats])
+
+
 def test_smoothing_is_a_centred_mean_that_steps_over_nan():
     from facegen.show.figures import smooth
 
@@ -357,9 +369,7 @@ def test_digest_tells_pictures_apart_and_forgives_rounding_noise():
     assert line == show.digest(images.double() + 1e-7).replace("float64", "float32")
     assert line == show.digest(images.numpy()) != show.digest(images + 0.02)
     assert show.digest(torch.tensor([-1e-9, 0.0])) == "2 float32: mean 0.00, std 0.00, min 0.00, max 0.00"
-    assert (
-        show.digest(torch.tensor([[0, 255]], dtype=torch.uint8)) == "1x2 uint8: mean 0.50, std 0.50, min 0.00, max 1.00"
-    )
+    assert show.digest(torch.tensor([[0, 255]], dtype=torch.uint8)) == "1x2 uint8: mean 0.50, std 0.50, min 0.00, max 1.00"
     assert show.digest([1.0, float("nan")]).endswith("max 1.00, 1 not finite")
     assert show.digest({"a": [1], "b": 2.0}, digits=1).splitlines()[1].startswith("b: one number float64: mean 2.0")
     assert show.digest(torch.zeros(0, 3)) == "0x3 float32: empty"

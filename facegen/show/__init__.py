@@ -1,4 +1,4 @@
-"""Seeing: grids of faces, loss curves, the scrubber over a training run, its HTML twin and film, numbers as text, layers."""
+"""Seeing: grids of faces, loss curves, the scrubber over a run, its HTML twin and film, galleries, numbers as text, layers."""
 
 from facegen.show.activations import activations, show_activations
 from facegen.show.figures import (
@@ -11,6 +11,7 @@ from facegen.show.figures import (
     show_grid,
     strip,
 )
+from facegen.show.gallery import Person, gallery, gallery_html, show_gallery
 from facegen.show.grids import as_uint8, grid, save_image
 from facegen.show.text import digest, html_table, table
 from facegen.show.video import save_film
@@ -18,6 +19,7 @@ from facegen.show.widgets import Scrubber, scrub, show_slider, slider_html
 
 __all__ = [
     "Chart",
+    "Person",
     "Scrubber",
     "activations",
     "as_uint8",
@@ -25,6 +27,8 @@ __all__ = [
     "compare_curves",
     "compare_grids",
     "digest",
+    "gallery",
+    "gallery_html",
     "grid",
     "html_table",
     "loss_curves",
@@ -33,6 +37,7 @@ __all__ = [
     "save_image",
     "scrub",
     "show_activations",
+    "show_gallery",
     "show_grid",
     "show_slider",
     "slider_html",

@@ -184,8 +184,7 @@ def strip(history: object, count: int = 6, images: int = 8, title: str | None = 
     images = min(images, snapshots.images.shape[1])
     faces = "face" if images == 1 else f"{images} faces"
     columns = [
-        (snapshots.title(index), grid(snapshots.images[index, :images], cols=1, padding=1))
-        for index in snapshots.spread(count)
+        (snapshots.title(index), grid(snapshots.images[index, :images], cols=1, padding=1)) for index in snapshots.spread(count)
     ]
     return _panels(title or f"The same {faces} through training", columns, len(columns), min(100, 900 / len(columns)))
 
@@ -221,7 +220,7 @@ def loss_curves(history: object, title: str = "Losses and what D believes") -> C
     """The two losses against kimg, and beside them the mean logits D gives to real and to generated faces.
 
     The thick line is a running mean over a fortieth of the run, the faint one behind it every logged value. Where a
-    run logged no logits the second panel is left out.
+    run logged no logits the second panel is left out. A CycleGAN has two discriminators, and each gets its two lines.
 
     Args:
         history: a run's history, with `.stats` as `fit` keeps them.
@@ -231,18 +230,31 @@ def loss_curves(history: object, title: str = "Losses and what D believes") -> C
         InputError: if no step has been logged.
     """
     stats = _stats(history)
-    with_logits = any("logits_real" in record for record in stats)
+    two = any("logits_real_A" in record for record in stats)
+    with_logits = two or any("logits_real" in record for record in stats)
     figure = Chart(920 if with_logits else 560, 360, title)
     panels = figure.subplots(1, 2 if with_logits else 1, squeeze=False)[0]
-    _curves(panels[0], stats, {"loss_D": ("discriminator D", BLUE, "-"), "loss_G": ("generator G", VERMILION, "--")})
+    names = ("discriminators D", "generators G") if two else ("discriminator D", "generator G")
+    _curves(panels[0], stats, {"loss_D": (names[0], BLUE, "-"), "loss_G": (names[1], VERMILION, "--")})
     _dress(panels[0], "Losses", KIMG, "loss")
     if with_logits:
-        faces = {"logits_real": ("real faces", GREEN, "-"), "logits_fake": ("generated faces", PURPLE, "--")}
-        _curves(panels[1], stats, faces)
-        panels[1].axhline(0, color="#888888", linewidth=0.8, zorder=0)
-        note = "Above 0, D says “real”. Lines close together: G keeps up.\nDrifting ever further apart: D is winning."
+        _curves(panels[1], stats, _LOGITS_OF_TWO if two else _LOGITS)
+        note = "Lines close together: G keeps up.\nDrifting ever further apart: D is winning."
+        if not two:  # those of a CycleGAN usually are not logits in the strict sense: their middle is 1/2, not 0
+            panels[1].axhline(0, color="#888888", linewidth=0.8, zorder=0)
+            note = note.replace("Lines", "Above 0, D says “real”. Lines")
         _dress(panels[1], "D's mean logit", f"{KIMG}\n{note}", "logit")
     return figure
+
+
+_LOGITS = {"logits_real": ("real faces", GREEN, "-"), "logits_fake": ("generated faces", PURPLE, "--")}
+# Letters of the keys are the discriminator's: D_A judges pictures of B.
+_LOGITS_OF_TWO = {
+    "logits_real_A": ("D_A on B", GREEN, "-"),
+    "logits_fake_A": ("D_A on G_A's fakes", PURPLE, "--"),
+    "logits_real_B": ("D_B on A", ORANGE, "-."),
+    "logits_fake_B": ("D_B on G_B's fakes", SKY, ":"),
+}
 
 
 def compare_curves(histories: Mapping[str, object], title: str = "Losses compared") -> Chart:

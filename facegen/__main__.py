@@ -833,7 +833,7 @@ def _add_translate(verbs) -> None:
     )
     parser.add_argument("--direction", choices=["AtoB", "BtoA"], default="AtoB", help="A to B is real to fake")
     parser.add_argument("--epoch", type=int, metavar="N", help="a kept epoch of the run (default: the newest)")
-    parser.add_argument("--source", required=True, type=Path, metavar="DIR|ZIP", help="the pictures")
+    parser.add_argument("--source", required=True, type=Path, metavar="PHOTO|DIR|ZIP", help="the pictures")
     parser.add_argument("--outdir", required=True, type=Path, metavar="DIR", help="a new folder")
     parser.add_argument("--size", type=int, metavar="N", help="side of the results (default: as the network was trained)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")

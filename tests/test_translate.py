@@ -103,6 +103,16 @@ def test_equal_names_in_several_folders_are_all_written(run, tmp_path):
     assert report.count == 2 and "torn.png" in str(report) and "1 files left out" in str(report)
 
 
+def test_one_picture_is_a_source_too(run, prepared, tmp_path, capsys):
+    photo = next((prepared / "testA").iterdir())
+    words = ["translate", "--network", str(run), "--device", "cpu", "--source", str(photo)]
+    assert main([*words, "--outdir", str(tmp_path / "made")]) == 0
+    assert [path.name for path in (tmp_path / "made").iterdir()] == [f"{photo.stem}.png"]
+    (tmp_path / "torn.jpg").write_bytes(b"no picture")
+    words[-1] = str(tmp_path / "torn.jpg")
+    assert "torn.jpg" in refusal([*words, "--outdir", str(tmp_path / "x")], capsys) and not (tmp_path / "x").exists()
+
+
 def test_a_published_file_is_taken_as_it_is(tmp_path, prepared):
     torch.manual_seed(0)
     G = ResnetGenerator(width=4, blocks=1)

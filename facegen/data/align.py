@@ -15,7 +15,6 @@ import functools
 import io
 import math
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -36,12 +35,14 @@ from facegen.data.pictures import (
     MAX_ENLARGE,
     Decoded,
     Note,
+    OneFile,
     Row,
     Source,
     Unusable,
     decode,
     in_order,
     no_bomb_warnings,
+    open_source,
     printable,
     table,
 )
@@ -630,8 +631,8 @@ def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float 
     source, dest = Path(source).expanduser(), Path(dest).expanduser()
     with ExitStack() as stack:
         stack.enter_context(no_bomb_warnings())
-        single = source.is_file() and not zipfile.is_zipfile(source)
-        opened = _OneFile(source) if single else stack.enter_context(Source(source))
+        opened = stack.enter_context(open_source(source))
+        single = isinstance(opened, OneFile)
         as_file = single and dest.suffix.lower() in _FORMATS and not dest.is_dir()
         place = stack.enter_context((replacing if as_file else replacing_folder)(dest))
         rows: list[Row] = list(opened.rows)
@@ -658,7 +659,7 @@ def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float 
     return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows))
 
 
-def _nothing_framed(source: Source | _OneFile, faceless: Sequence[str], rows: list[Row]) -> InputError:
+def _nothing_framed(source: Source | OneFile, faceless: Sequence[str], rows: list[Row]) -> InputError:
     if not faceless:
         return nothing_usable(source, rows)
     n = len(source.names)
@@ -670,21 +671,3 @@ def _encoded(image: Image.Image, faces: int, *, kind: str) -> tuple[bytes, int]:
     buffer = io.BytesIO()
     image.save(buffer, kind, **({} if kind == "PNG" else {"quality": 95}))
     return buffer.getvalue(), faces
-
-
-@dataclass(frozen=True)
-class _OneFile:
-    """One picture as a source."""
-
-    path: Path
-    rows: tuple[Row, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.path.name,)
-
-    def read(self, name: str) -> bytes:
-        try:
-            return (self.path.parent / name).read_bytes()
-        except OSError as error:
-            raise Unusable(f"cannot be read ({error.strerror})") from None

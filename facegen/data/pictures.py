@@ -348,6 +348,40 @@ class Source:
         return labels
 
 
+@dataclass(frozen=True)
+class OneFile:
+    """One picture as a source."""
+
+    path: Path
+    rows: tuple[Row, ...] = ()
+
+    def __enter__(self) -> OneFile:
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Nothing stays open."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.path.name,)
+
+    def read(self, name: str) -> bytes:
+        try:
+            return (self.path.parent / name).read_bytes()
+        except OSError as error:
+            raise Unusable(f"cannot be read ({error.strerror})") from None
+
+
+def open_source(path: str | Path) -> Source | OneFile:
+    """A folder or zip of pictures, or one picture, as a context manager.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    path = Path(path).expanduser()
+    return OneFile(path) if path.is_file() and not zipfile.is_zipfile(path) else Source(path)
+
+
 def _is_label(label: object) -> bool:
     numbers = label if isinstance(label, list) else [label]
     kinds = (int, float) if isinstance(label, list) else (int,)

@@ -22,7 +22,19 @@ from tqdm.auto import tqdm
 
 from facegen.data.align import safe_name
 from facegen.data.packed import nothing_usable
-from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, printable, table
+from facegen.data.pictures import (
+    OneFile,
+    Row,
+    Source,
+    Unusable,
+    decode,
+    fit,
+    in_order,
+    no_bomb_warnings,
+    open_source,
+    printable,
+    table,
+)
 from facegen.files import InputError, replacing_folder
 from facegen.models import pretrained
 from facegen.models.cyclegan import ResnetGenerator, UnetGenerator
@@ -133,7 +145,7 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
 
     Args:
         G: from `load_translator`, on any device.
-        source: pictures, nested folders are fine; their largest centred squares are taken.
+        source: one picture, or a folder or zip of them, nested is fine; their largest centred squares are taken.
         dest: a new or empty folder, which appears complete or not at all.
         size: side of the results in pixels: the size that G was trained at, or another multiple of 4.
 
@@ -143,7 +155,7 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
     if size % 4 or not 8 <= size <= 4096:  # other sizes come out larger than they went in
         raise InputError(f"size={size}: give a multiple of 4 from 8 to 4096 pixels")
     device, rows, taken = next(G.parameters()).device, [], set()
-    with no_bomb_warnings(), Source(source) as pictures, replacing_folder(Path(dest).expanduser()) as folder:
+    with no_bomb_warnings(), open_source(source) as pictures, replacing_folder(Path(dest).expanduser()) as folder:
         with closing(_batches(pictures, size, rows)) as batches:
             for names, batch in batches:
                 painted = paint(G, batch.to(device).float() / 127.5 - 1)
@@ -154,7 +166,7 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
     return TranslatedReport(Path(dest), len(taken), size, tuple(rows))
 
 
-def _batches(source: Source, size: int, rows: list[Row]) -> Iterator[tuple[list[str], Tensor]]:
+def _batches(source: Source | OneFile, size: int, rows: list[Row]) -> Iterator[tuple[list[str], Tensor]]:
     """Names and pictures uint8 [n, 3, size, size], n at most BATCH."""
 
     def one(name: str) -> tuple[str, Tensor | Row]:
@@ -222,7 +234,7 @@ def people(
         run: the folder of a run.
         epochs: which; None for all kept ones.
         direction: "AtoB" or "BtoA".
-        source: a folder or zip of pictures; None for the run's own originals, which are pictures of A.
+        source: a picture, a folder or a zip of them; None for the run's own originals, which are pictures of A.
         most: take the first so many people.
         embed: what compares faces; without one identity is judged by coarse structure and colour.
         device: where to translate.
@@ -257,7 +269,7 @@ def _originals(run: Path, direction: str, source: str | Path | None, most: int) 
         return [f"Person {number}" for number in range(1, len(pictures[:most]) + 1)], pictures[:most]
     rows: list[Row] = []
     names, pictures = [], []
-    with no_bomb_warnings(), Source(source) as found, closing(_batches(found, size, rows)) as batches:
+    with no_bomb_warnings(), open_source(source) as found, closing(_batches(found, size, rows)) as batches:
         for some, batch in batches:
             names += [printable(PurePosixPath(name).name) for name in some]
             pictures.append(batch)

@@ -415,3 +415,10 @@ def test_a_check_without_faces_is_refused_in_one_line():
         assert "\n" not in str(error.value)
     tiny = check_framing(Unpaired(bare(people), enough))  # a set of five can prove nothing, and that is no mistake
     assert not tiny.conclusive and "Too few faces" in str(tiny)
+
+
+def test_a_picture_of_another_format_is_not_made_a_folder(tmp_path):
+    Image.fromarray(drawn(1, 256, 0).images[0].permute(1, 2, 0).numpy()).save(tmp_path / "face.png")
+    with pytest.raises(InputError, match=r"pictures are written as \.png"):
+        align(tmp_path / "face.png", tmp_path / "out.gif")
+    assert not (tmp_path / "out.gif").exists()

@@ -33,6 +33,7 @@ from facegen.data.framing import EYES_TO_MOUTH, Framing, FramingReport, compare,
 from facegen.data.packed import Faces, nothing_usable
 from facegen.data.pictures import (
     MAX_ENLARGE,
+    PICTURE_SUFFIXES,
     Decoded,
     Note,
     OneFile,
@@ -634,6 +635,8 @@ def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float 
         opened = stack.enter_context(open_source(source))
         single = isinstance(opened, OneFile)
         as_file = single and dest.suffix.lower() in _FORMATS and not dest.is_dir()
+        if single and dest.suffix.lower() in PICTURE_SUFFIXES and not as_file and not dest.is_dir():
+            raise InputError(f"{dest}: pictures are written as {', '.join(_FORMATS)}: choose one of these, or a folder")
         place = stack.enter_context((replacing if as_file else replacing_folder)(dest))
         rows: list[Row] = list(opened.rows)
         several: list[str] = []

@@ -153,6 +153,11 @@ def _normalised(pixels: np.ndarray) -> np.ndarray:
     return values
 
 
+def to_pixels(pictures: Tensor) -> Tensor:
+    """Back from what a network takes and makes: floats [N, 3, H, W] in [-1, 1] -> uint8 on the CPU; beyond is cut off."""
+    return ((pictures.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
+
+
 def _free_memory(device: torch.device) -> int:
     """Free bytes on a device, as far as it can tell; the CPU always counts as full, for the pixels are there."""
     if device.type == "cuda":

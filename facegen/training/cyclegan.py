@@ -29,6 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from facegen.config import CycleConfig, autocast_dtype
+from facegen.data.packed import to_pixels
 from facegen.data.unpaired import Unpaired
 from facegen.files import InputError
 from facegen.models import pretrained
@@ -493,9 +494,9 @@ def paint(G: nn.Module, pictures: Tensor, batch: int = 8) -> Tensor:
     """
     training = G.training
     G.eval()
-    parts = [G(part).float() for part in pictures.split(batch)]
+    parts = [to_pixels(G(part)) for part in pictures.split(batch)]
     G.train(training)
-    return torch.cat([((part + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8) for part in parts])
+    return torch.cat(parts)
 
 
 def cyclegan_from(

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from facegen.data.packed import Faces
+from facegen.data.packed import Faces, to_pixels
 from facegen.data.unpaired import Unpaired
 from facegen.files import InputError, replacing
 from facegen.training import processes
@@ -281,7 +281,7 @@ class _Run:
             (self.outdir / "checkpoints").mkdir(exist_ok=True)
             if self.fixed.dim() == 4:  # pictures to translate
                 with replacing(self.outdir / "samples" / "originals.png") as temporary:
-                    _join_grid(_as_pixels(self.fixed)).save(temporary)
+                    _join_grid(to_pixels(self.fixed)).save(temporary)
             _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
         _seed(self.config.seed + processes.rank())
         processes.wait()
@@ -596,11 +596,6 @@ def _load_into(net: nn.Module, weights: dict[str, Tensor], what: str) -> None:
 
 def _step_of(path: Path) -> int:
     return int(re.search(r"step-(\d+)", path.name).group(1))
-
-
-def _as_pixels(pictures: Tensor) -> Tensor:
-    """float [N, 3, H, W] in [-1, 1] -> uint8, on the CPU."""
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
 def _join_grid(pictures: Tensor) -> Image.Image:

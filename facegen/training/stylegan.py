@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegen.config import StyleConfig, autocast_dtype
-from facegen.data.packed import Faces, batch_indices, mirror_flags
+from facegen.data.packed import Faces, batch_indices, mirror_flags, to_pixels
 from facegen.files import InputError
 from facegen.models import pretrained, stylegan2, stylegan3
 from facegen.models.layers import filter2d
@@ -217,7 +217,7 @@ class StyleGAN:
             self.G_ema(z, None if c is None else c[i * 16 : i * 16 + len(z)], noise_mode="const")
             for i, z in enumerate(fixed.split(16))
         ]
-        return torch.cat([((part + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8) for part in parts])
+        return torch.cat([to_pixels(part) for part in parts])
 
     def label(self, step: int) -> str:
         """What a kept network of this step is called: by the thousands of pictures shown."""

@@ -117,6 +117,29 @@ def test_ada_follows_the_signs_of_D(faces, tmp_path):
         assert strengths[4 * i + 3] == pytest.approx(p, abs=1e-6)
 
 
+def test_a_learner_s_own_parts_are_what_is_trained_with(faces):
+    config = settings("stylegan2", style_mixing=1.0)
+    theirs, starts = stylegan_from(config), []
+
+    def mixed(ws: Tensor, others: Tensor, start: int) -> Tensor:
+        starts.append(start)
+        return others
+
+    own = {
+        "penalty": lambda logits, pictures: 0 * squared_gradients(logits, pictures),
+        "mix": mixed,
+        "average": lambda G_ema, G, beta: G_ema.load_state_dict(G.state_dict()),
+        "rule": lambda p, r_t, target, step: 0.25,
+    }
+    method = StyleGAN(theirs.G, theirs.D, config, **own)
+    for step in range(4):  # the controller decides after every fourth
+        stats = method.update(step, method.batch(faces, step))
+    assert stats["ada_p"] == 0.25 and starts and all(1 <= start < theirs.G.num_ws for start in starts)
+    assert method.update(4, method.batch(faces, 4))["r1"] == 0
+    for mine, its in zip(method.G_ema.parameters(), method.G.parameters()):
+        torch.testing.assert_close(mine, its, rtol=0, atol=0)
+
+
 def test_parts_of_a_batch_add_up_to_the_whole(faces):
     """Without what compares or randomises pictures, the gradient does not depend on how a batch is divided."""
     gradients = []

@@ -659,6 +659,11 @@ def _about_grey(angle: Tensor) -> Tensor:
 # -- the controller
 
 
+def next_p(p: float, r_t: float, target: float, step: float) -> float:
+    """Move p by `step` towards the r_t aimed at, up if D is too sure; it stays within 0 and 1 (the paper's section 3.1)."""
+    return min(max(p + step * ((r_t > target) - (r_t < target)), 0.0), 1.0)
+
+
 class AdaController:
     """Choose p so that D stays unsure of the real pictures (the paper's sections 3.1 and 3.2).
 
@@ -673,6 +678,7 @@ class AdaController:
         kimg: thousands of real pictures that D sees while p goes from 0 to 1, if it only rises.
         interval: steps between two changes of p.
         p: the probability to begin with.
+        rule: p, r_t, target, the most that p may move -> the next p.
 
     Attributes:
         p: the probability of augmentation now, 0 to 1.
@@ -682,7 +688,14 @@ class AdaController:
         InputError: a number out of range.
     """
 
-    def __init__(self, target: float | None = 0.6, kimg: float = 500.0, interval: int = 4, p: float = 0.0) -> None:
+    def __init__(
+        self,
+        target: float | None = 0.6,
+        kimg: float = 500.0,
+        interval: int = 4,
+        p: float = 0.0,
+        rule: Callable[[float, float, float, float], float] = next_p,
+    ) -> None:
         if target is not None and not -1 <= target <= 1:
             raise InputError(f"target={target}: the mean sign of D's logits to aim at lies between -1 and 1; None fixes p")
         if not (kimg > 0 and math.isfinite(kimg)):
@@ -691,7 +704,7 @@ class AdaController:
             raise InputError(f"interval={interval}: p changes every so many steps, a whole number from 1")
         if not 0 <= p <= 1:
             raise InputError(f"p={p}: the probability of augmentation lies between 0 and 1")
-        self.target, self.kimg, self.interval = target, kimg, int(interval)
+        self.target, self.kimg, self.interval, self.rule = target, kimg, int(interval), rule
         self.p, self.r_t = float(p), math.nan
         # Sums over pictures and their number [2]: of this step so far, and of the interval's steps in all processes.
         self._now, self._seen, self._steps = None, torch.zeros(2, device="cpu"), 0
@@ -719,8 +732,7 @@ class AdaController:
             return
         self.r_t = signs / pictures
         if self.target is not None:
-            direction = (self.r_t > self.target) - (self.r_t < self.target)
-            self.p = min(max(self.p + direction * pictures / (self.kimg * 1000), 0.0), 1.0)
+            self.p = float(self.rule(self.p, self.r_t, self.target, pictures / (self.kimg * 1000)))
 
     def state_dict(self) -> dict[str, float]:
         """Plain numbers from which a run goes on exactly; after any step, in every process the same."""

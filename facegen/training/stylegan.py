@@ -30,7 +30,7 @@ from facegen.files import InputError
 from facegen.models import pretrained, stylegan2, stylegan3
 from facegen.models.layers import filter2d
 from facegen.training import processes
-from facegen.training.ada import AdaController, AugmentPipe
+from facegen.training.ada import AdaController, AugmentPipe, next_p
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.losses import AdversarialLoss, adversarial_loss
 from facegen.training.steps import Stats, frozen
@@ -67,6 +67,19 @@ def squared_gradients(logits: Tensor, pictures: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3))
 
 
+def mix_styles(ws: Tensor, others: Tensor, start: int) -> Tensor:
+    """Styles [N, num_ws, w_dim]: of `ws` in the layers before `start`, of `others` from there on (arXiv:1812.04948, 3.1)."""
+    return torch.cat([ws[:, :start], others[:, start:]], dim=1)
+
+
+@torch.no_grad()
+def update_ema(G_ema: nn.Module, G: nn.Module, beta: float) -> None:
+    """G_ema <- beta G_ema + (1 - beta) G for all weights; buffers are copied (arXiv:2006.06676, appendix C)."""
+    torch._foreach_lerp_(list(G_ema.parameters()), list(G.parameters()), 1 - beta)
+    for theirs, ours in zip(G.buffers(), G_ema.buffers()):
+        ours.copy_(theirs)
+
+
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
     """A Gaussian blur of `sigma` pixels; none where its kernel would be a single pixel (Karras et al. 2021, appendix F.1)."""
     reach = math.floor(sigma * 3)
@@ -88,10 +101,26 @@ class StyleGAN:
             They are moved to `device`, but not initialised.
         config: the settings; `image_size` and `z_dim` have to match the networks.
         device: where to train.
+        penalty: logits [N, 1] of D, pictures [N, 3, S, S] -> the penalty on D per picture [N], with a graph.
+        mix: styles, other styles, the layer from which the others count -> styles.
+        average: G_ema, G, beta: moves the averaged generator.
+        rule: p, r_t, target, the most that p may move -> the next p of adaptive augmentation.
     """
 
-    def __init__(self, G: nn.Module, D: nn.Module, config: StyleConfig, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        G: nn.Module,
+        D: nn.Module,
+        config: StyleConfig,
+        *,
+        device: torch.device | str = "cpu",
+        penalty: Callable[[Tensor, Tensor], Tensor] = squared_gradients,
+        mix: Callable[[Tensor, Tensor, int], Tensor] = mix_styles,
+        average: Callable[[nn.Module, nn.Module, float], None] = update_ema,
+        rule: Callable[[float, float, float, float], float] = next_p,
+    ) -> None:
         self.config, self.device = config, torch.device(device)
+        self.penalty, self.mix, self.average, self.rule = penalty, mix, average, rule
         self.G, self.D = G.to(self.device).train(), D.to(self.device).train()
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         path = config.pl_interval if config.pl_weight else 0
@@ -124,7 +153,9 @@ class StyleGAN:
             return lambda pictures: diff_augment(pictures, policy)
         self.pipe = AugmentPipe.preset(config.augpipe)
         adaptive = config.aug == "ada"
-        self.controller = AdaController(config.target if adaptive else None, config.ada_kimg, p=0.0 if adaptive else config.p)
+        self.controller = AdaController(
+            config.target if adaptive else None, config.ada_kimg, p=0.0 if adaptive else config.p, rule=self.rule
+        )
         return self.pipe
 
     # -- what fit asks for
@@ -247,7 +278,7 @@ class StyleGAN:
         if torch.rand(()) < self.config.style_mixing:
             start = int(torch.randint(1, ws.shape[1], ()))
             others = self.G.mapping(torch.randn(z.shape).to(z.device), c)
-            ws = torch.cat([ws[:, :start], others[:, start:]], dim=1)
+            ws = self.mix(ws, others, start)
         return ws
 
     def _paint(self, ws: Tensor, dtype: torch.dtype | None, update_emas: bool = False) -> Tensor:
@@ -330,12 +361,12 @@ class StyleGAN:
                 penalties = {}
                 if config.r1_gamma:
                     real = real.detach().requires_grad_()
-                    penalties["r1"] = config.r1_gamma, squared_gradients(self._judge(real, real_c, sigma, None), real)
+                    penalties["r1"] = config.r1_gamma, self.penalty(self._judge(real, real_c, sigma, None), real)
                 if config.r2_gamma:
                     with torch.no_grad():
                         fake = self._paint(self._ws(z, fake_c), self.dtype)
                     fake = fake.float().requires_grad_()
-                    penalties["r2"] = config.r2_gamma, squared_gradients(self._judge(fake, fake_c, sigma, None), fake)
+                    penalties["r2"] = config.r2_gamma, self.penalty(self._judge(fake, fake_c, sigma, None), fake)
                 total = sum(gamma / 2 * value.mean() for gamma, value in penalties.values())
             (total * config.r1_interval / len(parts)).backward()
             for name, (_, value) in penalties.items():
@@ -350,16 +381,13 @@ class StyleGAN:
         fade = self.config.batch * BLUR_FADE * 1000  # pictures
         return max(0.0, 1 - step * self.config.batch / fade) * BLUR_SIGMA
 
-    @torch.no_grad()
     def _average(self, step: int) -> None:
-        """G_ema <- beta G_ema + (1 - beta) G (Karras et al. 2020, arXiv:2006.06676, appendix C)."""
+        """Move G_ema, faster while there have been few pictures (arXiv:2006.06676, appendix C)."""
         half_life = self.config.ema_half_life * 1000
         if self.config.ema_rampup:
             half_life = min(half_life, (step + 1) * self.config.batch * self.config.ema_rampup)
         beta = 0.5 ** (self.config.batch / half_life) if half_life > 0 else 0.0
-        torch._foreach_lerp_(list(self.G_ema.parameters()), list(self.G.parameters()), 1 - beta)
-        for theirs, ours in zip(self.G.buffers(), self.G_ema.buffers()):
-            ours.copy_(theirs)
+        self.average(self.G_ema, self.G, beta)
 
     def _adapt(self) -> Stats:
         """Let D's signs on real pictures decide how strongly pictures are augmented (arXiv:2006.06676, section 3.1)."""

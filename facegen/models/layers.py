@@ -576,6 +576,15 @@ def _scale_shift(x: Tensor, gain: float, b: Tensor | None) -> Tensor:
     return x + b if gain == 1 else torch.add(b * gain, x, alpha=gain)
 
 
+def _within(x: Tensor, low: float, high: float) -> bool:
+    """Whether clamping would change nothing: cheaper to find out than to do, as long as no device has to be waited for."""
+    if x.device.type != "cpu" or x.numel() == 0:
+        return False
+    # As one row: over a picture in channels_last order the reduction would make a copy first.
+    least, most = (x.permute(0, 2, 3, 1) if _layout(x) == torch.channels_last else x).detach().flatten().aminmax()
+    return bool(least >= low) and bool(most <= high)
+
+
 def filtered_lrelu(
     x: Tensor,
     fu: Tensor | None = None,
@@ -616,8 +625,8 @@ def filtered_lrelu(
     # so the clamp may come before it with moved bounds, and the gain goes into the down-sampling filter.
     ours = y is not x  # else it is the caller's, and must stay as it is
     if clamp is not None:
-        low = -clamp / (gain * slope) if slope > 0 else -math.inf
-        clamped = y.clamp_ if ours and not y.requires_grad else y.clamp
-        y, ours = clamped(low, clamp / gain), True
-    y = F.leaky_relu(y, slope, inplace=ours and not (y.requires_grad and clamp is None))
+        low, high = -clamp / (gain * slope) if slope > 0 else -math.inf, clamp / gain
+        if not _within(y, low, high):
+            y, ours = (y.clamp_ if ours and not y.requires_grad else y.clamp)(low, high), True
+    y = F.leaky_relu(y, slope, inplace=ours)
     return upfirdn2d(y, fd, down=down, flip_filter=flip_filter, gain=gain)

@@ -1,0 +1,368 @@
+"""Editing in a latent space: walks between faces, style mixing, directions, and crosses of two models.
+
+All functions take and give plain tensors, the same for StyleGAN2 and StyleGAN3: z [N, z_dim], ws [N, num_ws, w_dim].
+
+ws = walk(load_latents("me.npz"), frames=60, loop=True)             # a film's latents
+ws = moved_along(ws, principal_directions(G).vectors[0], strength=2.0, layers=range(4, 8))
+child = blended(parent, cartoon, from_layer=5)                     # coarse layers of one model, fine ones of the other
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facegen.files import InputError
+from facegen.latent.sample import evaluating, has_styles
+
+EASINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda t: t,
+    "smooth": lambda t: t * t * (3 - 2 * t),  # stands still for a moment at every face
+    "sine": lambda t: 0.5 - 0.5 * torch.cos(math.pi * t),
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ walks
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
+    """From a to b along the sphere, the length changing evenly (Shoemake 1985): for z.
+
+    Random z [z_dim] all lie near the sphere of radius sqrt(z_dim). The straight way between two of them passes inside it, where
+    no z ever was; in w, which a network has laid out, straight lines are right.
+
+    Args:
+        a, b: [..., D].
+        t: 0 gives a, 1 gives b; a number or [...].
+    """
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)[..., None]
+    length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    unit_a, unit_b = a / length_a.clamp_min(1e-12), b / length_b.clamp_min(1e-12)
+    # Between unit vectors arccos loses half of its digits for small angles, atan2 of these lengths none.
+    angle = 2 * torch.atan2((unit_a - unit_b).norm(dim=-1, keepdim=True), (unit_a + unit_b).norm(dim=-1, keepdim=True))
+    sine = torch.sin(angle)
+    straight = sine.abs() < 1e-6  # alike or opposite: any great circle will do, and the formula divides by 0
+    safe = torch.where(straight, torch.ones_like(sine), sine)
+    weight_a = torch.where(straight, 1 - t, torch.sin((1 - t) * angle) / safe)
+    weight_b = torch.where(straight, t, torch.sin(t * angle) / safe)
+    return (weight_a * unit_a + weight_b * unit_b) * length_a.lerp(length_b, t)
+
+
+def walk(points: Tensor, frames: int, *, loop: bool = False, easing: str = "smooth", sphere: bool = False) -> Tensor:
+    """Latents of a film that visits every point in turn.
+
+    Args:
+        points: [K, ...] of z or ws, K >= 2.
+        frames: from each point to the next; the film has (K - 1) * frames + 1, or K * frames if it loops.
+        loop: go back to the first point; the last frame is then one step before the first, so that the film closes.
+        easing: "linear", "smooth" or "sine".
+        sphere: walk by `slerp` over the last dimension, as z wants it, instead of straight.
+
+    Raises:
+        InputError: fewer than two points, no frames, or an unknown easing.
+    """
+    if len(points) < 2:
+        raise InputError(f"a walk goes between two faces or more, and here is {len(points)}")
+    if frames < 1:
+        raise InputError(f"frames={frames}: give how many there are from each face to the next, 1 or more")
+    if easing not in EASINGS:
+        raise InputError(f"easing={easing!r} is not known: choose one of {', '.join(EASINGS)}")
+    stops = torch.cat([points, points[:1]]) if loop else points
+    t = EASINGS[easing](torch.arange(frames, dtype=points.dtype) / frames).to(points.device)
+    parts = []
+    for a, b in itertools.pairwise(stops):
+        shape = (frames, *[1] * (points.ndim - 1))
+        if sphere:
+            parts.append(slerp(a.expand(frames, *a.shape), b.expand(frames, *b.shape), t.reshape(shape[:-1])))
+        else:
+            parts.append(a + (b - a) * t.reshape(shape))
+    return torch.cat(parts if loop else [*parts, points[-1:]])
+
+
+# ----------------------------------------------------------------------------------------------------------- mixing
+
+
+def parse_layers(text: str, num_ws: int) -> list[int]:
+    """ "0-3,7" -> [0, 1, 2, 3, 7]; "coarse", "middle" and "fine" are thirds of all layers, "all" is all.
+
+    Raises:
+        InputError: not such a list, or layers that the model has not.
+    """
+    thirds = [0, math.ceil(num_ws / 3), math.ceil(2 * num_ws / 3), num_ws]
+    names = {"all": (0, num_ws)} | {name: (thirds[i], thirds[i + 1]) for i, name in enumerate(("coarse", "middle", "fine"))}
+    found: set[int] = set()
+    for part in text.split(","):
+        part = part.strip().lower()
+        if part in names:
+            found.update(range(*names[part]))
+            continue
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"layers {text!r}: give numbers and ranges such as 0-3,7, or coarse, middle, fine, all")
+        found.update(range(int(first), int(last or first) + 1))
+    if not found or max(found) >= num_ws:
+        raise InputError(f"layers {text!r}: the model has the layers 0 to {num_ws - 1}")
+    return sorted(found)
+
+
+def mixed(ws: Tensor, others: Tensor, layers: Iterable[int]) -> Tensor:
+    """ws with the given layers' styles from `others`, both [N, num_ws, w_dim] (Karras et al. 2019, section 3.1)."""
+    result, layers = ws.clone(), list(layers)
+    result[:, layers] = others[:, layers]
+    return result
+
+
+def mixing_table(rows: Tensor, columns: Tensor, layers: Iterable[int]) -> Tensor:
+    """[R, num_ws, w_dim] and [C, num_ws, w_dim] -> [R * C, ...]: each row's face with those layers of each column's."""
+    return mixed(rows.repeat_interleave(len(columns), 0), columns.repeat(len(rows), 1, 1), layers)
+
+
+# ------------------------------------------------------------------------------------------------------- directions
+
+
+@dataclasses.dataclass(frozen=True)
+class Directions:
+    """Directions in w, the strongest first.
+
+    Attributes:
+        vectors: unit vectors [K, w_dim].
+        scales: [K]: how far one "strength" goes along each: a standard deviation of w along it.
+        strengths: [K]: what they are ordered by; for "pca" shares of the variance, for "factors" eigenvalues as shares, for
+            "labels" how well the direction tells the label (accuracy on w that were held out).
+        kind: "pca", "factors" or "labels".
+        names: of each, for sliders.
+    """
+
+    vectors: Tensor
+    scales: Tensor
+    strengths: Tensor
+    kind: str
+    names: tuple[str, ...]
+
+
+def sampled_w(G: nn.Module, count: int = 10_000, seed: int = 0) -> Tensor:
+    """w [count, w_dim] of random z, on the CPU.
+
+    Raises:
+        InputError: a generator without w, or fewer than two.
+    """
+    if not has_styles(G):
+        raise InputError("this generator has no mapping network and so no w: take a StyleGAN2 or StyleGAN3")
+    if count < 2:
+        raise InputError(f"count={count}: directions need the spread of many w")
+    z = torch.from_numpy(np.random.RandomState(seed).randn(count, G.z_dim)).float()
+    where = next(G.parameters()).device
+    with torch.no_grad(), evaluating(G):
+        parts = [G.mapping(part.to(where), None)[:, 0].float().cpu() for part in z.split(1000)]
+    return torch.cat(parts)
+
+
+def principal_directions(G: nn.Module, k: int = 10, count: int = 10_000, seed: int = 0) -> Directions:
+    """The directions in which w varies most (Härkönen et al. 2020, GANSpace, arXiv:2004.02546)."""
+    w = sampled_w(G, count, seed)
+    k = _at_most(k, min(w.shape[1], count - 1))
+    _, singular, vectors = torch.linalg.svd((w - w.mean(0)).double(), full_matrices=False)
+    share = singular.square() / singular.square().sum()
+    scales = singular / math.sqrt(count - 1)
+    names = tuple(f"pca {i}" for i in range(k))
+    return Directions(_signed(vectors[:k]).float(), scales[:k].float(), share[:k].float(), "pca", names)
+
+
+def factor_directions(G: nn.Module, k: int = 10, layers: Iterable[int] | None = None, seed: int = 0) -> Directions:
+    """The directions to which the styles answer most: eigenvectors of A^T A (Shen and Zhou 2021, SeFa, arXiv:2007.06600).
+
+    A stacks the weights that turn w into the styles of the given layers, each row of unit length; no picture is needed.
+
+    Raises:
+        InputError: layers without styles.
+    """
+    chosen = set(range(G.num_ws)) if layers is None else set(layers)
+    rows = [weight for index, weight in style_weights(G) if index in chosen]
+    if not rows:
+        raise InputError(f"layers {sorted(chosen)}: the model's styles belong to the layers 0 to {G.num_ws - 1}")
+    A = F.normalize(torch.cat(rows).double(), dim=1)
+    values, vectors = torch.linalg.eigh(A.T @ A)
+    k = _at_most(k, len(values))
+    vectors = _signed(vectors.T.flip(0)[:k])
+    scales = (sampled_w(G, 2000, seed).double() @ vectors.T).std(0)
+    share = values.flip(0)[:k] / values.sum()
+    return Directions(vectors.float(), scales.float(), share.float(), "factors", tuple(f"factor {i}" for i in range(k)))
+
+
+def style_weights(G: nn.Module) -> list[tuple[int, Tensor]]:
+    """(index into ws, weight [C, w_dim] in use) of every layer that makes styles of w, in the order of the layers."""
+    found, layer = [], 0
+    for name, module in G.synthesis.named_modules():
+        affine = getattr(module, "affine", None)
+        if not isinstance(affine, nn.Module):
+            continue
+        weight = affine.weight.detach().float().cpu() * getattr(affine, "weight_gain", 1.0)
+        found.append((layer, weight))
+        layer += not name.endswith("torgb")  # StyleGAN2's reads the same w as the convolution after it
+    return found
+
+
+def label_direction(w: Tensor, labels: Tensor, name: str = "label", weight_decay: float = 1e-2) -> Directions:
+    """The direction in which a label changes: the normal of a logistic regression (Shen et al. 2020, arXiv:1907.10786).
+
+    Args:
+        w: [N, w_dim] of pictures that were rated or measured.
+        labels: bool or 0 and 1, [N].
+        name: of the attribute.
+        weight_decay: pulls the weights to 0, the more the fewer pictures there are: times 1 / N.
+
+    Raises:
+        InputError: shapes that do not fit, or too few of one kind.
+    """
+    y = labels.double()
+    if w.ndim != 2 or y.shape != (len(w),) or not bool(((y == 0) | (y == 1)).all()):
+        raise InputError(f"w {list(w.shape)} and labels {list(labels.shape)}: wanted are [N, w_dim] and [N] of 0 and 1")
+    kinds = int(min(y.sum(), len(y) - y.sum()))
+    if kinds < 4:
+        raise InputError(f"{name}: {kinds} pictures of one kind are too few to find a direction from, rate more")
+    x = w.double()
+    mean, std = x.mean(0), x.std(0).clamp_min(1e-8)
+    x = (x - mean) / std
+    held = torch.arange(len(x)) % 4 == 0
+    accuracy = ((_logistic(x[~held], y[~held], weight_decay)(x[held]) > 0) == (y[held] > 0.5)).double().mean()
+    normal = F.normalize(_logistic(x, y, weight_decay).normal / std, dim=0)
+    scale = (w.double() @ normal).std()
+    return Directions(normal[None].float(), scale[None].float(), accuracy[None].float(), "labels", (name,))
+
+
+class _logistic:
+    """Logistic regression by Newton's method, with both kinds weighted alike."""
+
+    def __init__(self, x: Tensor, y: Tensor, weight_decay: float) -> None:
+        ones = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
+        each = torch.where(y > 0.5, 0.5 / y.mean(), 0.5 / (1 - y.mean())) / len(y)
+        decay = torch.full((ones.shape[1],), weight_decay, dtype=x.dtype)
+        decay[-1] = 1e-9  # not the shift
+        b = torch.zeros(ones.shape[1], dtype=x.dtype)
+        for _ in range(25):
+            p = torch.sigmoid(ones @ b)
+            gradient = ones.T @ (each * (p - y)) + decay * b
+            hessian = (ones * (each * p * (1 - p))[:, None]).T @ ones + torch.diag(decay)
+            step = torch.linalg.solve(hessian, gradient)
+            b = b - step
+            if step.abs().max() < 1e-10:
+                break
+        self.normal, self.shift = b[:-1], b[-1]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.normal + self.shift
+
+
+def moved_along(ws: Tensor, direction: Tensor, strength: float | Tensor, layers: Iterable[int] | None = None) -> Tensor:
+    """ws [N, num_ws, w_dim] + strength * direction [w_dim], in all layers or in some; strength a number or [N]."""
+    strength = torch.as_tensor(strength, dtype=ws.dtype, device=ws.device).reshape(-1, 1, 1)
+    shifted = ws + strength * direction.to(ws)
+    return shifted if layers is None else mixed(ws.expand_as(shifted), shifted, layers)
+
+
+def _at_most(k: int, most: int) -> int:
+    if k < 1:
+        raise InputError(f"k={k}: ask for one direction or more")
+    return min(k, most)
+
+
+def _signed(vectors: Tensor) -> Tensor:
+    """Each vector's largest coordinate positive: a decomposition leaves the sign to chance."""
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return vectors * largest.sign()
+
+
+# ------------------------------------------------------------------------------------------------- crosses of models
+
+
+def blended(coarse: nn.Module, fine: nn.Module, from_layer: int, width: float = 0.0, mapping: str = "coarse") -> nn.Module:
+    """A generator with one relative's coarse and another's fine layers (Pinkney and Adler 2020, arXiv:2010.05334).
+
+    Both have to descend from the same model (one fine-tuned from the other), or their layers do not speak one language.
+
+    Args:
+        coarse, fine: generators of the same kind and sizes; they stay as they are.
+        from_layer: the first style layer (index into ws) that is `fine`'s; 0 is all of `fine`, num_ws all of `coarse`.
+        width: layers over which the weights change from one to the other; 0 is a cut.
+        mapping: whose mapping network: "coarse" or "fine".
+
+    Raises:
+        InputError: generators of different sizes, or a layer that they have not.
+    """
+    names, places = coarse.state_dict(), _layer_of(coarse)
+    others = fine.state_dict()
+    unlike = [name for name in names if name not in others or others[name].shape != names[name].shape]
+    if type(coarse) is not type(fine) or unlike or len(names) != len(others):
+        what = unlike[0] if unlike else "their kind"
+        raise InputError(f"the two models differ in {what}: only relatives of the same size can be blended")
+    if not 0 <= from_layer <= coarse.num_ws:
+        raise InputError(f"from_layer={from_layer}: give 0 to {coarse.num_ws}")
+    if mapping not in ("coarse", "fine"):
+        raise InputError(f"mapping={mapping!r}: choose coarse or fine")
+    result = copy.deepcopy(coarse)
+    state = result.state_dict()
+    for name, value in state.items():
+        place = places.get(name)
+        share = float(mapping == "fine") if place is None else _share(place, from_layer, width)
+        if value.is_floating_point():
+            value.copy_(names[name].lerp(others[name].to(value), share))  # a state dict's tensors are the network's own
+    return result
+
+
+def _share(layer: int, from_layer: int, width: float) -> float:
+    """How much of `fine` a layer has."""
+    if width <= 0:
+        return float(layer >= from_layer)
+    return 1 / (1 + math.exp(-(layer - from_layer + 0.5) / (width / 4)))
+
+
+def _layer_of(G: nn.Module) -> dict[str, int]:
+    """Name of each of the synthesis network's weights -> the index into ws of its layer."""
+    places, layer = {}, 0
+    for name, module in G.synthesis.named_modules():
+        if not isinstance(getattr(module, "affine", None), nn.Module):
+            continue
+        for key in module.state_dict():
+            places[f"synthesis.{name}.{key}"] = layer
+        layer += not name.endswith("torgb")
+    return {key: places.get(key, 0) for key in G.state_dict() if key.startswith("synthesis.")}
+
+
+def interpolated(a: nn.Module, b: nn.Module, share: float) -> nn.Module:
+    """A generator whose weights lie between two relatives': share 0 is a, 1 is b.
+
+    Raises:
+        InputError: generators of different sizes, or a share outside 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share={share}: give 0 for the first model to 1 for the second")
+    result = blended(a, b, a.num_ws)
+    state, ours, theirs = result.state_dict(), a.state_dict(), b.state_dict()
+    for name, value in state.items():
+        if value.is_floating_point():
+            value.copy_(ours[name].lerp(theirs[name].to(value), share))
+    return result
+
+
+def same_face(G_parent: nn.Module, G_child: nn.Module, ws: Tensor) -> tuple[Tensor, Tensor]:
+    """The same ws [N, num_ws, w_dim] in a model and in one fine-tuned from it: float [N, 3, H, W] each, for a before and after.
+
+    Raises:
+        InputError: models whose ws are not of one shape.
+    """
+    for G in (G_parent, G_child):
+        if (G.num_ws, G.w_dim) != tuple(ws.shape[1:]):
+            raise InputError(f"the latents are {list(ws.shape)}, the model's ws are [N, {G.num_ws}, {G.w_dim}]")
+    pictures = []
+    for G in (G_parent, G_child):
+        with torch.no_grad(), evaluating(G):
+            pictures.append(G.synthesis(ws.to(next(G.parameters()).device), noise_mode="const"))
+    return pictures[0], pictures[1]

@@ -23,11 +23,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import facegen.data
 from facegen.models import cyclegan as networks
-from facegen.models import dcgan
-from facegen.training import cyclegan, losses, steps
+from facegen.models import dcgan, stylegan2
+from facegen.models.layers import modulated_conv2d
+from facegen.training import ada, cyclegan, losses, steps, stylegan
 
 SEED = 2024
 
@@ -60,6 +62,9 @@ _HINTS = {
     r"grad can be implicitly created only for scalar": "only one number can be differentiated: take the mean of a loss,"
     " the sum of D's outputs",
     r"backward through the graph a second": "a graph was used twice: run D again on detached pictures",
+    r"'tuple' object has no attribute": "torch.autograd.grad gives a tuple: take its first entry, [0]",
+    r"not implemented for 'Long'|output type Long": "whole numbers, such as batch norm's count of batches, have no average:"
+    " buffers are copied",
     r"No CUDA|not compiled with CUDA|NVIDIA driver": "no device belongs inside: checks run on the CPU",
 }
 
@@ -67,7 +72,7 @@ _HINTS = {
 def _explained(name: str, error: Exception) -> str:
     """One line for an exception that came out of the learner's code."""
     text = " ".join(str(error).split())
-    if isinstance(error, NotImplementedError) and "forward" not in text:
+    if isinstance(error, NotImplementedError) and "forward" not in text and "not implemented for" not in text:
         return f"{name} is not written yet: fill in its cell, run it, and run this check again"
     installed = str(Path(torch.__file__).parents[1])
     frames = traceback.extract_tb(error.__traceback__)
@@ -1983,3 +1988,1123 @@ def _gradient(loss: Tensor, params: list[Tensor]) -> Tensor:
         return torch.zeros_like(_flat(params))
     gradients = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
     return _flat(torch.zeros_like(p) if gradient is None else gradient for p, gradient in zip(params, gradients))
+
+
+# ------------------------------------------------------------------------------------------- 04: from noise to styles
+
+
+def _gradient_is(y: Tensor, want: Tensor, named: Mapping[str, tuple[Tensor, Tensor]], g: torch.Generator) -> None:
+    """Fail unless `y` has the gradient of `want` for each of its inputs, name -> (y's own, want's own)."""
+    _require(y.requires_grad, "no gradient flows back: is there a detach, .data, no_grad, or a new tensor?")
+    direction = torch.randn(want.shape, generator=g)
+    mine, others = zip(*named.values())
+    got = torch.autograd.grad((y * direction).sum(), mine, allow_unused=True)
+    right = torch.autograd.grad((want * direction).sum(), others)
+    for name, one, other in zip(named, got, right):
+        _require(one is not None, f"no gradient reaches {name}: is it cut off by a detach, .data or no_grad?")
+        _require(
+            _close(one, other, 1e-3),
+            f"the values are right, but not the gradient for {name}: is a part cut off by a detach, .data or no_grad?",
+        )
+
+
+def _learning(*tensors: Tensor) -> list[Tensor]:
+    """Copies that want gradients."""
+    return [t.detach().clone().requires_grad_(True) for t in tensors]
+
+
+def _pixel_norm(z: Tensor, eps: float = 1e-8) -> Tensor:
+    """Each row of z [N, C] over its root mean square."""
+    return z * (z.square().mean(1, keepdim=True) + eps).rsqrt()
+
+
+def _rms(z: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return z.square().mean(axes, keepdim=True).sqrt()
+
+
+_PIXEL_NORM_MISTAKES: dict[str, Callable[[Tensor], Tensor]] = {
+    "z came back as it was": lambda z: z,
+    "keepdim=True is missing in the mean, so rows are divided by each other's numbers": lambda z: z / _rms(z, (1,)).T,
+    "the mean runs over the batch (dim=0), expected over the entries of each row (dim=1)": lambda z: z / _rms(z, (0,)),
+    "one number for the whole batch, expected one per row (dim=1, keepdim=True)": lambda z: z / _rms(z, (0, 1)),
+    "rows get length 1: divide by the root of the mean of squares, not of their sum": lambda z: F.normalize(z, dim=1),
+    "the whole batch gets length 1: one root mean square for each row": lambda z: z / z.norm(),
+    "it divides by the mean square, the root is missing": lambda z: z / _rms(z, (1,)).square(),
+    "it divides by the sum of squares, expected the root of their mean": lambda z: z / z.square().sum(1, keepdim=True),
+    "it multiplies by the root mean square, expected a division": lambda z: z * _rms(z, (1,)),
+    "the mean is subtracted, too: only the size of a row is to be changed": lambda z: F.layer_norm(z, z.shape[1:]),
+    "this is batch norm: each row by itself, and nothing subtracted": lambda z: (z - z.mean(0)) / z.std(0, correction=0),
+    "it divides by the standard deviation, which subtracts the mean first": lambda z: z / z.std(1, keepdim=True),
+    "it divides by the root of the variance, which subtracts the mean first": lambda z: (
+        z / z.std(1, correction=0, keepdim=True)
+    ),
+    "it divides by the mean absolute value, expected the root mean square": lambda z: z / z.abs().mean(1, keepdim=True),
+    "it divides by the largest entry, expected the root mean square": lambda z: z / z.abs().amax(1, keepdim=True),
+    "the root is taken of each square, which is the absolute value: first the mean, then the root": lambda z: z.sign(),
+    "it returns the root mean squares themselves: divide z by them": lambda z: _rms(z, (1,)).expand_as(z),
+}
+
+
+@_exercise("pixel_norm", "rows long and short, a row of zeros, gradient, z untouched")
+def test_pixel_norm(pixel_norm=_pixel_norm):
+    """pixel_norm(z, eps=1e-8): each row of z [N, C] divided by its root mean square."""
+    g = _generator()
+    for n, c in ((4, 4), (3, 7), (1, 5), (6, 2)):
+        lengths = 10 ** (3 * torch.rand(n, 1, generator=g) - 1.5)
+        z = (0.4 + torch.randn(n, c, generator=g)) * lengths
+        before = z.clone()
+        y = _tensor(pixel_norm(z) if n != 3 else pixel_norm(z, eps=1e-8), f"the result for z {_shape(z)}")
+        _require(torch.equal(z, before), "it changed z itself: make a new tensor (no /=, *=, div_ on z)")
+        _require(y.shape == z.shape, f"z of shape {_shape(z)} gives {_shape(y)}, expected the same")
+        want = _pixel_norm(z)
+        if not _close(y, want, 1e-3):
+            wrong = {text: mistake(z) for text, mistake in _PIXEL_NORM_MISTAKES.items()}
+            row = int((y - want).abs().amax(1).argmax())
+            mistake = _name_of(y, want, wrong, "divide each row by sqrt(mean of its squares + eps), with eps 1e-8")
+            before, after = (float(_rms(t, (1,))[row]) for t in (z, y))
+            size = f"with {after:.3g}, expected 1" if abs(after - 1) > 0.01 else "as long as it should, but with other values"
+            raise _Mistake(f"a row with root mean square {before:.3g} comes out {size}: {mistake}")
+        mine, others = _learning(z, z)
+        _gradient_is(pixel_norm(mine), _pixel_norm(others), {"z": (mine, others)}, g)
+    zeros = pixel_norm(torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, -1.0]]))
+    _require(zeros.isfinite().all(), "a row of zeros gives NaN, 0 / 0: add eps under the root")
+
+
+def _mapping(z_dim: int, w_dim: int, layers: int = 4) -> nn.Module:
+    """The package's mapping network, without labels and not repeated for the layers of a synthesis."""
+    return stylegan2.Mapping(z_dim, 0, w_dim, None, num_layers=layers)
+
+
+def _matrices(net: nn.Module) -> list[Tensor]:
+    return [p for p in net.parameters() if p.dim() == 2]
+
+
+@torch.no_grad()
+def _set_biases(net: nn.Module, value: Callable[[Tensor], Tensor]) -> None:
+    for p in net.parameters():
+        if p.dim() < 2:
+            p.copy_(value(p))
+
+
+@_exercise("MappingNetwork", "sizes, number of layers, pixel norm, leaky ReLUs, each z alone, gradients")
+def test_mapping_network(MappingNetwork=_mapping):
+    """MappingNetwork(z_dim, w_dim, layers=4): z [N, z_dim] -> w [N, w_dim], pixel norm and then fully connected layers."""
+    g = _generator()
+    for z_dim, w_dim, layers, n in ((7, 7, 2, 4), (6, 9, 3, 3), (12, 5, None, 2)):
+        sizes = (z_dim, w_dim) if layers is None else (z_dim, w_dim, layers)
+        net, z = _network(MappingNetwork, *sizes), torch.randn(n, z_dim, generator=g)
+        before = z.clone()
+        w = _tensor(_mapped(net, z, sizes), "the result")
+        _require(torch.equal(z, before), "it changed the z it was given, in place")
+        _is_style(w, n, z_dim, w_dim)
+        _has_layers(net, MappingNetwork, sizes, layers or 4)
+        _gradients_reach(net, (w * torch.randn(w.shape, generator=g)).sum())
+    z = torch.randn(4, 6, generator=g) * torch.tensor([[0.5], [1.0], [3.0], [8.0]])
+    _each_z_alone(_network(MappingNetwork, 6, 8, 3), z)
+    for training in (True, False):
+        _length_of_z_is_removed(_network(MappingNetwork, 6, 8, 3).train(training), z, g)
+    for layers in (2, 4):
+        net = _network(MappingNetwork, 6, 8, layers).eval()
+        _set_biases(net, torch.zeros_like)
+        _only_leaky_layers(net, z, g)
+        _layers_have_slope(net, 6, layers)
+
+
+def _mapped(net: nn.Module, z: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    try:
+        return net(z)
+    except RuntimeError as error:
+        if "cannot be multiplied" not in str(error):
+            raise
+        shapes = re.findall(r"\d+x\d+", str(error))
+        raise _Mistake(
+            f"with z_dim={sizes[0]}, w_dim={sizes[1]} a layer gets {' and '.join(shapes[:2])}: the first layer takes z_dim"
+            " entries, each further one as many as the one before it gives"
+        ) from None
+
+
+def _is_style(w: Tensor, n: int, z_dim: int, w_dim: int) -> None:
+    expected = f"z of shape [{n}, {z_dim}] gives {_shape(w)}, expected [{n}, {w_dim}]: "
+    _require(w.dim() == 2, expected + "one w for each z, not yet repeated for the layers of the synthesis, no squeeze")
+    _require(len(w) == n, expected + "one w for each z")
+    _require(w.shape[1] != z_dim or z_dim == w_dim, expected + "is w_dim used? The last layer gives w_dim entries")
+    _require(w.shape[1] == w_dim, expected + "the last layer gives w_dim entries")
+
+
+def _has_layers(net: nn.Module, MappingNetwork: Callable[..., nn.Module], sizes: tuple[int, ...], layers: int) -> None:
+    got = len(_matrices(net))
+    if got == layers:
+        return
+    call = f"MappingNetwork({', '.join(map(str, sizes))}) has {got} weight matrices, expected {layers}: "
+    _require(len(sizes) == 3, call + "by default layers is 4")
+    more = len(_matrices(MappingNetwork(*sizes[:2], layers + 3)))
+    _require(got != more, call + "layers has no effect, or [layer] * n holds one layer n times: make n of them")
+    raise _Mistake(call + "the first and the last one are counted in `layers`")
+
+
+def _each_z_alone(net: nn.Module, z: Tensor) -> None:
+    """Fail if in training w depends on the other z of the batch or on chance, or in evaluation."""
+    one, again = _same_draws(net, z[:2])[0], net.train()(z[:2])[0].detach()
+    other = _same_draws(net, torch.stack([z[0], z[3]]))[0]
+    allowed = 1e-3 * float(one.abs().max()) + 1e-9
+    _require(
+        (one - other).abs().max() <= allowed,
+        "w depends on the other z of its batch: a batch norm, or a pixel_norm over the batch (dim=0)",
+    )
+    _require((one - again).abs().max() <= allowed, "the same z gives another w the second time: is there dropout or noise?")
+    _alone_or_together(net, z, "z")
+
+
+@torch.no_grad()
+def _length_of_z_is_removed(net: nn.Module, z: Tensor, g: torch.Generator) -> None:
+    """Fail unless pixel norm comes first, whatever the biases are."""
+    _set_biases(net, lambda p: torch.randn(p.shape, generator=g))
+    with _Products(z.shape) as products:
+        w = net(z)
+    if not _close(net(5 * z), w, 1e-3):
+        ends = _close(_rms(w, (1,)), torch.ones(len(w), 1), 1e-3)
+        mistake = "pixel_norm comes last here" if ends else "the length of z has to be taken out"
+        raise _Mistake(f"z and 5 z give different w: {mistake}, expected pixel_norm(z) before the first layer")
+    narrow = [p for p in _matrices(net) if z.shape[1] in p.shape and p.std() < 0.75]  # no weights that are scaled when used
+    if products.seen and narrow:
+        length = float(products.seen[0].norm(dim=1).mean())
+        _require(abs(length - 1) > 1e-3, "rows of length 1 reach the first layer, expected a root mean square of 1: pixel_norm")
+
+
+class _Products(TorchFunctionMode):
+    """Keeps what of a given shape is multiplied with a matrix."""
+
+    NAMES = ("linear", "matmul", "__matmul__", "mm", "addmm", "einsum")
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape, self.seen = shape, []
+
+    def __torch_function__(self, function, types, arguments=(), named=None):
+        if getattr(function, "__name__", "") in self.NAMES:
+            self.seen += [a for a in arguments if isinstance(a, Tensor) and a.shape == self.shape and not a.requires_grad]
+        return function(*arguments, **(named or {}))
+
+
+@torch.no_grad()
+def _only_leaky_layers(net: nn.Module, z: Tensor, g: torch.Generator) -> None:
+    """Without biases w grows in proportion with the weights of each layer, since a leaky ReLU only knows signs."""
+    for p in _matrices(net):
+        p.copy_(torch.randn(p.shape, generator=g) / p.shape[1] ** 0.5)
+    before = net(z)
+    for p in _matrices(net):
+        p.mul_(3)
+        after = net(z)
+        p.div_(3)
+        if _close(after, 3 * before, 1e-3):
+            continue
+        _require(
+            not _close(after, before, 2e-2),
+            "the strength of a layer's weights does not show in w: a norm between or after the layers, expected one before",
+        )
+        raise _Mistake(
+            "without biases, three times the weights of one layer do not give three times w: expected fully connected layers"
+            " and leaky ReLUs only, no tanh, sigmoid, GELU, shortcut"
+        )
+
+
+@torch.no_grad()
+def _layers_have_slope(net: nn.Module, z_dim: int, layers: int) -> None:
+    """With weights of 1, from z = 1 to z = -1 every value turns negative, and each leaky ReLU multiplies by its slope."""
+    for p in _matrices(net):
+        p.fill_(1.0)
+    z = torch.ones(1, z_dim)
+    up, down = (float(net(sign * z).mean()) for sign in (1, -1))
+    _require(up != 0, "with weights of 1 and biases of 0, z of 1 gives w of 0: is there a norm with weights of its own?")
+    ratio = -down / up
+    count = next((k for k in range(layers + 3) if abs(ratio / 0.2**k - 1) < 0.02), None)
+    if count in (layers, layers - 1):
+        return
+    expected = f"expected a leaky ReLU of slope 0.2 after each of {layers} layers (after the last one it may be left out): "
+    _require(abs(ratio - 1) > 0.02, expected + "there is none, so that all layers together are a single one")
+    _require(count is None, expected + f"counted here are {count}")
+    _require(ratio != 0, expected + "this is a ReLU, which is 0 for all that is negative")
+    torchs = any(abs(ratio / 0.01**k - 1) < 0.02 for k in range(1, layers + 1))
+    _require(not torchs, expected + "the slope is 0.01, torch's default")
+    raise _Mistake(expected + f"for values below 0, w is {ratio:.2g} of what it is above 0, expected {0.2**layers:.2g}")
+
+
+def _modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool = True) -> Tensor:
+    """The package's, with as much padding as keeps the size."""
+    return modulated_conv2d(x, weight, styles, demodulate=demodulate, padding=weight.shape[2] // 2)
+
+
+def _by_own_weights(x: Tensor, weights: Tensor, border: str = "constant") -> Tensor:
+    """Each picture of x [N, I, H, W] with weights of its own [N, O, I, k, k]."""
+    reach = weights.shape[-1] // 2
+    pictures = F.pad(x, (reach,) * 4, mode=border)
+    return torch.cat([F.conv2d(picture[None], own) for picture, own in zip(pictures, weights)])
+
+
+def _styled(weight: Tensor, styles: Tensor) -> Tensor:
+    return weight * styles[:, None, :, None, None]  # [N, O, I, k, k]
+
+
+def _demodulated(weights: Tensor, axes: tuple[int, ...] = (2, 3, 4)) -> Tensor:
+    return weights * (weights.square().sum(axes, keepdim=True) + 1e-8).rsqrt()
+
+
+def _styles_misused(x: Tensor, weight: Tensor, styles: Tensor, finish: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """What comes out of mistakes that demodulation, `finish`, does not touch."""
+    outputs, inputs, k, _ = weight.shape
+    own, plain = _styled(weight, styles), weight.expand(len(x), -1, -1, -1, -1)
+    right = _by_own_weights(x, finish(own))
+    wrong = {
+        "the styles are not used": _by_own_weights(x, finish(plain)),
+        "one picture's style counts for all, expected each its own": _by_own_weights(x, finish(own[:1].expand_as(own))),
+        "the batch's styles are averaged, expected each picture its own": _by_own_weights(
+            x, finish(own.mean(0, keepdim=True).expand_as(own))
+        ),
+        "each picture gets its neighbour's style": _by_own_weights(x, finish(own.roll(1, 0))),
+        "the kernel is flipped: F.conv2d takes the weights as they are": _by_own_weights(x, finish(own.flip(3, 4))),
+        "rows and columns of the kernel changed places": _by_own_weights(x, finish(own.transpose(3, 4))),
+        "1 is added to the styles, expected the styles as they are": _by_own_weights(x, finish(_styled(weight, 1 + styles))),
+        "the styles count twice (squared)": _by_own_weights(x, finish(_styled(weight, styles.square()))),
+        "it divides by the styles": _by_own_weights(x, finish(_styled(weight, 1 / styles))),
+        "the styles are added to the weights, expected a product": _by_own_weights(
+            x, finish(weight + styles[:, None, :, None, None])
+        ),
+        "the styles are normalised first, expected as they are": _by_own_weights(
+            x, finish(_styled(weight, F.normalize(styles)))
+        ),
+        "the weights are scaled by 1 / sqrt(I k k) (equalised learning rate), which is not this function's": _by_own_weights(
+            x, finish(own / (inputs * k * k) ** 0.5)
+        ),
+        "a gain of sqrt(2) is inside": 2**0.5 * right,
+        "the result is normalised (instance norm), expected the weights": F.instance_norm(right),
+        "the sign is wrong": -right,
+    }
+    if k > 1:
+        wrong["the border is padded by reflection, expected zeros"] = _by_own_weights(x, finish(own), "reflect")
+        wrong["the border is repeated (replicate), expected zeros"] = _by_own_weights(x, finish(own), "replicate")
+        wrong["the border is padded circularly, expected zeros"] = _by_own_weights(x, finish(own), "circular")
+    if inputs == outputs:
+        after = weight * styles[:, :, None, None, None]
+        wrong |= {
+            "the styles scale the output channels (axis 0 of weight), expected the input channels": _by_own_weights(
+                x, finish(after)
+            ),
+            "the styles scale the result's channels, expected those of x or of the weights": (
+                _by_own_weights(x, finish(plain)) * styles[:, :, None, None]
+            ),
+            "input and output channels of the weights changed places": _by_own_weights(
+                x, finish(_styled(weight.transpose(0, 1), styles))
+            ),
+        }
+    return wrong
+
+
+def _demodulation_misused(x: Tensor, weight: Tensor, styles: Tensor) -> dict[str, Tensor]:
+    """What comes out if demodulation is wanted and made wrongly."""
+    own, plain = _styled(weight, styles), weight.expand(len(x), -1, -1, -1, -1)
+    squares = own.square().sum((2, 3, 4), keepdim=True)
+    wrong = {
+        "the demodulation is missing": own,
+        "only the weights are in the sum of squares: modulate first, then demodulate": _demodulated(plain)
+        * styles[:, None, :, None, None],
+        "the root is missing: rsqrt of the sum, not 1 / sum": own / squares,
+        "it multiplies by the root, expected a division (rsqrt)": own * squares.sqrt(),
+        "it multiplies by the sum of squares, expected a division by its root": own * squares,
+        "it takes the mean of the squares, expected their sum": own / own.square().mean((2, 3, 4), keepdim=True).sqrt(),
+        "it sums absolute values, expected squares": own / own.abs().sum((2, 3, 4), keepdim=True),
+        "only the styles are in the sum, expected the modulated weights": own
+        / styles.square().sum(1)[:, None, None, None, None].sqrt(),
+        "it divides by the standard deviation, expected the root of the sum of squares": own / own.std((2, 3, 4), keepdim=True),
+        "the sum of the weights is squared, expected the sum of the squares": own / own.sum((2, 3, 4), keepdim=True).abs(),
+        "the mean over the batch is taken: each picture has its own demodulation": own / squares.mean(0, keepdim=True).sqrt(),
+    }
+    sums = {
+        "only over the kernel, the input channels are missing": (3, 4),
+        "only over the input channels, the kernel is missing": (2,),
+        "over the output channels, expected over input channels and kernel": (1,),
+        "over output channels and kernel, expected over input channels and kernel": (1, 3, 4),
+        "over the output channels as well: each of them has its own": (1, 2, 3, 4),
+        "over output and input channels, expected over input channels and kernel": (1, 2),
+        "over the batch as well: each picture has its own": (0, 2, 3, 4),
+        "over everything: each picture and each output channel has its own": (0, 1, 2, 3, 4),
+    }
+    wrong |= {f"the sum of squares runs {text}": _demodulated(own, axes) for text, axes in sums.items()}
+    return {text: _by_own_weights(x, weights) for text, weights in wrong.items()}
+
+
+@_exercise("modulated_conv", "values for kernels of 1 to 5, with and without demodulation, each picture alone, 3 gradients")
+def test_modulated_conv(modulated_conv=_modulated_conv):
+    """modulated_conv(x [N,I,H,W], weight [O,I,k,k], styles [N,I], demodulate=True) -> [N,O,H,W]."""
+    g = _generator()
+    trials = [  # N, I, O, k, height, width, demodulate (None: not given)
+        (3, 4, 4, 3, 5, 6, True),
+        (3, 4, 4, 3, 6, 5, False),
+        (2, 3, 5, 3, 7, 4, None),
+        (1, 4, 2, 1, 4, 5, True),
+        (2, 3, 2, 5, 6, 7, True),
+        (4, 2, 3, 1, 5, 5, False),
+    ]
+    for n, inputs, outputs, k, height, width, demodulate in trials:
+        x = 0.3 + torch.randn(n, inputs, height, width, generator=g)
+        weight = 0.2 + torch.randn(outputs, inputs, k, k, generator=g)
+        styles = 0.7 + torch.randn(n, inputs, generator=g)
+        options = {} if demodulate is None else {"demodulate": demodulate}
+        given = f"x {_shape(x)}, weight {_shape(weight)}" + "".join(f", demodulate={value}" for value in options.values())
+        y = _untouched_result(modulated_conv, x, weight, styles, options)
+        _has_size(y, x, weight, given)
+        if not _close(y, _by_own_weights(x, _finished(weight, styles, demodulate)), 1e-3):
+            raise _Mistake(f"{given}: {_convolves_wrongly(modulated_conv, y, x, weight, styles, options)}")
+    _survives_small_styles(modulated_conv, g)
+    for demodulate in (True, False):
+        tensors = [0.5 + torch.randn(shape, generator=g) for shape in ((3, 4, 5, 4), (2, 4, 3, 3), (3, 4))]
+        mine, others = _learning(*tensors), _learning(*tensors)
+        want = _by_own_weights(others[0], _finished(*others[1:], demodulate))
+        y = modulated_conv(*mine, demodulate=demodulate)
+        _gradient_is(y, want, dict(zip(("x", "weight", "styles"), zip(mine, others))), g)
+
+
+def _untouched_result(modulated_conv: Callable, x: Tensor, weight: Tensor, styles: Tensor, options: dict[str, bool]) -> Tensor:
+    """What comes out, after what holds for any result."""
+    before = [t.clone() for t in (x, weight, styles)]
+    y = _convolved(modulated_conv, x, weight, styles, options)
+    if isinstance(y, Tensor):
+        _require(not y.isnan().any(), "the result contains NaN: is there a root of something negative? Square before you sum")
+    for name, now, then in zip(("x", "weight", "styles"), (x, weight, styles), before):
+        _require(torch.equal(now, then), f"it changed {name} itself, in place: the next call would begin with another one")
+    return _tensor(y, "the result")
+
+
+def _finished(weight: Tensor, styles: Tensor, demodulate: bool | None) -> Tensor:
+    own = _styled(weight, styles)
+    return own if demodulate is False else _demodulated(own)
+
+
+def _convolved(modulated_conv: Callable, x: Tensor, weight: Tensor, styles: Tensor, options: dict[str, bool]) -> Tensor:
+    try:
+        return modulated_conv(x, weight, styles, **options)
+    except RuntimeError as error:
+        text = str(error)
+        _require(
+            not re.search(
+                r"expected input\[.*channels|input channels divisible|at least 3 dim|match the convolution dim|Expected [34]D",
+                text,
+            ),
+            f"F.conv2d refused the shapes ({text[:95]}): for weights of each picture's own, x becomes one picture"
+            " [1, N*I, H, W], the weights [N*O, I, k, k], and groups=N",
+        )
+        _require(
+            "must match" not in text,
+            f"shapes do not fit ({text[:80]}): beside weight [O, I, k, k] the styles need the shape [N, 1, I, 1, 1],"
+            " beside x [N, I, 1, 1]",
+        )
+        raise
+
+
+def _has_size(y: Tensor, x: Tensor, weight: Tensor, given: str) -> None:
+    want = [len(x), len(weight), *x.shape[2:]]
+    if list(y.shape) == want:
+        return
+    expected = f"{given} give {_shape(y)}, expected {want}: "
+    _require(y.dim() == 4, expected + "four axes, N pictures of O channels")
+    _require(y.shape[0] != 1 or len(x) == 1, expected + "split the one grouped picture into N again: reshape(N, O, H, W)")
+    _require(y.shape[0] == len(x), expected + "one result for each picture")
+    _require(y.shape[1] == len(weight), expected + "as many channels as the weights have outputs")
+    raise _Mistake(expected + "padding k // 2 and stride 1 keep the size, for every k")
+
+
+def _convolves_wrongly(
+    modulated_conv: Callable, y: Tensor, x: Tensor, weight: Tensor, styles: Tensor, options: dict[str, bool]
+) -> str:
+    """What is wrong with the values y, in words."""
+    demodulate = options.get("demodulate", True)
+    right = _by_own_weights(x, _finished(weight, styles, demodulate))
+    wrong = _styles_misused(x, weight, styles, _demodulated if demodulate else lambda weights: weights)
+    if demodulate:
+        if not options:
+            wrong["demodulate has to be True by default"] = _by_own_weights(x, _styled(weight, styles))
+        wrong |= _demodulation_misused(x, weight, styles)
+    else:
+        own = _by_own_weights(x, _demodulated(_styled(weight, styles)))
+        wrong["it is demodulated although demodulate is False"] = own
+    named = _name_of(y, right, wrong, "")
+    if named:
+        return named
+    if len(x) > 1:
+        other = modulated_conv(torch.cat([x[:-1], x[-1:] + 1]), weight, styles, **options)
+        if not _close(other[0], y[0], 1e-3):
+            return "one picture's result depends on another picture: the batch is mixed, look at each reshape and at groups=N"
+        other = modulated_conv(x, weight, torch.cat([styles[:-1], styles[-1:] + 1]), **options)
+        if not _close(other[0], y[0], 1e-3):
+            return "one picture's result depends on another one's style: keep N the first axis of the modulated weights"
+    worst = float((y - right).abs().max())
+    finish = ", then each output channel of each picture divided by sqrt(sum over I, k, k + 1e-8)" if demodulate else ""
+    return f"the values are off by up to {worst:.2g}: expected a convolution with weight * style of the input channel{finish}"
+
+
+def _survives_small_styles(modulated_conv: Callable, g: torch.Generator) -> None:
+    x, weight = torch.randn(2, 4, 5, 5, generator=g), torch.randn(3, 4, 3, 3, generator=g)
+    quiet = modulated_conv(x, weight, torch.zeros(2, 4))
+    _require(quiet.isfinite().all(), "a style of zeros gives NaN or infinity: add 1e-8 to the sum under the root")
+    weak = torch.tensor([[0.01, -0.01, 0.02, 0.01], [-0.01, 0.02, 0.01, 0.01]])
+    _require(
+        _close(modulated_conv(x, weight, weak), _by_own_weights(x, _demodulated(_styled(weight, weak))), 1e-3),
+        "with styles near 0.01 the result is too small: what is added under the root outweighs the sum, expected 1e-8",
+    )
+
+
+class _NoiseInjection(nn.Module):
+    """x plus one number per pixel, times a learned strength, as in the package's layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        noise = torch.randn_like(x[:, :1]) if noise is None else noise
+        return x + self.strength * noise
+
+
+@_exercise("NoiseInjection", "one strength that begins at 0, noise given or drawn for each pixel, gradients")
+def test_noise_injection(NoiseInjection=_NoiseInjection):
+    """NoiseInjection(): x [N, C, H, W] -> x + strength * noise, the noise [N, 1, H, W] given or drawn."""
+    g = _generator()
+    for shape in ((3, 4, 5, 6), (1, 2, 7, 3), (2, 1, 4, 4)):
+        layer = NoiseInjection()
+        strength = _one_strength(layer)
+        x, noise = torch.randn(shape, generator=g), torch.randn(shape[0], 1, *shape[2:], generator=g)
+        _begins_with_x(_noisy(layer, x, noise), x, strength)
+        with torch.no_grad():
+            strength.fill_(0.7)
+        got, want = _noisy(layer, x, noise), x + 0.7 * noise
+        if not _close(got, want, 1e-3):
+            again = _noisy(layer, x, noise)
+            _require(_close(again, got, 1e-3), "the argument noise is ignored: with the same noise, other values come out")
+            wrong = {text: mistake(x, noise, 0.7) for text, mistake in _NOISE_MISTAKES.items()}
+            raise _Mistake(f"with a strength of 0.7: {_name_of(got, want, wrong, 'expected x + strength * noise')}")
+        for value in (0.7, 0.0):
+            with torch.no_grad():
+                strength.fill_(value)
+            _gradient_of_strength(layer, strength, x, noise, g)
+        for net in (layer.train(), layer.eval()):
+            with torch.no_grad():
+                strength.fill_(1.0)
+            _draws_noise(net, torch.randn(4, 3, 24, 20, generator=g))
+
+
+_NOISE_MISTAKES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "no noise is added": lambda x, noise, s: x,
+    "the strength is not used": lambda x, noise, s: x + noise,
+    "the noise multiplies x, expected a sum": lambda x, noise, s: x * (1 + s * noise),
+    "x is multiplied by the strength, too": lambda x, noise, s: s * (x + noise),
+    "x itself is missing": lambda x, noise, s: s * noise + 0 * x,
+    "x loses what the noise gains: x stays as it is": lambda x, noise, s: (1 - s) * x + s * noise,
+    "the noise is subtracted": lambda x, noise, s: x - s * noise,
+    "the strength is squared": lambda x, noise, s: x + s * s * noise,
+    "the strength goes through an exponential or softplus, expected the plain product": lambda x, noise, s: (
+        x + float(np.exp(s)) * noise
+    ),
+    "the strength is added by itself": lambda x, noise, s: x + s + noise,
+    "only the first channel gets noise": lambda x, noise, s: torch.cat([x[:, :1] + s * noise, x[:, 1:]], dim=1),
+    "all pictures get the first one's noise": lambda x, noise, s: x + s * noise[:1],
+}
+
+
+def _one_strength(layer: object) -> Tensor:
+    """The one number that a NoiseInjection learns."""
+    _require(isinstance(layer, nn.Module), f"building it gives a {type(layer).__name__}, expected an nn.Module")
+    parameters, kept = list(layer.parameters()), [name for name, _ in layer.named_buffers()]
+    plain = [name for name, value in vars(layer).items() if isinstance(value, Tensor)]
+    _require(
+        parameters or not kept,
+        f"the buffer {''.join(kept[:1])} is not learned: nn.Parameter(torch.zeros(1)) in place of register_buffer",
+    )
+    _require(
+        parameters or not plain, f"self.{''.join(plain[:1])} is a plain tensor that no optimiser finds: make it an nn.Parameter"
+    )
+    _require(parameters, "it has no parameter: the strength of the noise is learned, nn.Parameter(torch.zeros(1))")
+    numbers = sum(p.numel() for p in parameters)
+    _require(numbers == 1, f"it learns {numbers} numbers, expected one strength for all channels and pixels")
+    _require(parameters[0].requires_grad, "the strength is frozen (requires_grad is False)")
+    return parameters[0]
+
+
+def _begins_with_x(start: Tensor, x: Tensor, strength: Tensor) -> None:
+    """Fail unless a new layer gives x back."""
+    if _close(start, x):
+        return
+    value = float(strength.detach())
+    _require(value == 0, f"the strength begins at {value:.3g}, expected 0 (torch.zeros), so that training decides about it")
+    _require(start.any(), "with a strength of 0 nothing of x comes out, expected x + strength * noise")
+    raise _Mistake("with a strength of 0 the noise shows all the same: is the noise multiplied by the strength?")
+
+
+def _noisy(layer: nn.Module, x: Tensor, *noise: Tensor) -> Tensor:
+    kept = [t.clone() for t in (x, *noise)]
+    try:
+        y = _tensor(layer(x, *noise), "the result")
+    except RuntimeError as error:
+        _require(
+            "must match" not in str(error) and "not broadcastable" not in str(error),
+            f"the noise does not fit x {_shape(x)}: one number for each pixel, [N, 1, H, W], rows before columns",
+        )
+        raise
+    _require(torch.equal(x, kept[0]), "it changed x itself: make a new tensor (no += on x)")
+    _require(all(torch.equal(a, b) for a, b in zip(noise, kept[1:])), "it changed the noise it was given, in place")
+    becomes = f"x of shape {_shape(x)} becomes {_shape(y)}, expected the same"
+    _require(y.shape != (len(x), 1, *x.shape[2:]) or x.shape[1] == 1, becomes + ": this is the noise alone, x is missing")
+    _require(y.shape == x.shape, becomes)
+    return y.detach()
+
+
+def _gradient_of_strength(layer: nn.Module, strength: Tensor, x: Tensor, noise: Tensor, g: torch.Generator) -> None:
+    """Fail unless the strength can be learned, also where it is 0, and x gets its gradient."""
+    mine, other = _learning(x, x)
+    twin = strength.detach().clone().requires_grad_(True)
+    y = layer(mine, noise)
+    _gradient_is(y, other + twin * noise, {"x": (mine, other), "the strength": (strength, twin)}, g)
+
+
+def _draws_noise(layer: nn.Module, x: Tensor) -> None:
+    """Fail unless noise that is not given is normal, one number per pixel, other in each picture and each call."""
+    noise = _noisy(layer, x) - x
+    mode = "" if layer.training else "in eval mode "
+    _require(noise.abs().max() > 1e-3, f"{mode}nothing is added if no noise is given: draw it, torch.randn")
+    size = float(noise.std())
+    same = lambda axis: float((noise - noise.narrow(axis, 0, 1)).abs().max()) < 1e-4 * (1 + size)  # noqa: E731
+    _require(same(1), "each channel gets noise of its own, expected one number per pixel for all channels: [N, 1, H, W]")
+    _require(not (same(2) and same(3)), "a picture's noise is one number, expected one for each pixel: [N, 1, H, W]")
+    _require(not (same(2) or same(3)), "whole rows or columns get the same noise, expected one number per pixel: [N, 1, H, W]")
+    _require(not same(0), "all pictures of a batch get the same noise, expected each its own: [N, 1, H, W]")
+    mean, std = float(noise.mean()), float(noise.std())
+    _require(
+        abs(mean) < 0.15 and 0.88 < std < 1.12,
+        f"the drawn noise has mean {mean:.2f} and standard deviation {std:.2f}, expected 0 and 1: torch.randn, not rand",
+    )
+    again = _noisy(layer, x) - x
+    _require(not _close(again, noise), "the same noise in every call: draw it in forward, with no seed of its own")
+
+
+def _truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
+    """The first `cutoff` layers of ws [N, L, w_dim] drawn towards w_avg, all of them if it is None."""
+    cutoff = ws.shape[1] if cutoff is None else cutoff
+    return torch.cat([w_avg + psi * (ws[:, :cutoff] - w_avg), ws[:, cutoff:]], dim=1)
+
+
+def _truncation_mistakes(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None) -> dict[str, Tensor]:
+    layers = ws.shape[1]
+    count = layers if cutoff is None else cutoff
+    drawn, place = w_avg + psi * (ws - w_avg), torch.arange(layers)[:, None]
+
+    def first(values: Tensor, number: int = count) -> Tensor:
+        return torch.where(place < number, values, ws)
+
+    wrong = {
+        "ws came back as it was": ws,
+        "it is drawn towards zero, expected towards w_avg": first(psi * ws),
+        "psi is the wrong way round: 1 leaves ws as it is, 0 gives w_avg": first(ws + psi * (w_avg - ws)),
+        "w_avg is not added again": first(psi * (ws - w_avg)),
+        "w_avg is not subtracted first": first(w_avg + psi * ws),
+        "psi is not used: all of the difference is gone": first(w_avg.expand_as(ws)),
+        "the difference is divided by psi": first(w_avg + (ws - w_avg) / (psi or 1.0)),
+        "psi counts twice": first(w_avg + psi * psi * (ws - w_avg)),
+        "the difference has the wrong sign": first(w_avg - psi * (ws - w_avg)),
+        "it is clamped, expected drawn in proportion": first(ws.clamp(w_avg - psi, w_avg + psi)),
+        "it is drawn towards the mean of this batch, expected towards w_avg": first(
+            ws.mean((0, 1)) + psi * (ws - ws.mean((0, 1)))
+        ),
+    }
+    if cutoff is not None:
+        wrong |= {
+            "cutoff has no effect" if cutoff else "cutoff=0 truncates every layer: 0 is not None, ask `cutoff is None`": drawn,
+            "cutoff is counted from the end, expected the first layers": torch.where(place >= layers - cutoff, drawn, ws),
+            "the layers from cutoff on are drawn, expected those before it": torch.where(place >= cutoff, drawn, ws),
+            "one layer too many is drawn": first(drawn, cutoff + 1),
+            "one layer too few is drawn": first(drawn, cutoff - 1),
+            "only the layer number cutoff is drawn, expected all before it": torch.where(place == cutoff, drawn, ws),
+            "cutoff counts pictures (axis 0), expected layers (axis 1)": torch.cat([drawn[:cutoff], ws[cutoff:]]),
+            "cutoff counts entries of w (axis 2), expected layers (axis 1)": torch.cat(
+                [drawn[..., :cutoff], ws[..., cutoff:]], dim=2
+            ),
+            "the layers after cutoff become w_avg, expected as they were": torch.where(place < cutoff, drawn, w_avg),
+            "the layers after cutoff become 0, expected as they were": torch.where(place < cutoff, drawn, 0.0),
+        }
+    return wrong
+
+
+@_exercise("truncate", "psi from -0.5 to 1.5, every kind of cutoff, ws untouched")
+def test_truncate(truncate=_truncate):
+    """truncate(ws, w_avg, psi, cutoff=None): w_avg + psi * (ws - w_avg) in the first `cutoff` layers, all if None."""
+    g = _generator()
+    for n, layers, w_dim in ((4, 6, 5), (2, 5, 8), (1, 3, 4)):
+        for psi, cutoff in ((0.7, None), (0.3, 2), (0.5, 0), (1, 2), (0, None), (1.5, 3), (-0.5, 1), (0.5, layers)):
+            ws, w_avg = 2 * torch.randn(n, layers, w_dim, generator=g), 1.5 + torch.randn(w_dim, generator=g)
+            before = _flat([ws, w_avg])
+            call = f"ws {_shape(ws)}, psi={psi}" + ("" if cutoff is None else f", cutoff={cutoff}")
+            y = truncate(ws, w_avg, psi) if cutoff is None else truncate(ws, w_avg, psi, cutoff)
+            y = _tensor(y, f"the result of {call}")
+            _require(
+                torch.equal(_flat([ws, w_avg]), before), "it changed ws or w_avg in place: make a new tensor (clone first)"
+            )
+            _require(
+                y.shape == ws.shape,
+                f"{call} gives {_shape(y)}, expected {_shape(ws)}: one w for each layer, also for those that are not drawn",
+            )
+            want = _truncate(ws, w_avg, psi, cutoff)
+            if not _close(y, want, 1e-3):
+                wrong = _truncation_mistakes(ws, w_avg, psi, cutoff)
+                otherwise = "expected w_avg + psi * (ws - w_avg) in the first `cutoff` layers"
+                raise _Mistake(f"{call}: {_name_of(y, want, wrong, otherwise)}")
+
+
+def _mixing_mistakes(ws: Tensor, others: Tensor, start: int) -> dict[str, Tensor]:
+    layers = ws.shape[1]
+    place = torch.arange(layers)[:, None]
+
+    def crossing(at: int) -> Tensor:
+        return torch.where(place < at, ws, others)
+
+    return {
+        "nothing is mixed, ws came back": ws,
+        "everything comes from others": others,
+        "the two are exchanged: ws counts before start, others from there on": torch.where(place < start, others, ws),
+        "one layer too late: layer number start is already others'": crossing(start + 1),
+        "one layer too early: layer number start - 1 is still ws's": crossing(start - 1),
+        "start is counted from the end": crossing(layers - start),
+        "only layer number start is taken from others, expected all from there on": torch.where(place == start, others, ws),
+        "the two are averaged, expected one or the other": (ws + others) / 2,
+        "the layers from start on are averaged, expected those of others": torch.where(place < start, ws, (ws + others) / 2),
+        "the two are added": torch.where(place < start, ws, ws + others),
+        "start counts pictures (axis 0), expected layers (axis 1)": torch.cat([ws[:start], others[start:]]),
+        "start counts entries of w (axis 2), expected layers (axis 1)": torch.cat(
+            [ws[..., :start], others[..., start:]], dim=2
+        ),
+        "the layers from start on are 0": torch.where(place < start, ws, 0.0),
+        "all pictures get the styles of others' first one": torch.where(place < start, ws, others[:1]),
+        "others begins with its own layer 0 at start, expected its layer number start": (
+            torch.cat([ws[:, :start], others[:, : layers - start]], dim=1)
+        ),
+    }
+
+
+def _mixes_wrongly(ws: Tensor, others: Tensor, failed: dict[int, Tensor]) -> str:
+    """The mistake that explains the result for every start where it is wrong."""
+    wrong = {start: _mixing_mistakes(ws, others, start) for start in failed}
+    for text in next(iter(wrong.values())):
+        if all(_close(y, wrong[start][text]) for start, y in failed.items()):
+            return text
+    return "expected the layers before start from ws, from there on from others"
+
+
+@_exercise("mix_styles", "every start from 0 to the number of layers, gradients to both, nothing changed")
+def test_mix_styles(mix_styles=stylegan.mix_styles):
+    """mix_styles(ws, others, start): the layers before `start` of ws, those from there on of others."""
+    g = _generator()
+    for n, layers, w_dim in ((4, 6, 5), (1, 4, 7), (6, 3, 8)):
+        ws, others = (torch.randn(n, layers, w_dim, generator=g) for _ in range(2))
+        before, failed = _flat([ws, others]), {}
+        for start in (2, 1, *range(3, layers), 0, layers):
+            call = f"ws {_shape(ws)}, start={start}"
+            y = _tensor(mix_styles(ws, others, start), f"the result of {call}")
+            _require(torch.equal(_flat([ws, others]), before), "it changed ws or others in place: make a new tensor")
+            _require(
+                y.shape == ws.shape,
+                f"{call} gives {_shape(y)}, expected {_shape(ws)}: as many layers as before, on axis 1",
+            )
+            if not _close(y, stylegan.mix_styles(ws, others, start)):
+                failed[start] = y
+        if failed:
+            raise _Mistake(f"ws {_shape(ws)}, start={next(iter(failed))}: {_mixes_wrongly(ws, others, failed)}")
+        mine, twins = _learning(ws, others), _learning(ws, others)
+        wanted = dict(zip(("ws", "others"), zip(mine, twins)))
+        _gradient_is(mix_styles(*mine, 1), stylegan.mix_styles(*twins, 1), wanted, g)
+
+
+# ------------------------------------------------------------------------------------------------- 04: the training
+
+
+def _penalty_mistakes(gradient: Tensor, logits: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """How R1 is got wrong, from each picture's gradient [N, 3, H, W]."""
+    squares, n = gradient.square(), len(gradient)
+    one = lambda values: values.square().sum((1, 2, 3))  # noqa: E731
+    per_logit = logits.reshape(n, 1, 1, 1)
+    return {
+        "the mean over a picture's values, expected the sum": squares.mean((1, 2, 3)),
+        "D's mean was differentiated, expected its sum: the mean divides each gradient by N": one(gradient / n),
+        "this is the length, expected its square": squares.sum((1, 2, 3)).sqrt(),
+        "(length - 1)^2 is WGAN-GP's; R1 draws the length to 0": (squares.sum((1, 2, 3)).sqrt() - 1).square(),
+        "it sums absolute values, expected squares": gradient.abs().sum((1, 2, 3)),
+        "the gradient is summed before it is squared, so that its parts cancel": gradient.sum((1, 2, 3)).square(),
+        "the gradient itself is summed, its square is missing": gradient.sum((1, 2, 3)),
+        "half of it: gamma / 2 is the loop's business": squares.sum((1, 2, 3)) / 2,
+        "the weight 10 is inside, expected the plain square": 10 * squares.sum((1, 2, 3)),
+        "the weight 5 is inside, expected the plain square": 5 * squares.sum((1, 2, 3)),
+        "it is squared twice": squares.sum((1, 2, 3)).square(),
+        "only the largest entry counts, expected the sum": squares.amax((1, 2, 3)),
+        "the sign is wrong: steep places have to cost": -squares.sum((1, 2, 3)),
+        "the gradient is multiplied by the pictures": one(gradient * real),
+        "the loss softplus(-logits) was differentiated, expected the logits": one(gradient * (-per_logit).sigmoid()),
+        "the loss softplus(logits) was differentiated, expected the logits": one(gradient * per_logit.sigmoid()),
+        "the logits went through a sigmoid first": one(gradient * per_logit.sigmoid() * (-per_logit).sigmoid()),
+        "the squared logits were differentiated, expected the logits": one(gradient * 2 * per_logit),
+        "every picture gets the sum of the whole batch": squares.sum().expand(n),
+        "every picture gets the mean of the whole batch": squares.sum((1, 2, 3)).mean().expand(n),
+        "it divides by the number of pictures: the mean over the batch is the loop's business": squares.sum((1, 2, 3)) / n,
+    }
+
+
+@_exercise("r1_penalty", "values per picture, differentiable for D's weights, nothing left behind")
+def test_r1_penalty(r1_penalty=stylegan.squared_gradients):
+    """r1_penalty(logits, real) -> [N]: the squared length of each picture's gradient of D, with a graph."""
+    g = _generator()
+    for n, size, axes in ((4, 5, (1,)), (2, 6, (1,)), (1, 4, (1,)), (5, 7, ())):
+        D, (real, twin) = _TinyD(size, axes), _learning(*[torch.randn(n, 3, size, size, generator=g)] * 2)
+        params, logits, shown = list(D.parameters()), D(real), D(twin)
+        before = real.detach().clone()
+        value = _penalised(r1_penalty, logits, real)
+        _require(value is not None, "the penalty is None: is the return statement missing?")
+        left = real.grad is not None or any(p.grad is not None for p in params)
+        _require(not left, "it leaves gradients in D's weights or in real: use torch.autograd.grad, not backward()")
+        _require(torch.equal(real.detach(), before), "it changed real in place")
+        value = _tensor(value, "the penalty")
+        _one_penalty_each(value, n)
+        (gradient,) = torch.autograd.grad(shown.sum(), twin, create_graph=True)
+        want = gradient.square().sum((1, 2, 3))
+        if not _close(value.detach(), want.detach(), 1e-3):
+            wrong = _penalty_mistakes(gradient.detach(), shown.detach(), before)
+            mistake = _name_of(value.detach(), want.detach(), wrong, "the sum over a picture of D's squared gradient")
+            got = float(value.detach()[0])
+            raise _Mistake(f"a picture's penalty is {got:.4g}, expected {float(want[0].detach()):.4g}: {mistake}")
+        _trains_D(value, want, logits, params, g)
+
+
+def _penalised(r1_penalty: Callable, logits: Tensor, real: Tensor) -> object:
+    try:
+        return r1_penalty(logits, real)
+    except RuntimeError as error:
+        _require(
+            "not have been used in the graph" not in str(error),
+            "the gradient is taken for a tensor that D has not seen: differentiate for `real` itself, no clone, no detach",
+        )
+        raise
+
+
+def _one_penalty_each(value: Tensor, n: int) -> None:
+    if value.shape == (n,):
+        return
+    expected = f"{n} pictures give a penalty of shape {_shape(value)}, expected [{n}]: "
+    _require(value.dim() != 0, expected + "one for each picture, sum over axes 1, 2, 3 only")
+    _require(value.numel() != n, expected + "no further axes, so no keepdim")
+    _require(value.numel() != n * n, expected + "[N] and [N, 1] met and became [N, N]")
+    _require(value.dim() != 4, expected + "this is the gradient or its square, the sum over axes 1, 2, 3 is missing")
+    raise _Mistake(expected + "sum over all axes but the first, channels, rows and columns (1, 2, 3)")
+
+
+def _trains_D(value: Tensor, want: Tensor, logits: Tensor, params: list[Tensor], g: torch.Generator) -> None:
+    """Fail unless the penalty has its gradient for D's weights, and the logits still have theirs."""
+    _require(
+        value.requires_grad,
+        "the penalty cannot be differentiated for D's weights: grad needs create_graph=True, and no detach after it",
+    )
+    direction = torch.rand(len(value), generator=g) + 0.5
+    try:
+        got = torch.autograd.grad((value * direction).sum(), params, allow_unused=True, retain_graph=True)
+        torch.autograd.grad(logits.sum(), params)
+    except RuntimeError as error:
+        _require(
+            "second time" not in str(error),
+            "the graph is gone after the penalty: create_graph=True keeps it, no retain_graph=False",
+        )
+        raise
+    right = torch.autograd.grad((want * direction).sum(), params, allow_unused=True)
+    for one, other in zip(got, right):  # the last bias has none, or zeros
+        one, other = (torch.zeros(1) if t is None else t for t in (one, other))
+        _require(
+            _close(one, other, 1e-2) or not (one.any() or other.any()),
+            "the values are right, but not the gradient for D's weights: create_graph=True, and nothing detached after it",
+        )
+
+
+class _Averaged(nn.Module):
+    """A small network with nested weights, a scalar, and buffers of both kinds of number."""
+
+    def __init__(self, g: torch.Generator) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Linear(4, 2)))
+        self.gain = nn.Parameter(torch.zeros(()))
+        self.register_buffer("w_avg", torch.zeros(5))
+        self.vary(g)
+
+    @torch.no_grad()
+    def vary(self, g: torch.Generator) -> None:
+        """New values everywhere, as after a training step."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            whole = not tensor.is_floating_point()
+            tensor.copy_(torch.randint(100, (), generator=g) if whole else 2 + torch.randn(tensor.shape, generator=g))
+
+
+_EMA_MISTAKES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "did not change: `p = ...` only names a new tensor (copy_, lerp_, mul_, add_ change it), and those of G_ema are frozen, so"
+    " do not ask for requires_grad": lambda old, new, b: old,
+    "has the shares exchanged: beta belongs to G_ema, 1 - beta to G": lambda old, new, b: (1 - b) * old + b * new,
+    "is a copy of G's, expected beta of the old and 1 - beta of G's": lambda old, new, b: new,
+    "is the plain mean of both, beta is not used": lambda old, new, b: (old + new) / 2,
+    "adds G's without the factor 1 - beta": lambda old, new, b: b * old + new,
+    "adds (1 - beta) G to all of the old one, which has to be multiplied by beta": lambda old, new, b: old + (1 - b) * new,
+    "adds beta G, expected (1 - beta) G": lambda old, new, b: b * (old + new),
+    "adds beta G to all of the old one": lambda old, new, b: old + b * new,
+    "is beta times the old one, G has no part in it": lambda old, new, b: b * old,
+    "is (1 - beta) G, the old one has no part in it": lambda old, new, b: (1 - b) * new,
+    "moves away from G: the sign is wrong": lambda old, new, b: old - (1 - b) * (new - old),
+    "is moved twice in one call": lambda old, new, b: new + b * b * (old - new),
+    "is the difference only": lambda old, new, b: (1 - b) * (new - old),
+}
+
+
+@_exercise("update_ema", "all weights averaged for 5 betas, buffers copied, no graph, G untouched")
+def test_update_ema(update_ema=stylegan.update_ema):
+    """update_ema(G_ema, G, beta): G_ema's parameters become beta * own + (1 - beta) * G's in place, buffers are copied."""
+    g = _generator()
+    for beta in (0.9, 0.6, 0.0, 1.0, 0.999):
+        G, G_ema = _Averaged(g), _Averaged(g).eval().requires_grad_(False)
+        for _ in range(2):
+            s = SimpleNamespace(beta=beta, old=copy.deepcopy(G_ema.state_dict()), new=copy.deepcopy(G.state_dict()))
+            s.stale, parameters = _plant(G, g), [id(p) for p in G_ema.parameters()]
+            returned = update_ema(G_ema, G, beta)
+            _leaves_G_alone(G, s)
+            _has_no_graph(G_ema)
+            kept = parameters == [id(p) for p in G_ema.parameters()]
+            _require(kept, "G_ema has new parameters: change those it has, in place, so that everyone who holds them sees it")
+            _averages_rightly(G_ema, s, isinstance(returned, nn.Module) and returned is not G_ema)
+            after = copy.deepcopy(G_ema.state_dict())
+            G.vary(g)
+            shared = [name for name, value in G_ema.state_dict().items() if not torch.equal(value, after[name])]
+            _require(not shared, f"{''.join(shared[:1])} of G_ema is G's own tensor now and changes with it: copy_ its values")
+
+
+def _leaves_G_alone(G: nn.Module, s: SimpleNamespace) -> None:
+    changed = [name for name, value in G.state_dict().items() if not torch.equal(value, s.new[name])]
+    _require(not changed, f"it changed {''.join(changed[:1])} of G: G_ema is what is averaged, G goes on training as it is")
+    _require(all(p.requires_grad for p in G.parameters()), "it leaves G frozen (requires_grad False)")
+    stale = all(p.grad is not None for p in G.parameters()) and torch.equal(_flat(p.grad for p in G.parameters()), s.stale)
+    _require(stale, "it changed the gradients of G")
+    _require(G.training, "it leaves G in eval mode: training goes on after it")
+
+
+def _has_no_graph(G_ema: nn.Module) -> None:
+    graph = [name for name, value in (*G_ema.named_parameters(), *G_ema.named_buffers()) if value.requires_grad]
+    _require(
+        not graph,
+        f"{''.join(graph[:1])} of G_ema has requires_grad True now, so that it keeps the graph of every step:"
+        " put @torch.no_grad() on the function",
+    )
+    _require(not G_ema.training, "it puts G_ema into training mode")
+
+
+def _averages_rightly(G_ema: nn.Module, s: SimpleNamespace, new_network: bool) -> None:
+    state, buffers = G_ema.state_dict(), {name for name, _ in G_ema.named_buffers()}
+    for name, value in state.items():
+        old, new = s.old[name], s.new[name]
+        want = new if name in buffers else s.beta * old + (1 - s.beta) * new
+        if value.dtype == want.dtype and value.shape == want.shape and _close(value.double(), want.double(), 1e-5):
+            continue
+        start = f"with beta={s.beta}, the {'buffer' if name in buffers else 'parameter'} {name} "
+        _require(not new_network, "it returns a new network and leaves G_ema as it was: change G_ema in place")
+        _require(value.dtype == want.dtype, f"{start}is {value.dtype} now, expected {want.dtype}: buffers are copied")
+        _require(value.shape == want.shape, f"{start}has the shape {_shape(value)}, expected {_shape(want)}")
+        if name in buffers:
+            _require(not torch.equal(value, old), f"{start}did not change: go through G.buffers(), too, and copy them")
+            raise _Mistake(f"{start}is not G's: buffers are copied as they are, only parameters are averaged")
+        moved = [other for other in state if other not in buffers and not torch.equal(state[other], s.old[other])]
+        _require(
+            not moved or not torch.equal(value, old),
+            f"{start}did not change, but {''.join(moved[:1])} did: go through all of G.parameters(), whatever their names",
+        )
+        wrong = {text: mistake(old, new, s.beta) for text, mistake in _EMA_MISTAKES.items()}
+        raise _Mistake(start + _name_of(value, want, wrong, "is not beta * own + (1 - beta) * G's", 1e-5))
+
+
+_P_CASES = [  # p, r_t, target, step
+    (0.3, 0.8, 0.6, 0.01),
+    (0.3, 0.2, 0.6, 0.01),
+    (0.5, 0.61, 0.6, 0.05),
+    (0.5, 0.59, 0.6, 0.05),
+    (0.4, -0.7, 0.6, 0.02),
+    (0.7, -0.7, 0.6, 0.02),
+    (0.4, -0.3, -0.5, 0.02),
+    (0.4, -0.3, 0.0, 0.02),
+    (0.99, 0.9, 0.6, 0.03),
+    (0.98, 0.9, 0.6, 0.2),
+    (0.02, 0.1, 0.6, 0.05),
+    (1.0, 1.0, 0.6, 0.01),
+    (0.0, -1.0, 0.6, 0.01),
+    (0.0, 0.7, 0.6, 0.004),
+    (1.0, 0.1, 0.6, 0.004),
+    (0.25, 0.5, 0.5, 0.01),
+    (0.7, 0.0, 0.0, 0.01),
+]
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
+def _clamped(p: float, high: float = 1.0) -> float:
+    return min(max(p, 0.0), high)
+
+
+_P_MISTAKES: dict[str, Callable[[float, float, float, float], float]] = {
+    "p came back as it was": lambda p, r, t, s: p,
+    "it goes the wrong way: an r_t above the target says that D overfits, so p has to rise": lambda p, r, t, s: _clamped(
+        p - s * _sign(r - t)
+    ),
+    "p leaves [0, 1]: clamp it on both sides": lambda p, r, t, s: p + s * _sign(r - t),
+    "p rises above 1: clamp it on both sides": lambda p, r, t, s: max(p + s * _sign(r - t), 0.0),
+    "p falls below 0: clamp it on both sides": lambda p, r, t, s: min(p + s * _sign(r - t), 1.0),
+    "p moves in proportion to r_t - target, expected by step, whatever the distance": lambda p, r, t, s: _clamped(
+        p + s * (r - t)
+    ),
+    "p moves in proportion to r_t, expected by step, whatever the distance": lambda p, r, t, s: _clamped(p + s * r),
+    "step is not used": lambda p, r, t, s: _clamped(p + 0.01 * _sign(r - t)),
+    "it only ever rises, expected down if r_t is below the target": lambda p, r, t, s: _clamped(p + s * (r > t)),
+    "it only ever falls, expected up if r_t is above the target": lambda p, r, t, s: _clamped(p - s * (r < t)),
+    "at r_t equal to the target it moves down, expected it to stay": lambda p, r, t, s: _clamped(p + s * (1 if r > t else -1)),
+    "at r_t equal to the target it moves up, expected it to stay": lambda p, r, t, s: _clamped(p + s * (1 if r >= t else -1)),
+    "this is the change of p, expected the new p": lambda p, r, t, s: s * _sign(r - t),
+    "p is multiplied by 1 + step, expected step to be added": lambda p, r, t, s: _clamped(p * (1 + s * _sign(r - t))),
+    "p does not move at all where step leads beyond an end, expected the end": lambda p, r, t, s: (
+        p + s * _sign(r - t) if 0 <= p + s * _sign(r - t) <= 1 else p
+    ),
+    "p is compared with the target, expected r_t": lambda p, r, t, s: _clamped(p + s * _sign(p - t)),
+    "r_t is compared with 0, expected with the target": lambda p, r, t, s: _clamped(p + s * _sign(r)),
+    "r_t is compared with p, expected with the target": lambda p, r, t, s: _clamped(p + s * _sign(r - p)),
+    "a negative r_t is taken for 0: it says that D is wrong about most pictures": lambda p, r, t, s: _clamped(
+        p + s * _sign(max(r, 0.0) - t)
+    ),
+    "the size of r_t is compared, its sign is lost": lambda p, r, t, s: _clamped(p + s * _sign(abs(r) - t)),
+    "p jumps to 0 or 1, expected a move by step": lambda p, r, t, s: _clamped(p + _sign(r - t)),
+    "p is held below the target, expected within [0, 1]": lambda p, r, t, s: _clamped(p + s * _sign(r - t), max(t, 0.0)),
+    "p moves by half a step": lambda p, r, t, s: _clamped(p + s / 2 * _sign(r - t)),
+    "p moves by two steps": lambda p, r, t, s: _clamped(p + 2 * s * _sign(r - t)),
+    "p wanders back into [0, 1] at the other end (modulo)": lambda p, r, t, s: (p + s * _sign(r - t)) % 1.0,
+}
+
+
+@_exercise("next_p", f"{len(_P_CASES)} cases: up, down, at the target, both ends")
+def test_next_p(next_p=ada.next_p):
+    """next_p(p, r_t, target, step): p + step if r_t > target, p - step if below, within [0, 1]."""
+    got = [_number(next_p(*case), "p as a number") for case in _P_CASES]
+    wants = [_clamped(p + step * _sign(r_t - target)) for p, r_t, target, step in _P_CASES]
+    wrong = [i for i, (value, want) in enumerate(zip(got, wants)) if not abs(value - want) < 1e-6]
+    if not wrong:
+        return
+    curves = {text: [mistake(*case) for case in _P_CASES] for text, mistake in _P_MISTAKES.items()}
+    rule = "expected p + step if r_t > target, p - step if r_t < target, never below 0 or above 1"
+    text = next((text for text, values in curves.items() if np.allclose(got, values, atol=1e-6)), rule)
+    p, r_t, target, step = _P_CASES[wrong[0]]
+    call = f"next_p(p={p}, r_t={r_t}, target={target}, step={step})"
+    raise _Mistake(f"{call} is {got[wrong[0]]:.4g}, expected {wants[wrong[0]]:.4g}: {text}")
+
+
+# ---------------------------------------------------------------------------------------------------- 04: the waves
+
+
+def _fourier_features(points: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
+    """sin(2 pi (f . x + phase)) for points [H, W, 2], frequencies [C, 2], phases [C] -> [C, H, W]."""
+    return torch.sin(2 * torch.pi * ((points @ frequencies.T).permute(2, 0, 1) + phases[:, None, None]))
+
+
+def _fourier_mistakes(points: Tensor, frequencies: Tensor, phases: Tensor) -> dict[str, Tensor]:
+    tau, (height, width, _), channels = 2 * torch.pi, points.shape, len(phases)
+    along = torch.einsum("hwk,ck->chw", points, frequencies)  # f . x, in periods
+    phase, right = phases[:, None, None], _fourier_features(points, frequencies, phases)
+    return {
+        "2 pi is missing: frequencies and phases are in periods": torch.sin(along + phase),
+        "pi in place of 2 pi": torch.sin(torch.pi * (along + phase)),
+        "a cosine, expected a sine": torch.cos(tau * (along + phase)),
+        "brackets are missing: the phase has to be multiplied by 2 pi, too": torch.sin(tau * along + phase),
+        "only the phase is multiplied by 2 pi": torch.sin(along + tau * phase),
+        "the phase is left out": torch.sin(tau * along),
+        "the phase is subtracted": torch.sin(tau * (along - phase)),
+        "the phase is multiplied, expected added": torch.sin(tau * along * phase),
+        "the frequencies are left out": torch.sin(tau * phase).expand_as(right),
+        "the sine is missing": tau * (along + phase),
+        "the phase is added outside of the sine": torch.sin(tau * along) + phase,
+        "2 pi stands outside of the sine": tau * torch.sin(along + phase),
+        "the sign is wrong": -right,
+        "x and y changed places: entry 0 of a point goes with entry 0 of a frequency": _fourier_features(
+            points.flip(-1), frequencies, phases
+        ),
+        "only x counts, expected x and y": torch.sin(tau * (points[..., 0] * frequencies[:, :1, None] + phase)),
+        "only y counts, expected x and y": torch.sin(tau * (points[..., 1] * frequencies[:, 1:, None] + phase)),
+        "a product of two sines, expected the sine of the sum f . x": (
+            torch.sin(tau * (points[..., 0] * frequencies[:, :1, None] + phase))
+            * torch.sin(tau * (points[..., 1] * frequencies[:, 1:, None] + phase))
+        ),
+        "the sum of two sines, expected the sine of the sum f . x": (
+            torch.sin(tau * (points[..., 0] * frequencies[:, :1, None] + phase))
+            + torch.sin(tau * (points[..., 1] * frequencies[:, 1:, None] + phase))
+        ),
+        "waves around the middle (length of f times length of x), expected the product f . x": torch.sin(
+            tau * (points.norm(dim=-1) * frequencies.norm(dim=1)[:, None, None] + phase)
+        ),
+        "the frequencies get length 1, expected as they are": _fourier_features(points, F.normalize(frequencies), phases),
+        "the axes were renamed by reshape, which scrambles the picture: permute(2, 0, 1)": (
+            right.permute(1, 2, 0).reshape(channels, height, width)
+        ),
+        "a gain of sqrt(2) is inside": 2**0.5 * right,
+        "all waves get the first one's phase": _fourier_features(points, frequencies, phases[:1].expand_as(phases)),
+        "all waves are the first one": right[:1].expand_as(right),
+    }
+
+
+@_exercise("fourier_features", "values for 4 grids and sets of waves, axes [C, H, W], arguments untouched")
+def test_fourier_features(fourier_features=_fourier_features):
+    """fourier_features(points [H,W,2], frequencies [C,2], phases [C]) -> waves [C,H,W]."""
+    g = _generator()
+    for height, width, channels in ((3, 6, 4), (4, 2, 1), (2, 5, 7), (5, 5, 3)):
+        points = torch.rand(height, width, 2, generator=g) * 1.5 - 0.6
+        frequencies, phases = 2 * torch.randn(channels, 2, generator=g), torch.rand(channels, generator=g) - 0.3
+        before = _flat([points, frequencies, phases])
+        given = f"{height} x {width} points and {channels} waves"
+        y = _tensor(_waves(fourier_features, points, frequencies, phases), "the result")
+        _require(torch.equal(_flat([points, frequencies, phases]), before), "it changed its arguments in place")
+        _are_waves(y, [channels, height, width], given)
+        want = _fourier_features(points, frequencies, phases)
+        if not _close(y, want, 1e-3):
+            wrong = _fourier_mistakes(points, frequencies, phases)
+            mistake = _name_of(y, want, wrong, "expected sin(2 pi (f . x + phase))")
+            raise _Mistake(f"{given}: {mistake}")
+
+
+def _waves(fourier_features: Callable, points: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
+    try:
+        return fourier_features(points, frequencies, phases)
+    except RuntimeError as error:
+        text = str(error)
+        fits = "must match" not in text and "cannot be multiplied" not in text and "size mismatch" not in text
+        _require(
+            fits,
+            f"shapes do not fit ({text[:90]}): points [H, W, 2] @ frequencies.T [2, C] gives [H, W, C], to which phases [C]"
+            " can be added",
+        )
+        raise
+
+
+def _are_waves(y: Tensor, want: list[int], given: str) -> None:
+    if list(y.shape) == want:
+        return
+    channels, height, width = want
+    expected = f"{given} give {_shape(y)}, expected [C, H, W] = {want}: "
+    hints = {
+        (height, width, channels): "the waves are the first axis: permute(2, 0, 1)",
+        (channels, width, height): "rows and columns changed places: permute(2, 0, 1), not .T",
+        (1, *want): "there is no batch axis",
+        (channels, height, width, 2): "f . x is a sum over x and y, which is missing",
+        (height, width, channels, 2): "f . x is a sum over x and y, which is missing",
+        (2 * channels, height, width): "one sine for each frequency, no cosines beside it",
+        (height, width): "one picture for each wave, no sum over them, no squeeze",
+        (channels,): "one value for each point, no sum or mean over the points",
+        (channels, height * width): "reshape the points into rows and columns again",
+        (height * width, channels): "reshape the points into rows and columns again, and put the waves first",
+    }
+    raise _Mistake(expected + hints.get(tuple(y.shape), "one picture [H, W] for each wave"))

@@ -41,6 +41,16 @@ EXERCISES = {  # exercise: its notebook, as in the file's name
     "image_pool": "03",
     "linear_decay": "03",
     "cycle_generator_step": "03",
+    "pixel_norm": "04",
+    "mapping_network": "04",
+    "modulated_conv": "04",
+    "noise_injection": "04",
+    "truncate": "04",
+    "mix_styles": "04",
+    "r1_penalty": "04",
+    "update_ema": "04",
+    "next_p": "04",
+    "fourier_features": "04",
 }
 
 
@@ -124,14 +134,14 @@ def test_an_unwritten_component(name):
     assert re.search("not written yet", message_of(name, unwritten))
 
 
-@pytest.mark.parametrize("name", [n for n in EXERCISES if n != "weights_init" and "step" not in n])
+@pytest.mark.parametrize("name", [n for n in EXERCISES if n not in ("weights_init", "update_ema") and "step" not in n])
 def test_a_component_that_returns_nothing(name):
     assert re.search("return|NoneType", message_of(name, lambda *arguments, **named: None))
 
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_a_wrong_signature(name):
-    assert "check the signature" in message_of(name, lambda: None)
+    assert "check the signature" in message_of(name, lambda *, something_else: None)
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -210,19 +220,19 @@ def test_instructions_give_marks_to_every_check():
     rows = _marks()
     totals = {notebook: sum(marks for _, marks in entries) for notebook, entries in rows.items()}
     assert totals == {"01": 10, "02": 20, "03": 20, "04": 20, "05": 15, "06": 15}
-    for notebook in ("01", "02", "03"):
+    for notebook in ("01", "02", "03", "04"):
         listed = [name for name, _ in rows[notebook]]
         assert listed == [f"test_{name}" for name, its in EXERCISES.items() if its == notebook]
 
 
-@pytest.mark.parametrize("notebook", ["01", "02", "03"])
+@pytest.mark.parametrize("notebook", ["01", "02", "03", "04"])
 def test_the_notebook_calls_its_checks_in_this_order(notebook):
     (path,) = (ROOT / "notebooks").glob(f"{notebook}_*.ipynb")
     cells = ["".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     called = [match[1] for cell in cells if (match := re.fullmatch(r"tests\.test_(\w+)\(\w+\)", cell.strip()))]
     assert called == [name for name, its in EXERCISES.items() if its == notebook]
     promised = sum(int(marks) * both for cell in cells for marks, both in _promised(cell))
-    assert promised == {"01": 10, "02": 20, "03": 20}[notebook]
+    assert promised == {"01": 10, "02": 20, "03": 20, "04": 20}[notebook]
 
 
 def _promised(cell: str) -> list[tuple[str, int]]:
@@ -251,4 +261,6 @@ def component_name(name: str) -> str:
         "resnet_generator": "ResnetGenerator",
         "patch_discriminator": "PatchDiscriminator",
         "image_pool": "ImagePool",
+        "mapping_network": "MappingNetwork",
+        "noise_injection": "NoiseInjection",
     }.get(name, name)

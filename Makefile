@@ -24,6 +24,7 @@ bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/cyclegan_step.py
 	$(BIN)/python bench/loader.py
 	$(BIN)/python bench/drawn.py
+	$(BIN)/python bench/frechet.py
 	$(BIN)/python bench/stylegan.py --rounds 3 --out build/bench
 	$(BIN)/python bench/stylegan_step.py --cbase 2048 --cmax 128 --latent 128 --rounds 1
 

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from facegen.config import CycleConfig, StyleConfig, TrainConfig
     from facegen.data.unpaired import Unpaired
     from facegen.models.pretrained import Loaded
+    from facegen.show.figures import Chart
     from facegen.training.cyclegan import CycleGAN
     from facegen.training.fit import Snapshot
     from facegen.training.steps import GAN
@@ -98,8 +99,9 @@ def _parser(recipe: str | None = "dcgan") -> argparse.ArgumentParser:
     train = _add_train(verbs)
     if recipe:
         _add_train_flags(train, recipe)
-    for add in (_add_generate, _add_fakes, _add_align, _add_prepare, _add_translate, _add_gallery):
+    for add in (_add_generate, _add_fakes, _add_portrait, _add_spectra, _add_align, _add_prepare, _add_translate, _add_gallery):
         add(verbs)
+    _add_compare(verbs)
     for add in (_add_convert, _add_info, _add_models, _add_course):
         add(verbs)
     return parser
@@ -221,6 +223,8 @@ def _add_train_flags(parser: argparse.ArgumentParser, recipe: str) -> None:
         else:
             text = "thousands of pictures between snapshots"
             parser.add_argument("--snap", type=float, default=10.0, metavar="KIMG", help=text)
+        text = "keep the networks of every Nth snapshot, for `portrait`; 0 keeps none"
+        parser.add_argument("--keep-networks", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--max-images", type=int, metavar="N", help="use only the first N pictures")
     parser.add_argument("--keep", default="last:2", help="which checkpoints stay: all, last:K or every:N")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
@@ -240,10 +244,8 @@ def _add_style_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tick", type=float, default=4.0, metavar="KIMG", help="thousands of pictures in a tick")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="processes to start, one for each GPU")
     parser.add_argument("--metrics", choices=["none"], default="none", help="during training")
-    text = "begin with the networks of this file; other sizes of picture too"
-    parser.add_argument("--resume", metavar="FILE|URL|NAME", help=text)
-    text = "keep the networks of every Nth snapshot"
-    parser.add_argument("--keep-networks", type=int, default=0, metavar="N", help=text)
+    text = "begin with the networks of this file or run; other sizes of picture too"
+    parser.add_argument("--resume", metavar="FILE|RUN|URL|NAME", help=text)
 
 
 # What each setting means, for a person who has not read the code.
@@ -336,7 +338,7 @@ STYLE_HELP = {
 
 
 def _add_setting(group, field: dataclasses.Field, value: object, explained: dict[str, str]) -> None:
-    kind = {"int": int, "float": float, "str": str, "bool": _yes_no}[field.type]
+    kind = _kind(field)
     flag = "--" + field.name.replace("_", "-")
     names = [flag] if flag == flag.lower() else [flag, flag.lower()]
     metavar = {"int": "N", "float": "X", "str": "WORD", "bool": "0|1"}[field.type]
@@ -344,6 +346,11 @@ def _add_setting(group, field: dataclasses.Field, value: object, explained: dict
     text = f"{explained[field.name]} [{shown}]"
     # Without a default of its own, a flag that is not given is absent, and the recipe's value stands.
     group.add_argument(*names, dest=field.name, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=text)
+
+
+def _kind(field: dataclasses.Field) -> Callable[[str], object]:
+    """What makes a setting's value of the text that was typed."""
+    return {"int": int, "float": float, "str": str, "bool": _yes_no}[field.type]
 
 
 def _yes_no(text: str) -> bool:
@@ -404,7 +411,10 @@ def _train_style(args: argparse.Namespace, chosen: StyleConfig, sized: bool) -> 
         start = {"ada_kimg": 100.0, "ema_rampup": 0.0}
         chosen = dataclasses.replace(chosen, **{name: value for name, value in start.items() if not hasattr(args, name)})
     if args.dry_run:
-        _print_settings(chosen, stylegan_from(chosen, on), chosen.steps)
+        method = stylegan_from(chosen, on)
+        _print_settings(chosen, method, chosen.steps)
+        if args.resume:
+            _take_over(method, args.resume)
         return 0
     faces = load_faces(args.data, chosen.image_size, max_images=args.max_images, seed=chosen.seed)
     if faces.report:
@@ -434,7 +444,7 @@ def _take_over(method: StyleGAN, network: str) -> None:
     from facegen.models.published import network_file
     from facegen.training.stylegan import transfer
 
-    loaded = load(network_file(network))
+    loaded = load(network_file(Path(network) / "network.safetensors" if Path(network).is_dir() else network))
     new = {"G": transfer(loaded.G, method.G)}
     transfer(loaded.G, method.G_ema)
     if loaded.D is None:
@@ -469,6 +479,7 @@ def _train_faces(args: argparse.Namespace, chosen: TrainConfig) -> int:
         args.outdir,
         snap_kimg=args.snap,
         keep=args.keep,
+        keep_networks=args.keep_networks,
         resume=not args.new,
         tensorboard=args.tensorboard,
     )
@@ -753,6 +764,154 @@ def _fakes(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add_portrait(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "portrait",
+        _portrait,
+        "follow one face through the training of a DCGAN or a StyleGAN",
+        "facegen portrait runs/sg2 --seed 5 --truncation 0.7 --out portrait.png --video portrait.mp4",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("--seed", type=int, metavar="N", help="the face, if networks were kept (default: 0)")
+    text = "instead: a face of the sample grids, from 0, row by row; without kept networks they are all there is"
+    parser.add_argument("--cell", type=int, metavar="N", help=text)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth snapshot, and the last")
+    parser.add_argument("--out", type=Path, default=Path("portrait.png"), metavar="FILE", help="a strip: .png, .jpg or .webp")
+    parser.add_argument("--video", type=Path, metavar="FILE", help="also a film: .mp4, .webp or .gif")
+    parser.add_argument("--seconds", type=float, default=8.0, metavar="X", help="the film's playing time")
+    parser.add_argument("--fade", type=float, default=0.5, metavar="X", help="share of the time in which faces change, 0 to 1")
+    text = "below 1: more usual faces (StyleGAN)"
+    parser.add_argument("--truncation", "--trunc", type=float, default=1.0, metavar="PSI", help=text)
+    parser.add_argument("--class", dest="label", type=int, metavar="K", help="which class, for a network that has classes")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+
+
+FILM_WIDTH = 512  # pixels
+
+
+def _portrait(args: argparse.Namespace) -> int:
+    _check_picture("--out", args.out)
+    if args.video:
+        _check_folder("--video", args.video.parent)
+
+    from facegen.config import device
+    from facegen.latent.portrait import follow
+    from facegen.show import portrait, save_film
+    from facegen.show.grids import kimg_text
+    from facegen.show.video import check_film
+
+    if args.video:
+        check_film(args.video)
+    face = follow(
+        args.run,
+        args.seed,
+        cell=args.cell,
+        every=args.every,
+        trunc=args.truncation,
+        label=args.label,
+        device=device(args.device),
+    )
+    title = f"{face.name[0].upper()}{face.name[1:]} through training"
+    _save_chart(portrait(face, title=title), args.out)
+    first, last = (kimg_text(face.kimg[i]) for i in (0, -1))
+    print(f"{args.out}: {face.name} in {len(face.kimg)} snapshots, {first} to {last} kimg")
+    if args.video:
+        save_film(face, args.video, seconds=args.seconds, fade=args.fade, width=FILM_WIDTH)
+        print(f"{args.video}: {args.video.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _check_picture(flag: str, path: Path) -> None:
+    """Refuse, before the work, a picture that could not be written after it."""
+    if path.suffix.lower() not in GRID_SIDE:
+        raise InputError(f"{flag} {path}: the name must end in .png, .jpg or .webp")
+    _check_folder(flag, path.parent)
+
+
+def _save_chart(chart: Chart, path: Path) -> None:
+    from PIL import Image
+
+    from facegen.show.grids import save_image
+
+    save_image(Image.open(io.BytesIO(chart.png())).convert("RGB"), path)
+
+
+def _add_spectra(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "spectra",
+        _spectra,
+        "compare the frequencies of generated pictures with those of real ones",
+        "facegen spectra --data data/congress --network runs/sg2/network.safetensors --out spectra.png",
+    )
+    parser.add_argument("--data", required=True, metavar="DIR|ZIP|drawn:N", help="real pictures")
+    text = "a network to make pictures with; may be given several times"
+    parser.add_argument("--network", action="append", default=[], metavar="FILE|URL|NAME", help=text)
+    text = "or pictures that were generated before, at best of that size: scaling changes spectra; may be given several times"
+    parser.add_argument("--images", action="append", default=[], metavar="DIR|ZIP", help=text)
+    parser.add_argument("--count", type=int, default=1000, metavar="N", help="at most so many pictures of each")
+    parser.add_argument("--out", type=Path, default=Path("spectra.png"), metavar="FILE", help=".png, .jpg or .webp")
+    text = "side of the pictures (default: the first network's, or that of the pictures in --images)"
+    parser.add_argument("--size", type=int, metavar="N", help=text)
+    parser.add_argument("--trunc", type=float, default=1.0, metavar="PSI", help="truncation (StyleGAN)")
+    parser.add_argument("--class", dest="label", type=int, metavar="K", help="which class, for a network that has classes")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+
+
+def _spectra(args: argparse.Namespace) -> int:
+    _check_picture("--out", args.out)
+    if not 1 <= len(args.network) + len(args.images) <= 7:
+        raise InputError("give 1 to 7 sets to compare with --data: --network FILE or --images DIR, each as often as you like")
+    if args.count < 2:
+        raise InputError(f"--count {args.count}: give at least 2")
+
+    from facegen.config import device
+    from facegen.data.packed import common_size, load_faces
+    from facegen.evaluation.spectra import distance, halves, spectrum
+    from facegen.latent.sample import sample
+    from facegen.models.pretrained import load
+    from facegen.models.published import network_file
+    from facegen.show.spectra import show_spectra
+    from facegen.show.text import table
+
+    on = device(args.device)
+    nets = {name: load(network_file(name)).G for name in args.network}
+    sizes = [getattr(G, "img_resolution", None) for G in nets.values()]
+    size = args.size or (sizes[0] if sizes else common_size(args.images[0]))
+    for name, own in zip(nets, sizes):
+        if own is not None and own != size:
+            raise InputError(f"{name} makes pictures of {own} pixels, not {size}: compare networks of one size")
+    real_pictures = _some(load_faces(args.data, size).images, args.count)
+    sets = {}
+    for name, G in nets.items():
+        sets[name] = spectrum(sample(G.to(on), range(args.count), trunc=args.trunc, labels=args.label))
+    for name in args.images:
+        sets[name] = spectrum(_some(load_faces(name, size).images, args.count))
+    real, chance = spectrum(real_pictures), halves(real_pictures)
+    short = _short_names(sets)
+    _save_chart(show_spectra(real, {short[name]: one for name, one in sets.items()}, chance), args.out)
+    rows = [[name, one.pictures, distance(one, real), float((one.db - real.db).abs().max())] for name, one in sets.items()]
+    rows.append([f"{args.data}, half against half", chance[0].pictures, distance(*chance), None])
+    print(table(rows, ["pictures", "number", "distance, dB", "largest, dB"]))
+    print(f"{args.out}: against {real.pictures} real pictures of {size} pixels; mean over high, largest over all frequencies")
+    return 0
+
+
+def _some(images: Tensor, count: int) -> Tensor:
+    """`count` pictures at random but always the same, because the first by name are often of one kind."""
+    import torch
+
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count].sort().values]
+
+
+def _short_names(names: Iterable[str]) -> dict[str, str]:
+    """For a legend: a file's name without its suffix, or its run's where it is a run's last network; all different."""
+    paths = {name: Path(name) for name in names}
+    short = {name: path.parent.name if path.stem == "network" else path.stem for name, path in paths.items()}
+    return {name: text[-40:] if list(short.values()).count(text) == 1 else name[-40:] for name, text in short.items()}
+
+
 def _add_align(verbs) -> None:
     parser = _verb(
         verbs,
@@ -903,6 +1062,121 @@ def _gallery(args: argparse.Namespace) -> int:
     return 0
 
 
+# -- comparison
+
+
+def _add_compare(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "compare",
+        _compare,
+        "train several recipes with several seeds on the same pictures, and compare them at equal kimg and at equal time",
+        "facegen compare --data faces64.zip --cfgs dcgan,stylegan2,stylegan3-t,stylegan3-r --kimg 1000 --seeds 3 --mirror=1",
+    )
+    text = "pictures, or N faces drawn by the package itself"
+    parser.add_argument("--data", default="drawn:8192", metavar="DIR|ZIP|drawn:N", help=text)
+    parser.add_argument("--cfgs", default="dcgan,stylegan2,stylegan3-t,stylegan3-r", metavar="LIST", help="the recipes")
+    parser.add_argument("--kimg", type=float, required=True, metavar="X", help="length of each run in thousands of pictures")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each recipe")
+    parser.add_argument("--outdir", type=Path, default=Path("runs/compare"), metavar="DIR", help="continued if it is there")
+    text = "thousands of pictures between two snapshots, all of which are measured (default: 20 in each run)"
+    parser.add_argument("--snap", type=float, metavar="KIMG", help=text)
+    text = "fakes per measurement, at most half as many as there are pictures"
+    parser.add_argument("--samples", type=int, default=2000, metavar="N", help=text)
+    parser.add_argument("--features", default="lite0", metavar="NAME", help="what pictures are compared by: lite0 or inception")
+    parser.add_argument("--max-images", type=int, metavar="N", help="use only the first N pictures")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, mps, or auto")
+    group = parser.add_argument_group("settings of every recipe that has them (default: the recipe's own)")
+    group.add_argument("--image-size", type=int, default=64, metavar="N", help="pixels")
+    group.add_argument("--mirror", type=_yes_no, default=False, metavar="0|1", help="1: flip half of the real pictures")
+    group.add_argument("--batch", type=int, metavar="N", help="pictures per step")
+    group.add_argument("--cbase", type=int, metavar="N", help="width of the StyleGANs at 1 pixel")
+    group.add_argument("--cmax", type=int, metavar="N", help="greatest width of the StyleGANs")
+    group.add_argument("--precision", metavar="WORD", help="auto, float32 or bfloat16")
+    text = "any other setting of one recipe, such as dcgan.conv_dim=32; may be given several times"
+    group.add_argument("--set", action="append", metavar="CFG.NAME=VALUE", help=text)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    _check_folder("--outdir", args.outdir)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("compare runs in one process, so that all its times are taken alike: start it without torchrun")
+
+    from facegen.config import device
+    from facegen.data import load_faces
+    from facegen.data.pictures import table
+    from facegen.evaluation.compare import Comparison, check_settings, compare
+    from facegen.evaluation.features import load_features
+    from facegen.show.comparison import verdicts, write_report
+
+    configs, on = _compared_configs(args), device(args.device)
+    step = max((config.images_per_step for config in configs.values()), default=1) / 1000
+    snap = max(args.kimg / 20, step) if args.snap is None else args.snap
+    check_settings(configs, args.seeds, snap)  # before the pictures are decoded
+    faces = load_faces(args.data, args.image_size, max_images=args.max_images)
+    if faces.report:
+        print(table(faces.report))
+    features = load_features(args.features, on)
+    planned = len(configs) * args.seeds
+    print(f"{len(faces)} pictures from {faces.name}; {planned} runs of {args.kimg:g} kimg on {on}")
+
+    def report(so_far: Comparison) -> None:
+        run, page = so_far.runs[-1], write_report(so_far, faces, args.outdir, command=_command("compare", args), device=on)
+        last = f"KID x 1000 is {run.snapshots[-1].kid * 1000:.3g}" if run.finished else run.failed
+        print(f"{len(so_far.runs)} of {planned}: {run.cfg}, seed {run.seed}: {last}; {page}")
+
+    found = compare(
+        faces, configs, args.outdir, features, seeds=args.seeds, snap_kimg=snap, samples=args.samples, device=on, on_run=report
+    )
+    print("\n".join([*verdicts(found), f"done: {args.outdir / 'index.html'}, {args.outdir / 'table.md'}"]))
+    return 0
+
+
+def _compared_configs(args: argparse.Namespace) -> dict[str, TrainConfig | StyleConfig]:
+    """Each recipe with the flags that it has a setting for, and with what --set says of it."""
+    from facegen.config import RECIPES
+    from facegen.evaluation.compare import COMPARABLE
+
+    configs = {}
+    for cfg in dict.fromkeys(word.strip() for word in args.cfgs.split(",") if word.strip()):
+        if cfg not in COMPARABLE:
+            raise InputError(f"--cfgs: {cfg!r} is not known: choose among {', '.join(COMPARABLE)}")
+        fields = {field.name for field in dataclasses.fields(RECIPES[cfg])}
+        given = {name: value for name, value in vars(args).items() if name in fields and value is not None}
+        configs[cfg] = dataclasses.replace(RECIPES[cfg], **given)
+    for text in args.set or ():
+        cfg, name, value = _one_setting(text, configs)
+        configs[cfg] = dataclasses.replace(configs[cfg], **{name: value})
+    return configs
+
+
+def _one_setting(text: str, configs: dict[str, TrainConfig | StyleConfig]) -> tuple[str, str, object]:
+    """ "dcgan.conv_dim=32" -> ("dcgan", "conv_dim", 32)."""
+    match = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", text)
+    cfg, name, value = match.groups() if match else ("", "", "")
+    if cfg not in configs:
+        raise InputError(f"--set {text!r}: give CFG.NAME=VALUE with a cfg of --cfgs, such as dcgan.conv_dim=32")
+    fields = {field.name: field for field in dataclasses.fields(configs[cfg])}
+    if name not in fields or name in ("architecture", "seed"):
+        raise InputError(f"--set {text!r}: {cfg} has no setting {name!r}; `facegen train --cfg={cfg} --help` shows them")
+    try:
+        return cfg, name, _kind(fields[name])(value)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise InputError(f"--set {text!r}: {value!r} is no value for {name}, which is of type {fields[name].type}") from None
+
+
+def _command(verb: str, args: argparse.Namespace) -> str:
+    """The command with every flag that has a value, so that it does the same where defaults are others."""
+    import shlex
+
+    words = ["facegen", verb]
+    for name, value in vars(args).items():
+        if name != "verb" and value is not None:
+            shown = [int(value)] if isinstance(value, bool) else value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}={item}" for item in shown]
+    return shlex.join(words)
+
+
 # -- network files
 
 
@@ -947,11 +1221,16 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _add_info(verbs) -> None:
-    parser = _verb(verbs, "info", _info, "say what a network file holds", "facegen info runs/congress/network.safetensors")
-    parser.add_argument("network", metavar="FILE|URL|NAME", help="a network file, its address, or a name of `facegen models`")
+    text = "say what a network file holds, or how far a training run is"
+    parser = _verb(verbs, "info", _info, text, "facegen info runs/congress/network.safetensors")
+    text = "a network file, its address, a name of `facegen models`, or a run's folder"
+    parser.add_argument("network", metavar="FILE|URL|NAME|RUN", help=text)
 
 
 def _info(args: argparse.Namespace) -> int:
+    if Path(args.network).is_dir():
+        return _run_info(Path(args.network))
+
     from facegen.models.pretrained import load
     from facegen.models.published import find, network_file
 
@@ -969,6 +1248,55 @@ def _info(args: argparse.Namespace) -> int:
     for name, value in _file_facts(said):
         print(_fact(f"  {name}", value))
     return 0
+
+
+def _run_info(run: Path) -> int:
+    """What a run is and how far, how fast and how it stands, from its folder alone: also while it goes on."""
+    from facegen.training.fit import read_config, read_stats
+
+    about, stats = read_config(run), read_stats(run / "stats.jsonl")
+    config, data = about["config"], about["data"]
+    recipe = config.get("architecture") or ("cyclegan" if "load_size" in config else "dcgan")
+    facts = {"run": f"{run}, {recipe}, {about['image_size']} pixels", "data": f"{data['name']}, {data['count']} pictures"}
+    batch, part = config.get("batch"), about.get("micro_batch")
+    facts["batch"] = f"{batch}, worked off in parts of {part}" if part not in (None, batch) else batch
+    if not stats:
+        facts["progress"] = "nothing logged yet"
+    else:
+        facts |= _run_progress(config, stats)
+    files = {"sample grids": "samples/step-*.png", "kept networks": "networks/*.safetensors", "checkpoints": "checkpoints/*.pt"}
+    facts["files"] = ", ".join(f"{len(list(run.glob(pattern)))} {what}" for what, pattern in files.items())
+    for name, value in facts.items():
+        print(_fact(name, value))
+    return 0
+
+
+# What a line of stats.jsonl says of place and time; the rest is how the networks do.
+PLACE = ("step", "kimg", "epoch", "seconds", "sec_per_kimg", "memory_gb")
+
+
+def _run_progress(config: dict, stats: list[dict[str, float]]) -> dict[str, str]:
+    import statistics
+
+    last, facts = stats[-1], {}
+    paces = [line["sec_per_kimg"] for line in stats[-20:] if "sec_per_kimg" in line]
+    wanted, done, unit = config.get("kimg"), last["kimg"], "kimg"
+    if wanted is None:
+        wanted, done, unit = config["epochs"] + config["epochs_decay"], last["epoch"], "epochs"
+    facts["progress"] = f"{done:.5g} of {wanted:g} {unit}, {_duration(last['seconds'])}"
+    if paces and done < wanted:
+        left = statistics.median(paces) * last["kimg"] * (wanted / done - 1)
+        facts["progress"] += f", about {_duration(left)} to go"
+    if paces:
+        facts["pace"] = f"{statistics.median(paces):.4g} s/kimg, {last['memory_gb']:.2f} GB at most"
+    facts["last line"] = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in PLACE)
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    """5025 -> "1 h 24 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 MOST_FACTS = 60

@@ -18,7 +18,7 @@ from facegen.models.cyclegan import PatchDiscriminator, PixelDiscriminator, Resn
 from facegen.training import processes
 from facegen.training.cyclegan import CycleGAN, Networks, cyclegan_from, linear_decay, paint
 from facegen.training.diagnose import Watch
-from facegen.training.fit import History, Snapshot, fit
+from facegen.training.fit import VARYING, History, Snapshot, fit
 from facegen.training.losses import cycle_loss, identity_loss, patch_loss
 
 TINY = CycleConfig(
@@ -48,7 +48,7 @@ def train(outdir: Path, data: Unpaired, config: CycleConfig = TINY, method: Cycl
 
 
 def numbers(history: History) -> list[dict[str, float]]:
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in history.stats]
+    return [{name: value for name, value in line.items() if name not in VARYING} for line in history.stats]
 
 
 def face(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from facegen.data.unpaired import drawn_unpaired
 from facegen.files import InputError
 from facegen.training import processes
 from facegen.training.cyclegan import cyclegan_from
-from facegen.training.fit import History, fit
+from facegen.training.fit import VARYING, History, fit
 from facegen.training.steps import dcgan_from
 
 STEPS = 10  # of each run below
@@ -68,7 +68,7 @@ def worker(outdir: Path) -> None:
 
 
 def lines(run: Path) -> list[dict[str, float]]:
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in History.load(run).stats]
+    return [{k: v for k, v in line.items() if k not in VARYING} for line in History.load(run).stats]
 
 
 @pytest.fixture(scope="module")

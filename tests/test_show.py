@@ -357,7 +357,7 @@ def test_film_shows_every_snapshot_in_order(history, tmp_path, suffix, index):
         assert distances.argmin() == number and distances[number] < 12
     assert film.info["duration"] >= 1500, "the last frame rests"
     with pytest.raises(InputError, match=r"\.webp or \.gif"):
-        show.save_film(history, tmp_path / "run.mp4")
+        show.save_film(history, tmp_path / "run.avi")
 
 
 # -- numbers as text

@@ -24,7 +24,7 @@ from facegen.data.packed import Faces
 from facegen.files import InputError
 from facegen.models import pretrained
 from facegen.training import processes
-from facegen.training.fit import History, fit
+from facegen.training.fit import VARYING, History, fit
 from facegen.training.stylegan import StyleGAN, blurred, path_lengths, squared_gradients, stylegan_from, transfer
 
 SMALL = {"image_size": 16, "cbase": 128, "cmax": 16, "z_dim": 8, "w_dim": 8, "map_depth": 2, "precision": "float32"}
@@ -42,7 +42,7 @@ def faces() -> Faces:
 
 
 def numbers(history: History) -> list[dict[str, float]]:
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in history.stats]
+    return [{name: value for name, value in line.items() if name not in VARYING} for line in history.stats]
 
 
 # ------------------------------------------------------------------------------------------------------- penalties
@@ -104,9 +104,19 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(cfg, change, faces, tmp
     assert kinds <= set(straight.stats[-1])
 
 
+def test_a_run_can_be_made_longer_and_then_equals_the_long_one(faces, tmp_path):
+    fit(stylegan_from(settings("stylegan2", kimg=0.024)), faces, tmp_path / "grown", **SIX_STEPS)
+    grown = fit(stylegan_from(settings("stylegan2")), faces, tmp_path / "grown", **SIX_STEPS)
+    straight = fit(stylegan_from(settings("stylegan2")), faces, tmp_path / "straight", **SIX_STEPS)
+    assert numbers(grown) == numbers(straight) and torch.equal(grown.samples, straight.samples)
+    with pytest.raises(InputError, match="kimg"):
+        fit(stylegan_from(settings("stylegan2", kimg=0.024)), faces, tmp_path / "grown", **SIX_STEPS)
+
+
 def test_ada_follows_the_signs_of_D(faces, tmp_path):
     config = settings("stylegan2", kimg=0.096)
     history = fit(stylegan_from(config), faces, tmp_path, **SIX_STEPS)
+    assert json.loads((tmp_path / "stats.jsonl").read_text().splitlines()[-1]) == history.stats[-1]
     strengths = [line["ada_p"] for line in history.stats]
     assert strengths[0] == 0 and all(0 <= p <= 1 for p in strengths)
     # After four steps p moves by 4 batches of 8 in 100 pictures, up if D's mean sign was above 0.6, else down.
@@ -115,6 +125,34 @@ def test_ada_follows_the_signs_of_D(faces, tmp_path):
     for i, sign in enumerate(signs):
         p = min(1.0, max(0.0, p + math.copysign(32 / 100, sign - 0.6)))
         assert strengths[4 * i + 3] == pytest.approx(p, abs=1e-6)
+
+
+def test_a_run_says_how_fast_it_is_and_what_memory_it_takes(faces, tmp_path, monkeypatch, capsys):
+    clock = iter(range(1000))
+    monkeypatch.setattr("facegen.training.fit.time.perf_counter", lambda: float(next(clock)))
+    history = fit(stylegan_from(settings("stylegan2")), faces, tmp_path, tensorboard=True, **SIX_STEPS)
+    monkeypatch.undo()
+    assert [line["seconds"] for line in history.stats] == sorted(line["seconds"] for line in history.stats)
+    # The clock is read once at the end of a line and once when the next is made: a second for 8 pictures.
+    assert [line["sec_per_kimg"] for line in history.stats[1:]] == [125] * 5
+    assert all(0.05 < line["memory_gb"] < 50 for line in history.stats)
+    events = b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").iterdir())
+    for name in (b"sec_per_kimg", b"memory_gb", b"r_t", b"ada_p", b"grad_G", b"grad_D"):
+        assert name in events
+    assert main(["info", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "stylegan2, 16 pixels" in said and "8, worked off in parts of 4" in said and "0.048 of 0.048 kimg" in said
+    assert "125 s/kimg" in said and "r_t " in said and "ada_p " in said and "2 sample grids, 0 kept networks" in said
+    (tmp_path / "stats.jsonl").unlink()
+    assert main(["info", str(tmp_path)]) == 0 and "nothing logged yet" in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "samples")]) == 2 and "holds no training run" in capsys.readouterr().err
+
+
+def test_the_numbers_to_watch_stand_at_the_progress_bar(faces, tmp_path, capsys):
+    fit(stylegan_from(settings("stylegan2")), faces, tmp_path, **SIX_STEPS | {"progress": True})
+    bar = capsys.readouterr().err
+    for words in ("kimg, D ", ", G ", ", r_t ", ", p 0.", " s/kimg, ", " GB"):
+        assert words in bar
 
 
 def test_a_learner_s_own_parts_are_what_is_trained_with(faces):
@@ -278,6 +316,12 @@ def test_train_and_go_on_from_the_result_at_another_size(tmp_path, capsys):
     assert main([*base, "--image-size=32", f"--outdir={tmp_path / 'large'}", f"--resume={network}"]) == 0
     said = capsys.readouterr().out
     assert "G: new are synthesis.b32." in said and "D: new are b32." in said
+    again = [*base, "--image-size=32", f"--outdir={tmp_path / 'other'}", f"--resume={tmp_path / 'small'}", "--dry-run"]
+    assert main(again) == 0  # a run's folder stands for its network
+    said = capsys.readouterr().out
+    assert "G: new are synthesis.b32." in said and "D: new are b32." in said and not (tmp_path / "other").exists()
+    assert main([*base, "--image-size=16", f"--outdir={tmp_path / 'other'}", f"--resume={tmp_path / 'small'}"]) == 0
+    assert capsys.readouterr().out.count("all weights taken over") == 2
     config = json.loads((tmp_path / "large" / "config.json").read_text())["config"]
     assert config["ada_kimg"] == 100 and config["ema_rampup"] == 0
     assert pretrained.load(tmp_path / "large" / "network.safetensors").G.img_resolution == 32
@@ -315,7 +359,7 @@ def test_two_processes_train_as_one_does_with_two_parts(faces, tmp_path):
     one, two = fit(method, faces, tmp_path / "one", **SIX_STEPS), History.load(tmp_path / "two")
     for mine, other in zip(one.stats, two.stats):
         for name, value in mine.items():
-            if name != "seconds":
+            if name not in VARYING:
                 assert other[name] == pytest.approx(value, rel=2e-3, abs=2e-4), (mine["step"], name)
     assert (one.samples.int() - two.samples.int()).abs().max() <= 2
 

@@ -1,4 +1,4 @@
-"""Seeing: grids of faces, loss curves, the scrubber over a run, its HTML twin and film, galleries, numbers as text, layers."""
+"""Seeing: grids of faces, loss curves, the scrubber over a run, its HTML twin and film, galleries, text, layers, spectra."""
 
 from facegen.show.activations import activations, show_activations
 from facegen.show.figures import (
@@ -13,6 +13,7 @@ from facegen.show.figures import (
 )
 from facegen.show.gallery import Person, gallery, gallery_html, show_gallery
 from facegen.show.grids import as_uint8, grid, save_image
+from facegen.show.spectra import show_spectra
 from facegen.show.text import digest, html_table, table
 from facegen.show.video import save_film
 from facegen.show.widgets import Scrubber, scrub, show_slider, slider_html
@@ -40,6 +41,7 @@ __all__ = [
     "show_gallery",
     "show_grid",
     "show_slider",
+    "show_spectra",
     "slider_html",
     "strip",
     "table",

@@ -373,6 +373,10 @@ class CycleGAN:
         """Steps that show the larger domain once."""
         return self._epoch
 
+    def divide(self, stored: int | None = None) -> tuple[None, str]:
+        """Batches go through the networks in one piece."""
+        return None, ""
+
     def check(self, data: Unpaired) -> None:
         """Refuse data that these settings were not made for.
 

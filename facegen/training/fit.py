@@ -42,9 +42,13 @@ from tqdm.auto import tqdm
 from facegen.data.packed import Faces, to_pixels
 from facegen.data.unpaired import Unpaired
 from facegen.files import InputError, replacing
-from facegen.training import processes
+from facegen.training import memory, processes
 
 CHECKPOINT_FORMAT = 2
+# Numbers of a line of stats.jsonl that are not the same when a run is repeated: seconds trained so far, seconds per thousand
+# pictures since the line before (without the time that snapshots take), and the most memory in GB so far.
+VARYING = ("seconds", "sec_per_kimg", "memory_gb")
+SMALLER = ", or begin in a new folder with a smaller --batch, or of a StyleGAN a smaller --batch-gpu"
 Data = Faces | Unpaired
 
 
@@ -69,6 +73,8 @@ class Method(Protocol):
     config: a dataclass with batch, images_per_step, image_size and seed.
     steps, steps_per_epoch: of the whole run, and of one pass through the data.
     stores: what else has a state.
+    divide: decides how many pictures go through the networks at once, as a run that is continued did (`stored`) or by the
+        memory there is, and gives the number and a line to say about it, or None and "" where batches are not divided.
     """
 
     config: object
@@ -79,6 +85,7 @@ class Method(Protocol):
     steps: int
 
     def steps_per_epoch(self, data: Data) -> float: ...
+    def divide(self, stored: int | None) -> tuple[int | None, str]: ...
     def check(self, data: Data) -> None: ...
     def fixed(self, data: Data, n: int) -> Tensor: ...
     def batch(self, data: Data, step: int) -> list[Tensor]: ...
@@ -96,7 +103,8 @@ class History:
     Attributes:
         samples: uint8 [snapshots, N, 3, H, W], the same N noise vectors, or translated pictures, at every snapshot.
         kimg: thousands of real pictures shown, one number per snapshot.
-        stats: one dict per logged step: step, kimg, epoch, seconds, loss_D, loss_G, logits_real, logits_fake, lr_G, lr_D, ...
+        stats: one dict per logged step: step, kimg, epoch, what `VARYING` names, loss_D, loss_G, logits_real, logits_fake,
+            and what else the method has: lr_G, lr_D, or for a StyleGAN grad_G, grad_D, r_t, ada_p, ...
     """
 
     samples: Tensor
@@ -121,7 +129,7 @@ class History:
         return cls(
             torch.stack(samples) if samples else empty,
             [_step_of(path) * per_step / 1000 for path in pictures],
-            _read_stats(outdir / "stats.jsonl"),
+            read_stats(outdir / "stats.jsonl"),
             _cut_grid(originals, size, about["samples"]) if originals.exists() else None,
         )
 
@@ -185,14 +193,14 @@ def fit(
     if keep_networks < 0:
         raise InputError(f"keep_networks={keep_networks}: give 0 for none, or every how many snapshots")
     writer = _summary_writer() if tensorboard else None
-    before = _random_state()
+    before = random_state()
     run = None
     try:
         run = _Run(method, faces, Path(outdir), snap_kimg, samples, kept, keep_networks, log_every, resume)
         run.tensorboard = writer(Path(outdir) / "tensorboard", purge_step=run.step + 1) if writer and run.first else None
         _loop(run, min(method.steps, stop_at or method.steps), on_snapshot, progress)
     finally:
-        _set_random_state(before)
+        set_random_state(before)
         if run is not None and run.tensorboard:
             run.tensorboard.close()
     return History.load(outdir)
@@ -250,8 +258,11 @@ class _Run:
         self.fixed = method.fixed(self.faces, samples)
         samples = len(self.fixed)
         self._open(resume, samples)
-        self.stats = _read_stats(outdir / "stats.jsonl")
+        self.stats = read_stats(outdir / "stats.jsonl")
         self.clock = time.perf_counter() - self.seconds
+        self.since = time.perf_counter(), self.step  # from when on the next line's time per kimg counts
+        if method.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(method.device)
         processes.share_gradients(method.optimizers.values())
         if all(processes.gather(not any((outdir / "checkpoints").glob("step-*.pt")))):
             self.checkpoint()  # of the untrained networks: also a run that dies early can be begun again exactly
@@ -268,14 +279,21 @@ class _Run:
             "samples": samples,
             "steps_per_epoch": self.method.steps_per_epoch(self.faces),
             "processes": processes.count(),
+            "micro_batch": None,
         }
         begun = processes.gather((self.outdir / "config.json").exists())[0]  # asked before any process writes it
         if begun:
             if not resume:
                 raise InputError(f"{self.outdir} already holds a run: choose another folder, or continue it with resume")
-            _compare(read_config(self.outdir), about, self.outdir, self.first)
+            old = read_config(self.outdir)
+            longer = _compare(old, about, self.outdir)
+            about["micro_batch"] = self._divide(old.get("micro_batch") or self.config.batch // processes.count())
+            if longer and self.first:
+                about["config"] = old["config"] | {"kimg": self.config.kimg}
+                _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
             self._resume()
             return
+        about["micro_batch"] = self._divide(None)
         if self.first:
             (self.outdir / "samples").mkdir(parents=True, exist_ok=True)
             (self.outdir / "checkpoints").mkdir(exist_ok=True)
@@ -285,6 +303,12 @@ class _Run:
             _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
         _seed(self.config.seed + processes.rank())
         processes.wait()
+
+    def _divide(self, stored: int | None) -> int | None:
+        number, said = self.method.divide(stored)
+        if said and self.first:
+            print(said)
+        return number
 
     def _resume(self) -> None:
         if self.first:
@@ -302,7 +326,7 @@ class _Run:
             mine = state["processes"][processes.rank()]
             for name, store in self.method.stores.items():
                 store.load_state_dict(mine["stores"][name])
-            _set_random_state(mine["random"])
+            set_random_state(mine["random"])
         processes.wait()  # until all have read what the first may now remove
         if self.first:
             self._cut_after(self.step)
@@ -336,13 +360,19 @@ class _Run:
             label = self.method.label(min(number * self.snap_steps, self.method.steps))
             for path in (self.outdir / "networks").glob(f"{label}*.safetensors"):
                 path.unlink()
-        lines = [line for line in _read_stats(self.outdir / "stats.jsonl") if line["step"] <= step]
+        lines = [line for line in read_stats(self.outdir / "stats.jsonl") if line["step"] <= step]
         _write_text(self.outdir / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
     # -- one step
 
     def advance(self) -> None:
-        stats = self.method.update(self.step, self.method.batch(self.faces, self.step))
+        try:
+            stats = self.method.update(self.step, self.method.batch(self.faces, self.step))
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            place = {"step": self.step + 1, "kimg": (self.step + 1) * self.images_per_step / 1000}
+            raise TrainingError(self._stopped(place, "out of memory", "End what else uses it and go on" + SMALLER)) from None
         self.step += 1
         place = {
             "step": self.step,
@@ -369,28 +399,37 @@ class _Run:
             if bad:
                 raise TrainingError(self._not_finite(place, f"{', '.join(bad)} is not finite"))
             self.recent |= values
-            line = place | {"seconds": round(time.perf_counter() - self.clock, 3)} | self.recent
+        measured = self._measured()
+        line = place | measured | self.recent
         self.pending = []
-        summary = f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
+        summary = _in_short(line)
         if self.step % self.log_every and not self.at_snapshot():
             return summary  # a look at an interrupt: a run that was not interrupted has no line here
         self.stats.append(line)
+        self.since = time.perf_counter(), self.step
         if not self.first:
             return summary
         with open(self.outdir / "stats.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.tensorboard:
-            for name, value in self.recent.items():
+            for name, value in (measured | self.recent).items():
                 self.tensorboard.add_scalar(name, value, self.step)
         return summary
 
+    def _measured(self) -> dict[str, float]:
+        """What `VARYING` names, now."""
+        now, (then, step) = time.perf_counter(), self.since
+        pace = (now - then) * 1000 / ((self.step - step) * self.images_per_step)
+        values = now - self.clock, pace, memory.peak_gb(self.method.device)
+        return {name: round(value, 4) for name, value in zip(VARYING, values)}
+
     def _not_finite(self, place: dict[str, float], what: str) -> str:
+        return self._stopped(place, what, "Try lower learning rates, or float32 instead of bfloat16, in a new folder")
+
+    def _stopped(self, place: dict[str, float], what: str, cure: str) -> str:
         kept = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
-        return (
-            f"training stopped at step {place['step']} ({place['kimg']:.2f} kimg): {what}; {good}. "
-            "Try lower learning rates, or float32 instead of bfloat16, in a new folder"
-        )
+        return f"training stopped at step {place['step']} ({place['kimg']:.2f} kimg): {what}; {good}. {cure}"
 
     # -- snapshots
 
@@ -404,12 +443,13 @@ class _Run:
             pictures = self._write_snapshot(kimg)
         self.checkpoint()
         if on_snapshot and self.first:
-            before = _random_state()  # a resumed run does not call the hook again: what it draws must not count
+            before = random_state()  # a resumed run does not call the hook again: what it draws must not count
             try:
                 on_snapshot(Snapshot(self.step, kimg, pictures, self.stats, self.outdir))
             finally:
-                _set_random_state(before)
+                set_random_state(before)
         processes.wait()
+        self.since = time.perf_counter(), self.step
 
     def _write_snapshot(self, kimg: float) -> Tensor:
         """The pictures, and the networks to use."""
@@ -441,7 +481,7 @@ class _Run:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.method.optimizers.items()},
             "processes": processes.gather(
                 {
-                    "random": _random_state(),
+                    "random": random_state(),
                     "stores": {name: store.state_dict() for name, store in self.method.stores.items()},
                 }
             ),
@@ -546,7 +586,7 @@ def read_config(outdir: Path) -> dict:
     raise InputError(f"{path} does not describe a training run: choose another folder, or remove this one")
 
 
-def _read_stats(path: Path) -> list[dict[str, float]]:
+def read_stats(path: Path) -> list[dict[str, float]]:
     """Every whole line; the last one may be torn if the run was killed while writing it."""
     lines = []
     if path.exists():
@@ -556,8 +596,22 @@ def _read_stats(path: Path) -> list[dict[str, float]]:
     return lines
 
 
-def _compare(old: dict, new: dict, outdir: Path, first: bool) -> None:
-    """Refuse to continue a run with other settings: it would be neither the old run nor the new one. kimg may grow."""
+def _in_short(line: dict[str, float]) -> str:
+    """The numbers to watch, for the progress bar."""
+    shown = f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
+    for name, text in (("r_t", ", r_t {:+.2f}"), ("ada_p", ", p {:.3f}")):
+        shown += text.format(line[name]) if name in line else ""
+    return f"{shown}, {line['sec_per_kimg']:.4g} s/kimg, {line['memory_gb']:.2g} GB"
+
+
+def _compare(old: dict, new: dict, outdir: Path) -> bool:
+    """Refuse to continue a run with other settings: it would be neither the old run nor the new one.
+
+    kimg may grow. And how a batch is divided may be left to the run, or be named as it is.
+
+    Returns:
+        Whether kimg has grown.
+    """
     if old["data"]["hash"] != new["data"]["hash"]:
         raise InputError(
             f"{outdir} was trained on other pictures ({old['data']['name']}, {old['data']['count']} of them; now "
@@ -569,17 +623,18 @@ def _compare(old: dict, new: dict, outdir: Path, first: bool) -> None:
         | {"processes": about.get("processes", 1)}
         for about in (old, new)
     )
+    if wanted.get("batch_gpu") in (0, old.get("micro_batch")) and "batch_gpu" in was:
+        wanted["batch_gpu"] = was["batch_gpu"]
     differing = [name for name in wanted if name not in was or was[name] != wanted[name]]
     # With a constant rate a longer run begins like the shorter one; with a schedule it does not.
-    longer = differing == ["kimg"] and wanted["schedule"] == "constant" and wanted["kimg"] > was["kimg"]
+    longer = differing == ["kimg"] and wanted.get("schedule", "constant") == "constant" and wanted["kimg"] > was["kimg"]
     if differing and not longer:
         name = differing[0]
         raise InputError(
             f"{outdir} holds a run with {name}={was.get(name)!r}, not {wanted[name]!r}: "
             "give the same settings to continue it, or another folder to start anew"
         )
-    if longer and first:
-        _write_text(outdir / "config.json", json.dumps(new, indent=2) + "\n")
+    return longer
 
 
 @torch.no_grad()
@@ -622,7 +677,7 @@ def _seed(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def _random_state() -> dict[str, object]:
+def random_state() -> dict[str, object]:
     """The state of every generator that user code may draw from, as tensors and plain numbers only."""
     kind, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, object] = {
@@ -637,7 +692,7 @@ def _random_state() -> dict[str, object]:
     return state
 
 
-def _set_random_state(state: dict[str, object]) -> None:
+def set_random_state(state: dict[str, object]) -> None:
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))

@@ -189,6 +189,10 @@ class GAN:
         """G steps after which D has seen as many pictures as there are."""
         return len(data) / self.config.images_per_step
 
+    def divide(self, stored: int | None = None) -> tuple[None, str]:
+        """Batches go through the networks in one piece."""
+        return None, ""
+
     def check(self, data: Faces) -> None:
         """Refuse pictures that the networks cannot take.
 

@@ -2,7 +2,8 @@
 
 A step has up to four parts, each with pictures of its own: G against D; every fourth step G's path-length penalty; D on
 fake and real pictures; every sixteenth step D's gradient penalty ("lazy regularisation": rarer, and as much stronger; Karras
-et al. 2020, arXiv:1912.04958, appendix B). A batch is worked off in parts of `batch_gpu` pictures whose gradients add up.
+et al. 2020, arXiv:1912.04958, appendix B). A batch is worked off in parts of `batch_gpu` pictures whose gradients add up; where
+the settings leave that number open, `StyleGAN.divide` finds the largest that fits into memory.
 
 Whatever is random in a part (z, noise, mixing, augmentation) is drawn from a generator that is seeded with the run's seed, the
 step and the part's number. So a resumed run needs no generator's state, and two processes with one part each compute what one
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import hashlib
 import math
 import re
@@ -29,9 +31,10 @@ from facegen.data.packed import Faces, batch_indices, mirror_flags, to_pixels
 from facegen.files import InputError
 from facegen.models import pretrained, stylegan2, stylegan3
 from facegen.models.layers import filter2d
-from facegen.training import processes
+from facegen.training import memory, processes
 from facegen.training.ada import AdaController, AugmentPipe, next_p
 from facegen.training.augment import diff_augment, parse_policy
+from facegen.training.fit import random_state, set_random_state
 from facegen.training.losses import AdversarialLoss, adversarial_loss
 from facegen.training.steps import Stats, frozen
 
@@ -40,6 +43,9 @@ PL_DECAY = 0.01  # of the moving average that path lengths are drawn to
 BLUR_SIGMA, BLUR_FADE = 10.0, 200 / 32
 TRAIN_G, TRAIN_D, PATH, PENALTY = range(4)  # the parts of a step, for the seeds
 BESIDE_Z, BESIDE_LABELS = -2, -3  # for what is drawn outside of a step
+# Of the memory there is, a step may take so much. On a CPU it takes 1.1 to 1.3 times what its tensors do, by measurement.
+SHARE_OF_GPU, SHARE_OF_RAM = 0.95, 0.7
+PROBED = 2  # pictures in the step that tells how much memory a picture takes on a CPU
 
 
 # -------------------------------------------------------------------------------------------------------- penalties
@@ -158,6 +164,145 @@ class StyleGAN:
         )
         return self.pipe
 
+    # -- what fits into memory
+
+    def divide(self, stored: int | None = None, *, tried: bool | None = None) -> tuple[int, str]:
+        """Find how many pictures can go through the networks at once, and use that number from now on.
+
+        `batch_gpu` is taken as it is given. Without it the largest part is looked for that fits: on a GPU by steps that
+        have everything a step can have, tried with ever fewer pictures; on a CPU, whose system would end the process,
+        from what a step of a few pictures takes. Of several processes the one with the least memory decides. Weights,
+        optimisers, augmentation and random generators are afterwards what they were.
+
+        Args:
+            stored: what a run that is continued was divided into; other parts would be other random numbers.
+            tried: whether steps are tried; None decides by the device.
+
+        Returns:
+            The number, and one line that says so if it is smaller than it could be, else "".
+
+        Raises:
+            InputError: not even one picture fits, or not as many as `stored` (on a CPU the line says so).
+        """
+        share = self.config.batch // processes.count()
+        wanted, sizes = stored or share, memory.divisors(share, stored or share)
+        if self.config.batch_gpu:
+            return self._micro, ""
+        tried = self.device.type != "cpu" if tried is None else tried
+        room = memory.capacity(self.device)
+        with self._unchanged():
+            mine = memory.largest(sizes, self._tried if tried else self._estimate(room))
+        found, room = min(processes.gather((mine, room)))
+        size = f"{room / memory.GB:.1f} GB"
+        if stored and found < stored:
+            return stored, self._too_small(stored, found, size, tried)
+        if not found:
+            cure = "take a smaller --cbase, --cmax or --image-size" + ("" if tried else ", or --batch-gpu=1 to try it")
+            raise InputError(f"not even one picture at a time fits into {size}: {cure}")
+        self._micro, batch = found, self.config.batch
+        if found == wanted:
+            return found, ""
+        more = min(n for n in sizes if n > found)
+        return found, f"batch {batch} is worked off in {batch // found} parts of {found}: {more} do not fit into {size}"
+
+    def _too_small(self, stored: int, found: int, size: str, tried: bool) -> str:
+        """A run whose parts do not fit here: an error; or a word, where it is estimated and other programs change it."""
+        said = f"this run's batches are worked off in parts of {stored}, and only {found} fit into {size}"
+        if not tried:
+            self._micro = stored
+            return f"{said} of free memory, as far as can be told: end other programs if it stops"
+        start = f"begin in a new folder with --batch-gpu={found}" if found else "train smaller networks in a new folder"
+        raise InputError(f"{said} here: go on where {stored} fit, or {start} and --resume of this run's network.safetensors")
+
+    def _estimate(self, room: int) -> Callable[[int], bool]:
+        """Whether n pictures at once fit into `room` bytes of RAM, from what a step with a few pictures takes."""
+        measured = min(PROBED, self.config.batch // processes.count())
+        self._prime()
+        with memory.Meter() as meter:
+            self._heaviest_step(measured)
+        G, D = self._gradient_bytes()
+        each = (meter.peak - max(G, D)) / measured
+        fixed = 3 * (G + D) + self._averaging_bytes()  # gradients, and two moments that Adam keeps of them
+        return lambda n: n * each + fixed <= room * SHARE_OF_RAM
+
+    def _tried(self, n: int) -> bool:
+        """Whether the heaviest step with n pictures at once fits."""
+        try:
+            spare = (1 - SHARE_OF_GPU) * memory.capacity(self.device) if self.device.type == "cuda" else 0
+            kept = torch.empty(int(spare) + self._averaging_bytes(), dtype=torch.uint8, device=self.device)
+            self._prime()
+            self._heaviest_step(n)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            del kept
+            fits = True
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            fits = False
+        # The error is gone only here, and with it what its traceback held.
+        self.opt_G.zero_grad(set_to_none=True)
+        self.opt_D.zero_grad(set_to_none=True)
+        gc.collect()
+        memory.release(self.device)
+        return fits
+
+    def _gradient_bytes(self) -> list[int]:
+        """Of G and of D."""
+        return [memory.bytes_of([p for p in net.parameters() if p.requires_grad]) for net in (self.G, self.D)]
+
+    def _averaging_bytes(self) -> int:
+        """Several processes average all gradients of a network in one piece and a copy of it."""
+        return 2 * max(self._gradient_bytes()) if processes.count() > 1 else 0
+
+    def _prime(self) -> None:
+        """Have the optimisers make their state: with gradients of 0 no weight moves."""
+        for optimizer in (self.opt_G, self.opt_D):
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    p.grad = torch.zeros_like(p)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def _heaviest_step(self, n: int) -> None:
+        """All four parts of a step, with n pictures at once, every picture augmented, and gradients from a part before."""
+        config, share = self.config, self.config.batch // processes.count()
+        size, c_dim = config.image_size, self.G.c_dim
+        reals = torch.zeros(share, 3, size, size, device=self.device)
+        labels = torch.zeros(n, c_dim, device=self.device) if c_dim else None
+        parts = [(i, reals[i * n : (i + 1) * n], labels, labels) for i in range(min(2, share // n))]
+        before, self._micro, controller, self.controller = self._micro, n, self.controller, None
+        if self.pipe and config.aug == "ada":
+            self.pipe.p.fill_(1.0)
+        try:
+            self._G_step(0, parts, self._blur(0))
+            if config.pl_weight:
+                self._path_lengths(0, parts)
+            self._D_step(0, parts, self._blur(0))
+            if config.r1_gamma or config.r2_gamma:
+                self._penalty_step(0, parts, self._blur(0))
+        finally:
+            self._micro, self.controller = before, controller
+
+    @contextlib.contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Afterwards all that has a state is what it was; copies lie in RAM, so that the device is as free as in training."""
+        random, strength = random_state(), None if self.pipe is None else self.pipe.p.clone()
+        kept = [(net, _copied(net.state_dict())) for net in (self.G, self.D)]
+        kept += [(optimizer, _copied(optimizer.state_dict())) for optimizer in (self.opt_G, self.opt_D)]
+        try:
+            yield
+        finally:
+            for owner, state in kept:
+                owner.load_state_dict(state)
+            for optimizer in (self.opt_G, self.opt_D):
+                optimizer.zero_grad(set_to_none=True)
+            if self.pipe is not None:
+                self.pipe.p.copy_(strength)
+            set_random_state(random)
+            gc.collect()
+            memory.release(self.device)
+
     # -- what fit asks for
 
     @property
@@ -244,15 +389,17 @@ class StyleGAN:
         c = None
         if self.G.c_dim:
             c = F.one_hot(torch.arange(len(fixed)) % self.G.c_dim, self.G.c_dim).float().to(self.device)
+        size = min(16, self._micro)  # at once, or samples would need more memory than training
         parts = [
-            self.G_ema(z, None if c is None else c[i * 16 : i * 16 + len(z)], noise_mode="const")
-            for i, z in enumerate(fixed.split(16))
+            self.G_ema(z, None if c is None else c[i * size : i * size + len(z)], noise_mode="const")
+            for i, z in enumerate(fixed.split(size))
         ]
         return torch.cat([to_pixels(part) for part in parts])
 
     def label(self, step: int) -> str:
-        """What a kept network of this step is called: by the thousands of pictures shown."""
-        return f"network-snapshot-{round(step * self.config.batch / 1000):06d}"
+        """What a kept network of this step is called: by the thousands of pictures shown, exactly where they are not whole."""
+        thousands, rest = divmod(step * self.config.batch, 1000)
+        return f"network-snapshot-{thousands:06d}" + (f".{rest:03d}" if rest else "")
 
     def export(self, path: Path, info: dict[str, object]) -> None:
         """Write the averaged generator and D as one network file, if they are classes that a file can rebuild."""
@@ -307,6 +454,11 @@ class StyleGAN:
         return {"loss_G": total, "grad_G": _norm(self.G)}
 
     def _path_step(self, step: int, parts: list[tuple]) -> Stats:
+        mean = processes.average(self._path_lengths(step, parts))
+        self.state.path.lerp_(mean, PL_DECAY)
+        return {"path_length": mean}
+
+    def _path_lengths(self, step: int, parts: list[tuple]) -> Tensor:
         """Half of each part's pictures: the penalty costs twice the memory (Karras et al. 2020, appendix B)."""
         self.opt_G.zero_grad(set_to_none=True)
         lengths = []
@@ -321,9 +473,7 @@ class StyleGAN:
             (penalty * self.config.pl_weight * self.config.pl_interval / len(parts)).backward()
             lengths.append(found.detach().mean())
         self.opt_G.step()
-        mean = processes.average(torch.stack(lengths).mean())
-        self.state.path.lerp_(mean, PL_DECAY)
-        return {"path_length": mean}
+        return torch.stack(lengths).mean()
 
     def _D_step(self, step: int, parts: list[tuple], sigma: float) -> Stats:
         self.opt_D.zero_grad(set_to_none=True)
@@ -435,6 +585,15 @@ class _Running:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.path.copy_(state["path"])
+
+
+def _copied(state: object) -> object:
+    """A state dict whose tensors are copies in RAM."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    return [_copied(value) for value in state] if isinstance(state, list) else state
 
 
 def _number(*key: int) -> int:

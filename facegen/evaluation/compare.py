@@ -1,0 +1,532 @@
+"""Architectures compared at equal budget: trained on the same pictures for the same kimg, measured with one protocol.
+
+The folder of a comparison:
+
+    compare.json                the data's hash and every setting: what a continued comparison has to agree with
+    runs/stylegan2-seed0/       a run of `facegen.training.fit`, its snapshots in networks/step-00000640.safetensors
+    runs/.../compared.json      the machine, the networks' sizes, and what was measured of each snapshot
+
+What is equal, and refused where it is not: the pictures and whether they are mirrored, the pictures' size, kimg, the seeds,
+the StyleGANs' widths (`cbase`, `cmax`; StyleGAN3-R doubles both, as its paper does), what is measured and how.
+What is not equal: everything that belongs to a recipe, because it was tuned together: batch, loss, learning rates,
+regularisation, augmentation, the length of averaging, and the DCGAN's width. An architecture is compared with its recipe.
+
+Equal kimg is not equal time, by a factor of ten or more, so both are reported: each run at its end, and each run at the moment
+when the last seed of the fastest architecture has ended, by its last snapshot before that moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import json
+import math
+import platform
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
+from facegen.data.packed import Faces
+from facegen.evaluation.distances import frechet_distance, kid, precision_recall
+from facegen.files import InputError, replacing
+from facegen.latent.sample import sample
+from facegen.models import pretrained
+from facegen.training.fit import History, TrainingError, fit, read_config
+from facegen.training.steps import GAN, dcgan_from
+from facegen.training.stylegan import StyleGAN, stylegan_from
+
+NAMES = {"kid": "KID", "frechet": "FID", "diversity": "diversity", "precision": "precision", "recall": "recall"}
+QUANTITIES = tuple(NAMES)
+EQUAL, EQUAL_STYLED = ("kimg", "image_size", "mirror"), ("cbase", "cmax")  # for all recipes, for all StyleGANs
+NEIGHBOURS = 3  # of precision and recall
+FEWEST = 8  # pictures on either side of a distance
+MOST_REAL = 5000  # pictures in each half of the real ones
+# Steps between two lines of a run's log: a whole number of all lazy penalties, so that every line has its share of them.
+LOG_EVERY = 16
+FOLLOWED = 16  # fixed z's whose pictures a run keeps
+Config = TrainConfig | StyleConfig
+COMPARABLE = tuple(name for name, recipe in RECIPES.items() if not isinstance(recipe, CycleConfig))
+
+
+class FeatureFunction(Protocol):
+    """What pictures are compared by: uint8 [N, 3, H, W] -> float32 [N, dims], such as `facegen.evaluation.features.Features`.
+
+    Its text says which numbers it gives; `score` says what a score on them is called: "KID" -> "KID-lite0".
+    """
+
+    def __call__(self, pictures: Tensor) -> Tensor: ...
+    def __str__(self) -> str: ...
+    def score(self, metric: str) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One snapshot of a run.
+
+    Attributes:
+        step, kimg, seconds: when; seconds of training, interruptions not counted.
+        kid: kernel inception distance, unbiased, so it may fall below 0 (Binkowski et al. 2018, arXiv:1801.01401).
+        frechet: Frechet distance of two Gaussians (Heusel et al. 2017, arXiv:1706.08500); biased upwards by few pictures.
+        diversity: mean distance between two fakes' features, as a share of that between two real pictures'.
+        precision, recall: share of fakes among the real ones, and the reverse (Kynkaanniemi et al. 2019, arXiv:1904.06991).
+    """
+
+    step: int
+    kimg: float
+    seconds: float
+    kid: float
+    frechet: float
+    diversity: float
+    precision: float
+    recall: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        cfg, seed, folder: which.
+        snapshots: in the order of training.
+        finished: whether it came to its end.
+        failed: why it never will, in one line, or "".
+        weights: numbers of learned weights, {"G": ..., "D": ...}.
+        machines: what it ran on; more than one where it was continued elsewhere.
+        seconds_per_kimg: median over the log, so that a pause or another program's burst does not count.
+        memory_gb: the most that tensors took on the GPU; None on a CPU, where only the whole process can be measured.
+    """
+
+    cfg: str
+    seed: int
+    folder: Path
+    snapshots: tuple[Measurement, ...]
+    finished: bool
+    failed: str
+    weights: Mapping[str, int]
+    machines: tuple[str, ...]
+    seconds_per_kimg: float
+    memory_gb: float | None
+
+    @property
+    def network(self) -> Path:
+        """The file of the last snapshot."""
+        return _network(self.folder, self.snapshots[-1].step)
+
+
+class Spread(NamedTuple):
+    """Mean, least and greatest of `n` runs. With a handful of seeds the range is no confidence interval, and not called one."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What has been measured so far.
+
+    Attributes:
+        configs: recipe -> its settings, in the order in which they are shown.
+        seeds: how many runs of each there shall be.
+        runs: those that have come to their end, or failed.
+        baseline: the quantities for one half of the real pictures against the other: what perfect samples would get.
+        names: what the quantities are called on these features: "kid" -> "KID-lite0".
+        protocol: how everything was measured, in one line.
+        data: name, hash and count of the pictures.
+    """
+
+    configs: Mapping[str, Config]
+    seeds: int
+    runs: tuple[Run, ...]
+    baseline: Mapping[str, float]
+    names: Mapping[str, str]
+    protocol: str
+    data: Mapping[str, object]
+
+    @property
+    def kimg(self) -> float:
+        """The budget."""
+        return next(iter(self.configs.values())).kimg
+
+    @property
+    def finished(self) -> bool:
+        """Whether no run is missing."""
+        return len(self.runs) == len(self.configs) * self.seeds
+
+    def of(self, cfg: str) -> list[Run]:
+        """The finished runs of a recipe; a run that failed has no number at equal kimg, and none elsewhere."""
+        return [run for run in self.runs if run.cfg == cfg and run.finished]
+
+    def equal_time(self) -> tuple[str, float] | None:
+        """Which recipe is the fastest, and the seconds after which the last of its seeds has ended."""
+        ends = {cfg: max(run.snapshots[-1].seconds for run in self.of(cfg)) for cfg in self.configs if self.of(cfg)}
+        return min(ends.items(), key=lambda end: end[1]) if ends else None
+
+    def at_kimg(self, cfg: str) -> list[Measurement]:
+        """The last snapshot of each finished run."""
+        return [run.snapshots[-1] for run in self.of(cfg)]
+
+    def at_time(self, cfg: str) -> list[Measurement | None]:
+        """Of each finished run the last snapshot until `equal_time`; None where there was none yet."""
+        limit = self.equal_time()
+        return [until(run.snapshots, limit[1]) for run in self.of(cfg)] if limit else []
+
+    def machines(self) -> list[str]:
+        """What the runs ran on; times compare only where it is one."""
+        return sorted({machine for run in self.runs for machine in run.machines})
+
+
+def until(snapshots: Iterable[Measurement], seconds: float) -> Measurement | None:
+    """The last of the snapshots that was there after so many seconds, or None."""
+    return max((shot for shot in snapshots if shot.seconds <= seconds), key=lambda shot: shot.step, default=None)
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Mean and range of what is there, or None."""
+    there = [value for value in values if value is not None]
+    return Spread(statistics.fmean(there), min(there), max(there), len(there)) if there else None
+
+
+# ------------------------------------------------------------------------------------------------------- measuring
+
+
+class Judge:
+    """Measures fakes against real pictures, always with the same pictures and counts.
+
+    The real pictures are shuffled (seed 0), mirrored at random if training mirrors them, and cut into two halves. The same n
+    fakes are compared with each half, and the mean of the two is the result. The baseline is n pictures of either half
+    against the other half: the same numbers of pictures, so that what few pictures do to a distance, they do to both.
+
+    Args:
+        faces: the real pictures.
+        features: what they are compared by.
+        samples: fakes per measurement, fewer if half of the real pictures are fewer.
+        mirror: whether training mirrors.
+
+    Raises:
+        InputError: too few pictures.
+    """
+
+    def __init__(self, faces: Faces, features: FeatureFunction, samples: int, mirror: bool) -> None:
+        half = min(len(faces) // 2, MOST_REAL)
+        if samples < FEWEST or half < FEWEST:
+            raise InputError(
+                f"{faces.name} has {len(faces)} pictures and samples is {samples}: measuring needs at least {2 * FEWEST} "
+                f"pictures and {FEWEST} samples"
+            )
+        self.features, self.n = features, min(samples, half)
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(len(faces), generator=generator)[: 2 * half]
+        flip = torch.rand(2 * half, generator=generator) < 0.5 if mirror else torch.zeros(2 * half, dtype=torch.bool)
+        self.halves = [self._real(faces, *part) for part in zip(order.split(half), flip.split(half))]
+        self.apart = statistics.fmean(mean_distance(part) for part in self.halves)
+        if not self.apart:
+            raise InputError(f"{faces.name}: all pictures are alike, there is no variety to compare with")
+        self.protocol = (
+            f"features {features}; {self.n} fakes (seeds 0 to {self.n - 1}, averaged weights, no "
+            f"truncation, fixed noise) against each half of {2 * half} of the {len(faces)} real pictures"
+            f"{', mirrored at random' if mirror else ''}; mean of the two; KID unbiased with a cubic kernel; precision and "
+            f"recall with k={NEIGHBOURS}; data {faces.content_hash[:12]}"
+        )
+
+    def _real(self, faces: Faces, indices: Tensor, flip: Tensor) -> Tensor:
+        parts = []
+        for chosen, flipped in zip(indices.split(256), flip.split(256)):
+            pictures = faces.images[chosen.to(faces.images.device)].cpu()
+            parts.append(self.features(torch.where(flipped[:, None, None, None], pictures.flip(3), pictures)).cpu())
+        return torch.cat(parts)
+
+    def baseline(self) -> dict[str, float]:
+        """The quantities of real pictures in the place of the fakes."""
+        first, second = self.halves
+        return _mean([self._against(first[: self.n], second), self._against(second[: self.n], first)])
+
+    def measure(self, fakes: Tensor) -> dict[str, float]:
+        """The quantities of n fakes, uint8 [n, 3, H, W]."""
+        found = torch.cat([self.features(part).cpu() for part in fakes.split(256)])
+        return _mean([self._against(found, half) for half in self.halves])
+
+    def _against(self, fakes: Tensor, real: Tensor) -> dict[str, float]:
+        precision, recall = precision_recall(real, fakes, k=NEIGHBOURS)
+        return {
+            "kid": float(kid(real, fakes)),
+            "frechet": float(frechet_distance(real, fakes)),
+            "diversity": mean_distance(fakes) / self.apart,
+            "precision": float(precision),
+            "recall": float(recall),
+        }
+
+
+def mean_distance(features: Tensor) -> float:
+    """Mean Euclidean distance between two different rows of [N, d]."""
+    features = features.double()
+    total = sum(torch.cdist(part, features).sum().item() for part in features.split(512))
+    return total / (len(features) * (len(features) - 1))
+
+
+def _mean(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.fmean(part[name] for part in parts) for name in QUANTITIES}
+
+
+# ------------------------------------------------------------------------------------------------------- comparing
+
+
+def compare(
+    faces: Faces,
+    configs: Mapping[str, Config],
+    outdir: str | Path,
+    features: FeatureFunction,
+    *,
+    seeds: int = 3,
+    snap_kimg: float,
+    samples: int = 2000,
+    device: torch.device | str = "cpu",
+    on_run: Callable[[Comparison], None] | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Train every recipe with every seed, measure every snapshot, and return the numbers.
+
+    The first seed of all recipes comes first, then the second, so that there is something to compare early. Interrupted, it
+    continues exactly where it was; more seeds and more recipes can be added to a comparison. A run whose losses are no
+    longer finite counts as failed, and the others go on.
+
+    Args:
+        faces: the pictures that all train on and are measured against.
+        configs: name of a recipe -> its settings, whose `seed` is replaced.
+        outdir: the comparison's folder.
+        features: what pictures are compared by.
+        seeds: runs of each recipe, with seeds 0 to seeds - 1.
+        snap_kimg: thousands of pictures between two snapshots, all of which are measured.
+        samples: fakes per measurement.
+        device: where to train and to make the fakes.
+        on_run: called with what is known whenever a run has ended or been measured anew, and at the end.
+        progress: as for `fit`.
+
+    Raises:
+        InputError: settings that make no fair comparison or no network, too few pictures, or a folder of another comparison.
+        Interrupted: Ctrl-C, after a checkpoint of the current step.
+    """
+    outdir, device = Path(outdir), torch.device(device)
+    check_settings(configs, seeds, snap_kimg)
+    for config in configs.values():
+        build(config, "cpu").check(faces)
+    settings = _agreed(outdir, faces, configs, snap_kimg)
+    judge = Judge(faces, features, samples, next(iter(configs.values())).mirror)
+    _write_json(outdir / "compare.json", settings)
+    data = {"name": faces.name, "hash": faces.content_hash, "count": len(faces)}
+    names = {quantity: features.score(name) for quantity, name in NAMES.items()}
+    so_far = Comparison(dict(configs), seeds, (), judge.baseline(), names, judge.protocol, data)
+    for seed in range(seeds):
+        for cfg, config in configs.items():
+            folder = outdir / "runs" / f"{cfg}-seed{seed}"
+            before = _record(folder)
+            _train(faces, dataclasses.replace(config, seed=seed), folder, snap_kimg, device, progress)
+            run = _measured(cfg, seed, folder, judge, device)
+            so_far = dataclasses.replace(so_far, runs=(*so_far.runs, run))
+            if on_run and (so_far.finished or _record(folder) != before):
+                on_run(so_far)
+    return so_far
+
+
+def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) -> None:
+    """Refuse what would be no fair comparison, or none at all.
+
+    Raises:
+        InputError: in one line.
+    """
+    for cfg in configs:
+        if cfg not in COMPARABLE:
+            raise InputError(f"cfg {cfg!r} cannot be compared: choose among {', '.join(COMPARABLE)}")
+    if not configs:
+        raise InputError(f"no cfg to compare: choose among {', '.join(COMPARABLE)}")
+    if seeds < 1:
+        raise InputError(f"seeds={seeds}: train with at least 1; 3 say how much luck there is")
+    everything, styled = list(configs.values()), [config for config in configs.values() if isinstance(config, StyleConfig)]
+    for name in EQUAL:
+        _same(name, everything)
+    for name in EQUAL_STYLED:
+        _same(name, styled)
+    if any(config.cond for config in styled):
+        raise InputError("cond=True: the comparison is one of networks without classes, set cond to 0")
+    kimg, batch = everything[0].kimg, max(config.images_per_step for config in everything)
+    if not (math.isfinite(snap_kimg) and snap_kimg > 0):
+        raise InputError(f"snap={snap_kimg:g}: give the thousands of pictures between two snapshots")
+    if kimg < snap_kimg:
+        raise InputError(f"kimg={kimg:g} is too small for one snapshot, with snap={snap_kimg:g}: train longer, or snap earlier")
+    if round(snap_kimg * 1000, 6) < batch:
+        raise InputError(f"snap={snap_kimg:g} kimg is less than one step of {batch} pictures: snap later, or lower the batch")
+
+
+def _same(name: str, configs: Sequence[Config]) -> None:
+    values = {getattr(config, name) for config in configs}
+    if len(values) > 1:
+        raise InputError(
+            f"{name} differs ({', '.join(str(value) for value in sorted(values))}): that would be no fair comparison, "
+            "give one value for all"
+        )
+
+
+def build(config: Config, device: torch.device | str) -> GAN | StyleGAN:
+    """The package's networks of these settings.
+
+    Raises:
+        InputError: settings that make no network.
+    """
+    return stylegan_from(config, device) if isinstance(config, StyleConfig) else dcgan_from(config, device)
+
+
+def _agreed(outdir: Path, faces: Faces, configs: Mapping[str, Config], snap_kimg: float) -> dict:
+    """What the comparison is, for compare.json; refused where the folder holds another one."""
+    path = outdir / "compare.json"
+    plain = {cfg: {**dataclasses.asdict(config), "seed": 0} for cfg, config in configs.items()}
+    data = {"name": faces.name, "hash": faces.content_hash, "count": len(faces)}
+    wanted = {"data": data, "snap_kimg": snap_kimg, "configs": plain}
+    if path.exists():
+        old = _read_json(path)
+        _agree(outdir, old, wanted)
+        wanted["configs"] = old["configs"] | plain
+    elif outdir.is_dir() and any(outdir.iterdir()):
+        raise InputError(f"{outdir} is not empty and holds no comparison: choose another folder")
+    return wanted
+
+
+def _agree(outdir: Path, old: dict, new: dict) -> None:
+    """Refuse to mix two comparisons in one folder."""
+    try:
+        was, now = old["data"], new["data"]
+        if was["hash"] != now["hash"]:
+            raise InputError(
+                f"{outdir} holds a comparison on other pictures ({was['name']}, {was['count']} of them; now {now['name']}, "
+                f"{now['count']}): give the same data, or another folder"
+            )
+        differing = _first_difference(old, new)
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{outdir / 'compare.json'} does not describe a comparison: choose another folder") from None
+    if differing:
+        cfg, name, before, after = differing
+        raise InputError(
+            f"{outdir} holds a comparison with {name}={before!r}, not {after!r} ({cfg}): give the same settings to go on, "
+            "or another folder"
+        )
+
+
+def _first_difference(old: dict, new: dict) -> tuple[str, str, object, object] | None:
+    """Recipe, setting, old and new value; a recipe that is new has to agree with the others in what all share."""
+    shared = {
+        name: value for config in old["configs"].values() for name, value in config.items() if name in (*EQUAL, *EQUAL_STYLED)
+    }
+    for cfg, config in new["configs"].items():
+        before = shared | old["configs"].get(cfg, {}) | {"snap": old["snap_kimg"]}
+        for name, value in (config | {"snap": new["snap_kimg"]}).items():
+            if before.get(name, value) != value:
+                return cfg, name, before[name], value
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------ runs
+
+
+def _train(faces: Faces, config: Config, folder: Path, snap_kimg: float, device: torch.device, progress: bool | None) -> None:
+    """Train a run to its end, or go on with it; a finished one is left alone."""
+    steps = config.steps
+    if _network(folder, steps).exists() and read_config(folder)["config"] == dataclasses.asdict(config):
+        return
+    method = build(config, device)
+    # Snapshots under their step, for thousands of pictures would not tell those of a short run apart, and without D, which
+    # measuring does not need.
+    method.label = lambda step: f"step-{step:08d}"
+    method.export = lambda path, info: pretrained.save(path, method.G_ema, None, info)
+    record = _record(folder)
+    record["weights"] = {name: sum(p.numel() for p in getattr(method, name).parameters()) for name in ("G", "D")}
+    record["machines"] = list(dict.fromkeys([*record["machines"], machine(device, method.dtype)]))
+    record["failed"] = ""
+    _write_json(folder / "compared.json", record)
+    parts = max(1, round(config.kimg / snap_kimg))  # rounded up, or the last step would have a snapshot beside the end's
+    options = {"samples": FOLLOWED, "keep": "last:1", "keep_networks": 1, "log_every": LOG_EVERY, "progress": progress}
+    if device.type == "cuda":
+        gc.collect()  # what is left of the run before would count as this one's memory
+    try:
+        fit(method, faces, folder, snap_kimg=math.ceil(steps / parts) * config.images_per_step / 1000, **options)
+    except TrainingError as error:
+        record["failed"] = " ".join(str(error).split())
+        _write_json(folder / "compared.json", record)
+
+
+def machine(device: torch.device, dtype: torch.dtype | None) -> str:
+    """What a run's times were taken on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' if count > 1 else ''}" if device.type == "cpu" else ""
+    precision = str(dtype or torch.float32).removeprefix("torch.")
+    return f"{device.type} {name}{threads}, {precision}, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    """The processor's name; Python knows it on Linux only as x86_64."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+def _measured(cfg: str, seed: int, folder: Path, judge: Judge, device: torch.device) -> Run:
+    """Measure the snapshots of a run that has ended; what has been measured with the same protocol stands."""
+    record, stats = _record(folder), History.load(folder).stats
+    if record["protocol"] != judge.protocol:
+        record |= {"protocol": judge.protocol, "measured": {}}
+    shots = []
+    for line in stats:
+        path = _network(folder, line["step"])
+        if not path.exists():
+            continue
+        key = str(line["step"])
+        if key not in record["measured"]:
+            G = pretrained.load(path).G.to(device)
+            record["measured"][key] = judge.measure(sample(G, range(judge.n)))
+            _write_json(folder / "compared.json", record)
+        shots.append(Measurement(line["step"], line["kimg"], line["seconds"], **record["measured"][key]))
+    on_gpu = all(name.startswith("cuda") for name in record["machines"])
+    return Run(
+        cfg,
+        seed,
+        folder,
+        tuple(shots),
+        finished=not record["failed"],
+        failed=record["failed"],
+        weights=record["weights"],
+        machines=tuple(record["machines"]),
+        seconds_per_kimg=statistics.median(line["sec_per_kimg"] for line in stats) if stats else math.nan,
+        memory_gb=max((line["memory_gb"] for line in stats), default=None) if on_gpu else None,
+    )
+
+
+def _network(folder: Path, step: int) -> Path:
+    return folder / "networks" / f"step-{step:08d}.safetensors"
+
+
+def _record(folder: Path) -> dict:
+    path = folder / "compared.json"
+    empty = {"machines": [], "weights": {}, "failed": "", "protocol": "", "measured": {}}
+    return _read_json(path) if path.exists() else empty
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is damaged: remove it or choose another folder")
+    return found
+
+
+def _write_json(path: Path, value: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

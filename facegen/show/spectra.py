@@ -1,0 +1,52 @@
+"""Spectra of picture sets as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from facegen.evaluation.spectra import UPPER, Spectrum, difference, distance
+from facegen.files import InputError
+from facegen.show.figures import BLACK, CYCLE, DASHES, FAINT, Chart, _dress
+
+__all__ = ["show_spectra"]
+
+
+def show_spectra(
+    real: Spectrum,
+    sets: Mapping[str, Spectrum],
+    chance: tuple[Spectrum, Spectrum] | None = None,
+    title: str = "How much of each frequency the pictures have",
+) -> Chart:
+    """The spectra of generated sets beside that of the real pictures, and by how much each differs from it.
+
+    Args:
+        real: of the real pictures.
+        sets: name -> spectrum, at most seven.
+        chance: the spectra of the real pictures' two halves, drawn as what no difference means.
+        title: the figure's title.
+
+    Raises:
+        InputError: no set, more than seven, or pictures of different sizes.
+    """
+    if not 1 <= len(sets) < len(CYCLE):
+        raise InputError(f"show_spectra: give 1 to {len(CYCLE) - 1} sets, got {len(sets)}")
+    figure = Chart(920, 400, title)
+    left, right = figure.subplots(1, 2)
+    left.plot(real.frequency, real.db, color=BLACK, linewidth=2.4, label="real pictures")
+    right.axhline(0, color=BLACK, linewidth=1.2)
+    if chance:
+        noise = difference(*chance)
+        label = f"chance (halves of the real): {distance(*chance):.2f} dB"
+        right.plot(real.frequency, noise, color="#888888", linewidth=1.2, label=label)
+    colours = [colour for colour in CYCLE if colour != BLACK]
+    for number, (name, one) in enumerate(sets.items()):
+        style = {"color": colours[number], "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.8}
+        left.plot(one.frequency, one.db, label=name, **style)
+        right.plot(one.frequency, difference(one, real), label=f"{name}: {distance(one, real):.2f} dB", **style)
+    for axes in (left, right):
+        axes.axvspan(UPPER, float(real.frequency[-1]), color=FAINT, alpha=0.35, linewidth=0, zorder=0)
+        axes.set_xlim(0, float(real.frequency[-1]))
+    note = "frequency (1: highest along an axis; 1.41: a checkerboard's)"
+    _dress(left, "Power", note, "dB")
+    _dress(right, "Above the real pictures", f"{note}\nLegend: mean distance over the shaded frequencies", "dB")
+    return figure

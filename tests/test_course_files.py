@@ -82,9 +82,11 @@ def test_compared_cells_print_text_only(notebook):
 def test_every_exercise_has_its_check_and_its_section():
     called = {name for path in NOTEBOOKS for name in re.findall(r"tests\.(test_\w+)\(", path.read_text())}
     defined = set(re.findall(r"^def (test_\w+)\(", (ROOT / "problem_unittests.py").read_text(), re.M))
-    assert called == defined
     instructions = (ROOT / "Instructions.md").read_text()
-    assert all(name in instructions for name in defined)
+    rows = re.findall(r"^\| (\d\d) \|[^|]*\| `tests\.(test_\w+)\(", instructions, re.M)
+    there = {path.stem[:2] for path in NOTEBOOKS}  # a notebook that is to come has its checks already
+    assert defined == {name for _, name in rows}
+    assert called == {name for number, name in rows if number in there}
 
 
 def test_marks_add_up():

@@ -28,8 +28,8 @@ from facegen.evaluation.features import (
     require_same,
     resize,
 )
-from facegen.evaluation.networks import Inception, Lite0, build
 from facegen.files import InputError, sha256_of
+from facegen.models.judges import Inception, Lite0, build
 
 QUICK = Patience(timeout=5, stall=1, delays=(0.0,))
 

@@ -29,8 +29,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
-from facegen.evaluation.networks import Inception, Lite0, build
 from facegen.files import InputError, replacing, sha256_of
+from facegen.models.judges import Inception, Lite0, build
 from facegen.models.published import cache_folder
 
 __all__ = ["Features", "Measured", "Protocol", "cached_features", "differs", "load_features", "require_same"]

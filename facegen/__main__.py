@@ -315,6 +315,7 @@ STYLE_HELP = {
     "z_dim": "length of the noise z",
     "w_dim": "length of the style w",
     "map_depth": "layers of the mapping network, 0: 8 for stylegan2, 2 for stylegan3",
+    "layers": "of stylegan3's synthesis, 0: 14; fewer are faster",
     "freezed": "first layers of D that do not learn",
     "cond": "1: use the data set's labels",
     "loss": "logistic, or relativistic",

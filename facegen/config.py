@@ -203,6 +203,7 @@ class StyleConfig:
     z_dim: int = 512
     w_dim: int = 512
     map_depth: int = 0  # layers of the mapping network; 0: 8 for stylegan2, 2 for stylegan3
+    layers: int = 0  # of stylegan3's synthesis, without the one to colour; 0: 14
     freezed: int = 0  # first layers of D that do not learn
     cond: bool = False  # use the data set's labels
     # objective
@@ -240,7 +241,7 @@ class StyleConfig:
             self,
             at_least_one=("cbase", "cmax", "z_dim", "w_dim", "r1_interval", "pl_interval", "batch"),
             positive=("kimg", "ada_kimg", "glr", "dlr"),
-            not_negative=("map_depth", "freezed", "r2_gamma", "pl_weight", "batch_gpu", "ema_rampup"),
+            not_negative=("map_depth", "layers", "freezed", "r2_gamma", "pl_weight", "batch_gpu", "ema_rampup"),
         )
         for name, words in (("architecture", ARCHITECTURES), ("loss", STYLE_LOSSES), ("aug", AUGMENTATIONS)):
             if getattr(self, name) not in words:
@@ -250,6 +251,8 @@ class StyleConfig:
                 raise InputError(f"{name}={getattr(self, name)}: must lie between 0 and 1")
         if self.image_size < 8 or self.image_size & (self.image_size - 1):
             raise InputError(f"image_size={self.image_size}: the networks take 8, 16, 32, 64, ... pixels")
+        if self.layers in (1, 2):
+            raise InputError(f"layers={self.layers}: two of StyleGAN3's layers have the full rate, so 3 is the least; 0 means 14")
         if self.batch % self.micro_batch:
             raise InputError(f"batch={self.batch} is no multiple of batch_gpu={self.batch_gpu}: it is worked off in such parts")
         if self.micro_batch > 4 and self.micro_batch % 4:

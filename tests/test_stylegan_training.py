@@ -253,6 +253,7 @@ def test_samples_come_nearer_to_the_faces(tmp_path):
         ({"target": 1.5}, "target=1.5: must lie between 0 and 1"),
         ({"kimg": 0.0}, "kimg=0.0: must be greater than 0"),
         ({"freezed": -1}, "freezed=-1: must not be negative"),
+        ({"layers": 2}, "layers=2: two of StyleGAN3's layers have the full rate, so 3 is the least"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_in_one_line(change, words):
@@ -265,6 +266,13 @@ def test_defaults_follow_size_and_batch():
     config = StyleConfig(image_size=256, batch=16)
     assert config.r1_gamma == pytest.approx(0.0002 * 256**2 / 16) and config.ema_half_life == 5
     assert StyleConfig(gamma=0.0).r1_gamma == 0 and StyleConfig(ema_kimg=0.0).ema_half_life == 0
+
+
+@pytest.mark.parametrize("cfg", ["stylegan3-t", "stylegan3-r"])
+def test_a_shallower_stylegan3_is_a_smaller_one_with_fewer_styles(cfg):
+    deep, shallow = stylegan_from(settings(cfg)).G, stylegan_from(settings(cfg, layers=6)).G
+    assert (deep.num_ws, shallow.num_ws) == (16, 8)
+    assert shallow(torch.zeros(1, 8), None).shape == (1, 3, 16, 16)
 
 
 # ------------------------------------------------------------------------------------------- from other networks

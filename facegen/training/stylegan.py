@@ -640,6 +640,7 @@ def _build_G(config: StyleConfig, c_dim: int) -> nn.Module:
     return stylegan3.Generator(
         *sizes,
         mapping_kwargs={"num_layers": config.map_depth or 2},
+        num_layers=config.layers or 14,
         channel_base=config.cbase * (2 if rotated else 1),
         channel_max=config.cmax * (2 if rotated else 1),
         conv_kernel=1 if rotated else 3,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from facegen import __version__
 from facegen.files import InputError
+from facegen.verbs.common import GRID_SIDE, add_verb, check_folder, check_picture, pair_of, seeds_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from facegen.training.fit import Snapshot
     from facegen.training.steps import GAN
     from facegen.training.stylegan import StyleGAN
-
-Verb = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,34 +106,16 @@ def _parser(recipe: str | None = "dcgan") -> argparse.ArgumentParser:
     return parser
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults that say something: neither None, which the text explains, nor that a switch is off."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
-
-
-def _verb(verbs, name: str, run: Verb, text: str, example: str = "", aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"Example: {example}" if example else None,
-        aliases=aliases,
-        formatter_class=_HelpFormatter,
-    )
-    parser.set_defaults(verb=run)
-    return parser
-
-
 # -- data
 
 
 def _add_data(verbs) -> None:
     parser = verbs.add_parser("data", help="list the known sets of faces, or fetch one", description="Known sets of faces.")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _verb(actions, "list", _data_list, "show every known set with contents, size, licence, terms and citation")
-    fetch = _verb(actions, "fetch", _data_fetch, "download a set, check every byte, unpack it", "facegen data fetch congress")
+    add_verb(actions, "list", _data_list, "show every known set with contents, size, licence, terms and citation")
+    fetch = add_verb(
+        actions, "fetch", _data_fetch, "download a set, check every byte, unpack it", "facegen data fetch congress"
+    )
     fetch.add_argument("name", metavar="NAME", help="a name from `facegen data list`")
     fetch.add_argument("--dest", type=Path, metavar="DIR", help="where to put it (default: data/NAME)")
     fetch.add_argument("--archive", type=Path, metavar="FILE", help="use this file that you downloaded yourself")
@@ -155,7 +136,7 @@ def _data_fetch(args: argparse.Namespace) -> int:
 
 
 def _add_dataset(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "dataset",
         _dataset,
@@ -182,7 +163,7 @@ def _dataset(args: argparse.Namespace) -> int:
 
 
 def _add_train(verbs) -> argparse.ArgumentParser:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "train",
         _train,
@@ -371,7 +352,7 @@ def _train(args: argparse.Namespace) -> int:
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(recipe) if hasattr(args, field.name)}
     chosen = dataclasses.replace(recipe, **given)
     parse_keep(args.keep)  # before the pictures are decoded
-    _check_folder("--outdir", args.outdir)
+    check_folder("--outdir", args.outdir)
     styled = isinstance(chosen, StyleConfig)
     if styled and args.gpus != 1 and processes.count() == 1 and not args.dry_run and "WORLD_SIZE" not in os.environ:
         return _start_processes(args.gpus)
@@ -582,7 +563,7 @@ def _watch(method: CycleGAN, data: Unpaired, chosen: CycleConfig) -> Callable[[S
 
 
 def _add_generate(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "generate",
         _generate,
@@ -592,7 +573,7 @@ def _add_generate(verbs) -> None:
     parser.add_argument(
         "--network", required=True, metavar="FILE|URL|NAME", help="a network file, its address, or a name of `facegen models`"
     )
-    parser.add_argument("--seeds", default="0-63", type=_seeds, metavar="LIST", help="one face per seed: 0-63 or 1,5,12-20")
+    parser.add_argument("--seeds", default="0-63", type=seeds_of, metavar="LIST", help="one face per seed: 0-63 or 1,5,12-20")
     parser.add_argument("--grid", type=Path, metavar="FILE", help="write all faces into one picture")
     parser.add_argument("--outdir", type=Path, metavar="DIR", help="write one picture per seed into this folder")
     parser.add_argument("--scale", type=int, default=1, metavar="N", help="enlarge the grid's pictures N times")
@@ -613,20 +594,6 @@ def _add_generate(verbs) -> None:
     group.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="bfloat16 may be faster")
 
 
-def _seeds(text: str) -> list[int]:
-    """ "0-3,7" -> [0, 1, 2, 3, 7]."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        first, last = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (1, 0)
-        if last < first or last >= 2**63:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a list of seeds such as 0-63 or 1,5,12-20")
-        if len(seeds) + last - first >= 1_000_000:
-            raise argparse.ArgumentTypeError("more than a million seeds at once")
-        seeds += range(first, last + 1)
-    return seeds
-
-
 def _generate(args: argparse.Namespace) -> int:
     if not args.grid and not args.outdir:
         raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
@@ -635,14 +602,14 @@ def _generate(args: argparse.Namespace) -> int:
             raise InputError(f"--grid {args.grid}: the name must end in .png, .jpg or .webp")
         if args.grid.is_dir():
             raise InputError(f"--grid {args.grid}: this is a folder; give the name of a picture")
-        _check_folder("--grid", args.grid.parent)
+        check_folder("--grid", args.grid.parent)
     if args.outdir:
-        _check_folder("--outdir", args.outdir)
+        check_folder("--outdir", args.outdir)
     if not 1 <= args.scale <= MOST_SCALE:
         raise InputError(f"--scale {args.scale}: give a whole number from 1 to {MOST_SCALE}")
     if args.trunc_cutoff is not None and args.trunc == 1:
         raise InputError("--trunc-cutoff does nothing without truncation: give --trunc PSI too, such as --trunc 0.7")
-    translate = _pair("--translate", args.translate) if args.translate is not None else None
+    translate = pair_of("--translate", args.translate) if args.translate is not None else None
 
     import torch
 
@@ -674,18 +641,9 @@ def _generate(args: argparse.Namespace) -> int:
     return 0
 
 
-# The longest side in pixels that each format of a grid can have; PNG itself has no bound that matters.
-GRID_SIDE = {".png": 1 << 20, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 GRID_PIXELS = 178_956_970  # pictures with more are refused by Pillow and others as a possible attack
 GRID_FRAME = 2  # pixels around every face
 MOST_SCALE = 64
-
-
-def _check_folder(flag: str, folder: Path) -> None:
-    """Refuse, before the work, a folder that could not be made after it."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    if there.exists() and not there.is_dir():
-        raise InputError(f"{flag} {folder}: {there} is a file, not a folder; choose another place or remove it first")
 
 
 def _check_grid(path: Path, count: int, face: int, scale: int) -> None:
@@ -721,20 +679,11 @@ def _write_faces(args: argparse.Namespace, batches: Iterator[Tensor]) -> None:
         raise KeyboardInterrupt(f"interrupted: {left}{', no grid' if args.grid else ''}") from None
 
 
-def _pair(flag: str, text: str) -> tuple[float, float]:
-    """ "0.1,-0.2" -> (0.1, -0.2)."""
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{flag} {text!r}: give two numbers with a comma between them, such as {flag}=0.1,-0.2") from None
-    return x, y
-
-
 # -- fakes, aligned faces, unpaired sets
 
 
 def _add_fakes(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "fakes",
         _fakes,
@@ -766,7 +715,7 @@ def _fakes(args: argparse.Namespace) -> int:
 
 
 def _add_portrait(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "portrait",
         _portrait,
@@ -792,9 +741,9 @@ FILM_WIDTH = 512  # pixels
 
 
 def _portrait(args: argparse.Namespace) -> int:
-    _check_picture("--out", args.out)
+    check_picture("--out", args.out)
     if args.video:
-        _check_folder("--video", args.video.parent)
+        check_folder("--video", args.video.parent)
 
     from facegen.config import device
     from facegen.latent.portrait import follow
@@ -823,13 +772,6 @@ def _portrait(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_picture(flag: str, path: Path) -> None:
-    """Refuse, before the work, a picture that could not be written after it."""
-    if path.suffix.lower() not in GRID_SIDE:
-        raise InputError(f"{flag} {path}: the name must end in .png, .jpg or .webp")
-    _check_folder(flag, path.parent)
-
-
 def _save_chart(chart: Chart, path: Path) -> None:
     from PIL import Image
 
@@ -839,7 +781,7 @@ def _save_chart(chart: Chart, path: Path) -> None:
 
 
 def _add_spectra(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "spectra",
         _spectra,
@@ -861,7 +803,7 @@ def _add_spectra(verbs) -> None:
 
 
 def _spectra(args: argparse.Namespace) -> int:
-    _check_picture("--out", args.out)
+    check_picture("--out", args.out)
     if not 1 <= len(args.network) + len(args.images) <= 7:
         raise InputError("give 1 to 7 sets to compare with --data: --network FILE or --images DIR, each as often as you like")
     if args.count < 2:
@@ -914,7 +856,7 @@ def _short_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _add_align(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "align",
         _align,
@@ -935,7 +877,7 @@ def _align(args: argparse.Namespace) -> int:
 
 
 def _add_prepare(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "prepare-unpaired",
         _prepare,
@@ -977,7 +919,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 def _add_translate(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "translate",
         _translate,
@@ -1012,7 +954,7 @@ def _translate(args: argparse.Namespace) -> int:
 
 
 def _add_gallery(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "gallery",
         _gallery,
@@ -1020,7 +962,7 @@ def _add_gallery(verbs) -> None:
         "facegen gallery runs/face2fake --epochs 10,100,160 --out index.html",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
-    parser.add_argument("--epochs", type=_seeds, metavar="LIST", help="such as 10,100,160 (default: all that were kept)")
+    parser.add_argument("--epochs", type=seeds_of, metavar="LIST", help="such as 10,100,160 (default: all that were kept)")
     parser.add_argument("--out", type=Path, default=Path("index.html"), metavar="FILE.html", help="the page to write")
     parser.add_argument("--source", type=Path, metavar="DIR|ZIP", help="who to show (default: the run's own test pictures)")
     parser.add_argument("--people", type=int, default=8, metavar="N", help="how many")
@@ -1033,7 +975,7 @@ def _add_gallery(verbs) -> None:
 def _gallery(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out {args.out}: the name must end in .html")
-    _check_folder("--out", args.out.parent)
+    check_folder("--out", args.out.parent)
 
     from facegen.config import device
     from facegen.latent.translate import people
@@ -1067,7 +1009,7 @@ def _gallery(args: argparse.Namespace) -> int:
 
 
 def _add_compare(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "compare",
         _compare,
@@ -1099,7 +1041,7 @@ def _add_compare(verbs) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    _check_folder("--outdir", args.outdir)
+    check_folder("--outdir", args.outdir)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("compare runs in one process, so that all its times are taken alike: start it without torchrun")
 
@@ -1182,7 +1124,7 @@ def _command(verb: str, args: argparse.Namespace) -> str:
 
 
 def _add_convert(verbs) -> None:
-    parser = _verb(
+    parser = add_verb(
         verbs,
         "convert",
         _convert,
@@ -1223,7 +1165,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _add_info(verbs) -> None:
     text = "say what a network file holds, or how far a training run is"
-    parser = _verb(verbs, "info", _info, text, "facegen info runs/congress/network.safetensors")
+    parser = add_verb(verbs, "info", _info, text, "facegen info runs/congress/network.safetensors")
     text = "a network file, its address, a name of `facegen models`, or a run's folder"
     parser.add_argument("network", metavar="FILE|URL|NAME|RUN", help=text)
 
@@ -1369,7 +1311,7 @@ def _flat(value: object) -> str:
 
 
 def _add_models(verbs) -> None:
-    _verb(verbs, "models", _models, "list the networks that NVIDIA publishes, with addresses and terms")
+    add_verb(verbs, "models", _models, "list the networks that NVIDIA publishes, with addresses and terms")
 
 
 def _models(args: argparse.Namespace) -> int:
@@ -1383,7 +1325,7 @@ def _models(args: argparse.Namespace) -> int:
 
 
 def _add_course(verbs) -> None:
-    parser = _verb(verbs, "course", _course, "run every notebook without a browser and write pages to read")
+    parser = add_verb(verbs, "course", _course, "run every notebook without a browser and write pages to read")
     parser.add_argument("--notebooks", type=Path, default=Path("notebooks"), metavar="DIR", help="where they are")
     parser.add_argument("--out", type=Path, default=Path("build/course"), metavar="DIR", help="where the pages go")
     parser.add_argument("--preset", choices=["ci", "cpu", "gpu"], default="cpu", help="how much the notebooks do")

@@ -316,6 +316,7 @@ STYLE_HELP = {
     "dlr": "Adam's learning rate for D",
     "ema_kimg": "half-life of the averaged generator; below 0: by batch",
     "ema_rampup": "and at most this share of the pictures shown so far",
+    "blur_kimg": "stylegan3-r: thousands of pictures in which its blur of the first pictures fades; below 0: by batch",
 }
 
 

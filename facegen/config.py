@@ -228,6 +228,7 @@ class StyleConfig:
     dlr: float = 0.002
     ema_kimg: float = -1.0  # half-life of the averaged generator; below 0: batch * 10 / 32
     ema_rampup: float = 0.05  # the half-life is at most this share of the pictures shown so far
+    blur_kimg: float = -1.0  # in which stylegan3-r's blur fades; below 0: batch * 200 / 32
     precision: str = "auto"
     seed: int = 0
 
@@ -252,7 +253,7 @@ class StyleConfig:
         if self.image_size < 8 or self.image_size & (self.image_size - 1):
             raise InputError(f"image_size={self.image_size}: the networks take 8, 16, 32, 64, ... pixels")
         if self.layers in (1, 2):
-            raise InputError(f"layers={self.layers}: two of StyleGAN3's layers have the full rate, so 3 is the least; 0 means 14")
+            raise InputError(f"layers={self.layers}: two of StyleGAN3's layers have the full rate, so 3 is the least; 0: 14")
         if self.batch % self.micro_batch:
             raise InputError(f"batch={self.batch} is no multiple of batch_gpu={self.batch_gpu}: it is worked off in such parts")
         if self.micro_batch > 4 and self.micro_batch % 4:
@@ -272,6 +273,11 @@ class StyleConfig:
     def steps(self) -> int:
         """Steps in the run: kimg is counted in real pictures."""
         return max(1, round(self.kimg * 1000 / self.batch))
+
+    @property
+    def blur_fade(self) -> float:
+        """Thousands of pictures in which the blur of stylegan3-r fades: by default the paper's 200 at a batch of 32."""
+        return self.batch * 200 / 32 if self.blur_kimg < 0 else self.blur_kimg
 
     @property
     def r1_gamma(self) -> float:
@@ -314,6 +320,16 @@ class Preset:
     copy_steps: int  # of the generator that learns to copy first
     cycle_epochs: int  # of the main run, half of them at the full learning rate
     failure_epochs: int  # of each run that is made to fail
+    # 04, StyleGAN
+    style_size: int  # pixels of the run from nothing
+    style_faces: int
+    style_cbase: int
+    style_cmax: int
+    style_kimg: float  # of the run from nothing
+    style_snap_kimg: float
+    style_samples: int  # generated pictures in each measurement
+    transfer_kimg: float  # of the two runs from nothing and from the shipped network, at 64 pixels
+    compare_kimg: float  # of each run in the comparison
 
 
 PRESETS: dict[str, Preset] = {
@@ -332,6 +348,15 @@ PRESETS: dict[str, Preset] = {
         copy_steps=10,
         cycle_epochs=2,
         failure_epochs=1,
+        style_size=16,
+        style_faces=64,
+        style_cbase=128,
+        style_cmax=16,
+        style_kimg=0.192,
+        style_snap_kimg=0.064,
+        style_samples=24,
+        transfer_kimg=0.064,
+        compare_kimg=0.032,
     ),
     "cpu": Preset(
         "cpu",
@@ -348,6 +373,15 @@ PRESETS: dict[str, Preset] = {
         copy_steps=2000,
         cycle_epochs=3,
         failure_epochs=1,
+        style_size=32,
+        style_faces=1000,
+        style_cbase=512,
+        style_cmax=64,
+        style_kimg=44,
+        style_snap_kimg=4,
+        style_samples=128,
+        transfer_kimg=2.4,
+        compare_kimg=1.6,
     ),
     "gpu": Preset(
         "gpu",
@@ -364,6 +398,15 @@ PRESETS: dict[str, Preset] = {
         copy_steps=6000,
         cycle_epochs=12,
         failure_epochs=2,
+        style_size=64,
+        style_faces=2000,
+        style_cbase=4096,
+        style_cmax=256,
+        style_kimg=240,
+        style_snap_kimg=12,
+        style_samples=500,
+        transfer_kimg=24,
+        compare_kimg=20,
     ),
 }
 

@@ -268,6 +268,15 @@ def test_defaults_follow_size_and_batch():
     assert StyleConfig(gamma=0.0).r1_gamma == 0 and StyleConfig(ema_kimg=0.0).ema_half_life == 0
 
 
+def test_the_blur_fades_in_the_paper_s_time_or_in_one_s_own():
+    def sigma(step, cfg="stylegan3-r", **change):
+        return stylegan_from(settings(cfg, batch=8, **change))._blur(step)
+
+    assert [sigma(step) for step in (0, 3125, 6250)] == pytest.approx([10, 5, 0])  # 50 kimg at a batch of 8
+    assert [sigma(step, blur_kimg=4.0) for step in (0, 250, 500, 501)] == pytest.approx([10, 5, 0, 0])
+    assert sigma(0, blur_kimg=0.0) == sigma(0, "stylegan3-t") == 0
+
+
 @pytest.mark.parametrize("cfg", ["stylegan3-t", "stylegan3-r"])
 def test_a_shallower_stylegan3_is_a_smaller_one_with_fewer_styles(cfg):
     deep, shallow = stylegan_from(settings(cfg)).G, stylegan_from(settings(cfg, layers=6)).G

@@ -39,8 +39,7 @@ from facegen.training.losses import AdversarialLoss, adversarial_loss
 from facegen.training.steps import Stats, frozen
 
 PL_DECAY = 0.01  # of the moving average that path lengths are drawn to
-# stylegan3-r blurs all that D sees by this many pixels at first, fading over so many kimg for every picture in a batch.
-BLUR_SIGMA, BLUR_FADE = 10.0, 200 / 32
+BLUR_SIGMA = 10.0  # pixels: stylegan3-r blurs all that D sees by as much at first
 TRAIN_G, TRAIN_D, PATH, PENALTY = range(4)  # the parts of a step, for the seeds
 BESIDE_Z, BESIDE_LABELS = -2, -3  # for what is drawn outside of a step
 # Of the memory there is, a step may take so much. On a CPU it takes 1.1 to 1.3 times what its tensors do, by measurement.
@@ -526,9 +525,9 @@ class StyleGAN:
 
     def _blur(self, step: int) -> float:
         """Sigma in pixels: stylegan3-r shows D only coarse pictures at first, so that G does not settle details too early."""
-        if self.config.architecture != "stylegan3-r":
+        fade = self.config.blur_fade * 1000  # pictures
+        if self.config.architecture != "stylegan3-r" or fade == 0:
             return 0.0
-        fade = self.config.batch * BLUR_FADE * 1000  # pictures
         return max(0.0, 1 - step * self.config.batch / fade) * BLUR_SIGMA
 
     def _average(self, step: int) -> None:

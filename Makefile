@@ -27,6 +27,7 @@ bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/frechet.py
 	$(BIN)/python bench/stylegan.py --rounds 3 --out build/bench
 	$(BIN)/python bench/stylegan_step.py --cbase 2048 --cmax 128 --latent 128 --rounds 1
+	$(BIN)/python bench/projector.py --steps 3
 
 $(READY): requirements.txt pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv

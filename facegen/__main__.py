@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 from facegen import __version__
 from facegen.files import InputError
 from facegen.verbs.common import GRID_SIDE, add_verb, check_folder, check_picture, pair_of, seeds_of
+from facegen.verbs.edit import add_editing
+from facegen.verbs.project import add_project
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +102,8 @@ def _parser(recipe: str | None = "dcgan") -> argparse.ArgumentParser:
         _add_train_flags(train, recipe)
     for add in (_add_generate, _add_fakes, _add_portrait, _add_spectra, _add_align, _add_prepare, _add_translate, _add_gallery):
         add(verbs)
+    add_project(verbs)
+    add_editing(verbs)
     _add_compare(verbs)
     for add in (_add_convert, _add_info, _add_models, _add_course):
         add(verbs)
@@ -663,6 +667,7 @@ def _write_faces(args: argparse.Namespace, batches: Iterator[Tensor]) -> None:
     import torch
 
     from facegen.show import grid, save_image
+    from facegen.show.video import SYNTHETIC
 
     seeds, kept, written = iter(args.seeds), [], 0
     try:
@@ -670,10 +675,10 @@ def _write_faces(args: argparse.Namespace, batches: Iterator[Tensor]) -> None:
             if args.grid:
                 kept.append(faces)
             for face in faces if args.outdir else ():
-                save_image(grid(face[None], padding=0), args.outdir / f"seed{next(seeds):06d}.png")
+                save_image(grid(face[None], padding=0), args.outdir / f"seed{next(seeds):06d}.png", synthetic=SYNTHETIC)
                 written += 1
         if args.grid:
-            save_image(grid(torch.cat(kept), padding=GRID_FRAME, scale=args.scale), args.grid)
+            save_image(grid(torch.cat(kept), padding=GRID_FRAME, scale=args.scale), args.grid, synthetic=SYNTHETIC)
     except KeyboardInterrupt:
         where = f" in {args.outdir}" if args.outdir else ""
         left = f"{written} of {len(args.seeds)} faces are written{where}"
@@ -766,7 +771,8 @@ def _portrait(args: argparse.Namespace) -> int:
     title = f"{face.name[0].upper()}{face.name[1:]} through training"
     _save_chart(portrait(face, title=title), args.out)
     first, last = (kimg_text(face.kimg[i]) for i in (0, -1))
-    print(f"{args.out}: {face.name} in {len(face.kimg)} snapshots, {first} to {last} kimg")
+    count = len(face.kimg)
+    print(f"{args.out}: {face.name} in {count} snapshot{'s' if count > 1 else ''}, {first} to {last} kimg")
     if args.video:
         save_film(face, args.video, seconds=args.seconds, fade=args.fade, width=FILM_WIDTH)
         print(f"{args.video}: {args.video.stat().st_size / 1e6:.1f} MB")

@@ -46,6 +46,8 @@ def test_generate_gives_every_seed_its_own_face(trained, tmp_path):
     assert sorted(faces) == [f"seed{s:06d}" for s in (0, 1, 2, 3, 9)]
     assert not np.array_equal(faces["seed000000"], faces["seed000001"])
     assert faces["seed000009"].shape == (32, 32, 3)
+    with Image.open(next(tmp_path.rglob("seed000009.png"))) as file:
+        assert file.text["synthetic"].startswith("synthetic: made by a generative network")
     alone = np.array(Image.open(grid))[2:34, 2:34]  # the grid has a frame of two pixels
     # The same face, whichever others are asked for beside it.
     assert np.abs(alone.astype(int) - faces["seed000009"]).max() <= 1

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.latent import edit
-from facegen.latent.sample import transform
+from facegen.latent.sample import sample, transform
 from facegen.models import dcgan, stylegan2, stylegan3
 
 
@@ -235,3 +237,92 @@ def test_the_same_w_shows_a_face_before_and_after():
     assert torch.equal(before, pictures(G, ws)) and torch.equal(after, pictures(child, ws))
     with pytest.raises(InputError, match="latents"):
         edit.same_face(G, child, ws[:, 1:])
+
+
+def test_relatives_have_much_in_common_and_strangers_nothing(G):
+    child = child_of(G)
+    assert edit.kinship(G, G) == pytest.approx(1) and 0.6 < edit.kinship(G, child) < 1
+    kind = "stylegan2" if isinstance(G, stylegan2.Generator) else "stylegan3"
+    assert abs(edit.kinship(G, small(kind, seed=7))) < 0.1
+
+
+# ------------------------------------------------------------------------------------------- from latents to faces
+
+
+def test_the_faces_of_ws_are_those_of_their_seeds(G):
+    seeds = [3, 1, 70]
+    ws = edit.ws_of(G, seeds, trunc=0.6, cutoff=2)
+    assert ws.shape == (3, G.num_ws, G.w_dim)
+    assert (edit.faces_of(G, ws).int() - sample(G, seeds, trunc=0.6, cutoff=2).int()).abs().max() <= 1
+    assert not torch.equal(edit.ws_of(G, seeds), ws)
+    many = ws[:1].repeat(150, 1, 1)
+    assert [len(batch) for batch in edit.face_batches(G, many, progress=False)] == [64, 64, 22]
+
+
+def test_a_class_is_asked_for_where_there_are_some():
+    torch.manual_seed(0)
+    G = stylegan2.Generator(8, 3, 12, 16, 3, {"num_layers": 2}, {"channel_base": 128, "channel_max": 16}).eval()
+    assert not torch.equal(edit.ws_of(G, [1], labels=0), edit.ws_of(G, [1], labels=2))
+    assert edit.principal_directions(G, 2, 100, labels=1).vectors.shape == (2, 12)
+    for refused in (lambda: edit.ws_of(G, [1]), lambda: edit.sampled_w(G, 10), lambda: edit.ws_of(G, [1], labels=3)):
+        with pytest.raises(InputError, match="class"):
+            refused()
+
+
+def test_latents_that_show_nothing_are_refused(G):
+    ws = edit.ws_of(G, [1])
+    with pytest.raises(InputError, match="the latents are"):
+        edit.faces_of(G, ws[:, 1:])
+    with pytest.raises(InputError, match="NaN"):
+        edit.faces_of(G, ws * float("nan"))
+    with pytest.raises(InputError, match="no seed"):
+        edit.ws_of(G, [])
+    with pytest.raises(InputError, match="truncation"):
+        edit.ws_of(G, [1], trunc=float("inf"))
+
+
+# ------------------------------------------------------------------------------------------- directions as files
+
+
+def test_directions_come_back_from_their_file(G, tmp_path):
+    a, b = edit.principal_directions(G, 2, 100), edit.factor_directions(G, 1)
+    both = edit.joined([a, b])
+    edit.save_directions(tmp_path / "d.npz", both)
+    found = edit.load_directions(tmp_path / "d.npz", G)
+    for name in ("vectors", "scales", "strengths"):
+        assert torch.equal(getattr(found, name), torch.cat([getattr(a, name), getattr(b, name)]))
+    assert found.names == ("pca 0", "pca 1", "factor 0") and found.kind == "pca+factors"
+    assert [edit.chosen(found, which) for which in (1, "1", "PCA 1", "factor 0")] == [1, 1, 1, 2]
+    for which in ("3", "-1", "smile", ""):
+        with pytest.raises(InputError, match="0 to 2"):
+            edit.chosen(found, which)
+
+
+def test_other_files_are_no_directions(G, tmp_path):
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.savez(tmp_path / "w.npz", w=np.zeros((1, 2, 3)))
+    one = edit.principal_directions(G, 2, 100)
+    edit.save_directions(tmp_path / "short.npz", dataclasses.replace(one, names=("a",)))
+    edit.save_directions(tmp_path / "nan.npz", dataclasses.replace(one, scales=one.scales * float("nan")))
+    edit.save_directions(tmp_path / "other.npz", dataclasses.replace(one, vectors=one.vectors[:, 1:]))
+    for name in ("none", "text", "torn", "empty", "w", "short", "nan", "other"):
+        with pytest.raises(InputError, match=f"{name}.npz"):
+            edit.load_directions(tmp_path / f"{name}.npz", G)
+
+
+@pytest.mark.parametrize("yes_no", [True, False])
+def test_a_function_s_measure_gives_the_direction_that_changes_it(G, yes_no):
+    def brightness(faces: Tensor) -> Tensor:
+        return faces.float().mean((1, 2, 3))
+
+    level = brightness(edit.faces_of(G, edit.ws_of(G, range(100)))).median()
+    found = edit.measured_direction(G, (lambda faces: brightness(faces) > level) if yes_no else brightness, 400, name="bright")
+    ws = edit.ws_of(G, range(500, 540))
+    darker, brighter = (
+        brightness(edit.faces_of(G, edit.moved_along(ws, found.vectors[0], s * found.scales[0]))) for s in (-1, 1)
+    )
+    assert ((brighter > darker).float().mean()) > 0.9 and found.names == ("bright",)
+    with pytest.raises(InputError, match="one number each"):
+        edit.measured_direction(G, lambda faces: faces.float().mean(), 10)

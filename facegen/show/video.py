@@ -1,11 +1,16 @@
-"""A training run as a film: animated WebP or GIF through Pillow alone, MP4 where there is an ffmpeg."""
+"""Films, of a training run or of any frames: animated WebP or GIF through Pillow alone, MP4 where there is an ffmpeg."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,12 +18,23 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facegen.files import InputError, replacing
 from facegen.show.figures import one_face
-from facegen.show.grids import grid, snapshots_of
+from facegen.show.grids import as_uint8, grid, snapshots_of
 
-__all__ = ["check_film", "save_film"]
+__all__ = ["FilmFacts", "check_film", "check_rate", "film_facts", "save_film", "save_frames"]
 
 SMALLEST = 256  # pixels a film is wide at least; one 64 px face alone could hardly be seen
 SUFFIXES = (".mp4", ".webp", ".gif")
+# What the metadata of generated films say; the XMP is IPTC's word for pictures made by a trained network.
+SYNTHETIC = "synthetic: made by a generative network (facegen), no photograph"
+IPTC_KIND = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+SYNTHETIC_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
+    f"<Iptc4xmpExt:DigitalSourceType>{IPTC_KIND}</Iptc4xmpExt:DigitalSourceType>"
+    f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{SYNTHETIC}</rdf:li></rdf:Alt></dc:description>'
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
 RATE = 25  # pictures per second of an MP4, and of a crossfade
 REST = 1500  # milliseconds that the last picture stays at least
 
@@ -71,6 +87,58 @@ def save_film(
     return path
 
 
+def save_frames(frames: Iterable[torch.Tensor], path: str | Path, fps: float = RATE, *, width: int = SMALLEST) -> Path:
+    """Write generated pictures as a film, each for the same time, marked as synthetic in the file's metadata.
+
+    An .mp4 is written while the frames come, so that those of a long film need not all be in memory.
+
+    Args:
+        frames: batches uint8 or floating [n, 3, H, W], as `facegen.latent.edit.face_batches` makes them.
+        path: ends in .mp4, .webp or .gif, as for `save_film`; .webp and .gif play without an end.
+        fps: frames per second, 1 to 50: browsers slow faster GIFs down. A GIF counts in hundredths of a second, so there the
+            single frames differ by one and the whole lasts as long as it should.
+        width: pixels that the film is wide at least: smaller pictures are enlarged a whole number of times.
+
+    Raises:
+        InputError: no frame, another rate, or a suffix that cannot be written here.
+    """
+    path = check_film(path)
+    check_rate(fps)
+    pictures = _pictures(frames, width)
+    try:
+        first = next(pictures)
+    except StopIteration:
+        raise InputError("a film needs a frame, and here is none") from None
+    pictures = itertools.chain([first], pictures)
+    with replacing(path) as temporary:
+        if path.suffix.lower() == ".mp4":
+            _stream_mp4(temporary, pictures, first.size, fps)
+        else:
+            unit = 10 if path.suffix.lower() == ".gif" else 1  # milliseconds that the format counts in
+            shown = list(pictures)
+            ends = [round(1000 * i / fps / unit) * unit for i in range(len(shown) + 1)]
+            _write_animation(temporary, shown, [end - start for start, end in itertools.pairwise(ends)])
+    return path
+
+
+def check_rate(fps: float) -> None:
+    """Refuse frames per second at which no film should play.
+
+    Raises:
+        InputError: outside of 1 to 50.
+    """
+    if not 1 <= fps <= 50:
+        raise InputError(f"a film of {fps:g} frames per second: give 1 to 50")
+
+
+def _pictures(batches: Iterable[torch.Tensor], width: int) -> Iterator[Image.Image]:
+    for batch in batches:
+        for tile in as_uint8(batch):
+            picture = Image.fromarray(tile.permute(1, 2, 0).contiguous().numpy())
+            times = math.ceil(width / picture.width)
+            yield picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+
+
 def check_film(path: str | Path) -> Path:
     """The path of a film to be, before anything is made for it.
 
@@ -97,21 +165,94 @@ def _turning(images: torch.Tensor, pause: int, fade: float) -> Iterator[tuple[to
 
 
 def _write_animation(path: Path, frames: Sequence[Image.Image], durations: Sequence[int]) -> None:
-    options: dict[str, object] = {"quality": 85, "method": 4} if path.suffix.lower() == ".webp" else {}
+    webp = path.suffix.lower() == ".webp"
+    options = {"quality": 85, "method": 4, "xmp": SYNTHETIC_XMP.encode()} if webp else {"comment": SYNTHETIC.encode()}
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=list(durations), loop=0, **options)
 
 
 def _write_mp4(path: Path, frames: Sequence[Image.Image], durations: Sequence[int]) -> None:
-    """H.264 in the form that every browser and phone plays."""
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{frames[0].width}x{frames[0].height}", "-r", str(RATE), "-i", "-"]
+    repeated = (frame for frame, times in zip(frames, _repeats(durations)) for _ in range(times))
+    _stream_mp4(path, repeated, frames[0].size, RATE)
+
+
+def _stream_mp4(path: Path, frames: Iterable[Image.Image], size: tuple[int, int], fps: float) -> None:
+    """H.264 in the form that every browser and phone plays, frame by frame."""
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "-"]
     even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white"]  # which the format asks for
-    target = ["-an", "-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
-    command = [_encoder(), "-y", "-loglevel", "error", *source, *even, *target]
-    pixels = b"".join(frame.tobytes() * times for frame, times in zip(frames, _repeats(durations)))
-    done = subprocess.run(command, input=pixels, capture_output=True, check=False)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise InputError(f"ffmpeg could not write the film ({said[-1][:200]}): use a name that ends in .webp or .gif")
+    target = ["-an", "-c:v", "libx264", "-crf", "16", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    about = ["-metadata", f"comment={SYNTHETIC}"]
+    command = [_encoder(), "-y", "-loglevel", "error", *source, *even, *target, *about, str(path)]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already, and says below why
+                for frame in frames:
+                    process.stdin.write(frame.tobytes())
+        except BaseException:  # a frame could not be made, or Ctrl-C
+            process.kill()
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            code = process.wait()
+        if code:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise InputError(f"ffmpeg could not write the film ({lines[-1][:200]}): use a name that ends in .webp or .gif")
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """What a film's file says: frames, (width, height) in pixels, seconds of playing time, and its comment, "" without one."""
+
+    frames: int
+    size: tuple[int, int]
+    seconds: float
+    comment: str
+
+
+def film_facts(path: str | Path) -> FilmFacts:
+    """Read a film back: all of its frames are decoded and counted.
+
+    Raises:
+        InputError: another suffix, or a file that is no film.
+    """
+    path = check_film(path)
+    return _mp4_facts(path) if path.suffix.lower() == ".mp4" else _animation_facts(path)
+
+
+def _animation_facts(path: Path) -> FilmFacts:
+    try:
+        with Image.open(path) as film:
+            comment = film.info.get("comment") or film.info.get("xmp") or b""
+            milliseconds = 0.0
+            for number in range(getattr(film, "n_frames", 1)):
+                film.seek(number)
+                film.load()
+                milliseconds += film.info.get("duration", 0)
+            size, frames = film.size, number + 1
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path} is not a film that can be read ({type(error).__name__})") from None
+    return FilmFacts(frames, size, milliseconds / 1000, comment.decode(errors="replace") if comment else "")
+
+
+def _mp4_facts(path: Path) -> FilmFacts:
+    # ffmpeg tells on stderr what it reads, and counts what it decodes; imageio-ffmpeg has no ffprobe.
+    command = [_encoder(), "-nostdin", "-i", str(path), "-map", "0:v:0", "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, check=False).stderr.decode(errors="replace")
+    size = re.search(r"Video:.*?\b(\d{2,5})x(\d{2,5})\b", said)
+    duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said)
+    frames = re.findall(r"frame=\s*(\d+)", said)
+    if not (size and duration and frames):
+        raise InputError(f"{path} is not a film that can be read")
+    hours, minutes, seconds = (float(part) for part in duration.groups())
+    comment = re.search(r"^\s+comment\s*: (.*)$", said, re.MULTILINE)
+    return FilmFacts(
+        int(frames[-1]),
+        (int(size[1]), int(size[2])),
+        3600 * hours + 60 * minutes + seconds,
+        comment[1].strip() if comment else "",
+    )
 
 
 def _repeats(durations: Sequence[int]) -> Iterator[int]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import facegen.data
+from facegen.latent import edit, project
 from facegen.models import cyclegan as networks
 from facegen.models import dcgan, stylegan2
 from facegen.models.layers import modulated_conv2d
@@ -65,6 +66,10 @@ _HINTS = {
     r"'tuple' object has no attribute": "torch.autograd.grad gives a tuple: take its first entry, [0]",
     r"not implemented for 'Long'|output type Long": "whole numbers, such as batch norm's count of batches, have no average:"
     " buffers are copied",
+    r"'NoneType' and 'int'|'int' and 'NoneType'": "None is no number: ask `is None` before you compare",
+    r"truth value of a Tensor|Boolean value of Tensor": "`if` wants one answer, but each row has its own: take torch.where",
+    r"3D or 4D \\(batch mode\\)|3D or 4D input|non-empty 3D or 4D": "pooling wants [N, C, H, W]: noise[None, None]",
+    r"object is not subscriptable": "layer_of is a function: layer_of(name)",
     r"No CUDA|not compiled with CUDA|NVIDIA driver": "no device belongs inside: checks run on the CPU",
 }
 
@@ -3108,3 +3113,917 @@ def _are_waves(y: Tensor, want: list[int], given: str) -> None:
         (height * width, channels): "reshape the points into rows and columns again, and put the waves first",
     }
     raise _Mistake(expected + hints.get(tuple(y.shape), "one picture [H, W] for each wave"))
+
+
+# ---------------------------------------------------------------------------------------------- 05: where the face is
+
+
+def _explains(failed: list[tuple[Tensor, dict[str, Tensor]]], otherwise: str, tolerance: float = 1e-4) -> str:
+    """The mistake that gives the results of all failed cases, each a result and what the mistakes give there."""
+    for text in failed[0][1]:
+        if all(text in wrong and _close(got, wrong[text], tolerance) for got, wrong in failed):
+            return text
+    return otherwise
+
+
+def _turned(v: Tensor) -> Tensor:
+    """v [2] turned by 90 degrees against the clock, as seen: downwards becomes to the right."""
+    return torch.stack([v[1], -v[0]])
+
+
+def _crop_square(points: Tensor) -> tuple[Tensor, Tensor]:
+    """FFHQ's square around five landmarks [5, 2]: its centre, and the way from there to the middle of its right edge."""
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    across, below = points[1] - points[0], mouth - eyes
+    half = torch.maximum(2 * across.norm(), 1.8 * below.norm())
+    return eyes + 0.1 * below, half * F.normalize(across + _turned(below), dim=0)
+
+
+def _centre_mistakes(points: Tensor) -> dict[str, Tensor]:
+    left, right, nose = points[:3]
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    below = mouth - eyes
+    centre, half = _crop_square(points)
+    return {
+        "this is the point between the eyes, a tenth of the way to the mouth is missing": eyes,
+        "it lies above the eyes: add a tenth of the way to the mouth, do not subtract it": eyes - 0.1 * below,
+        "this is the point half-way from eyes to mouth, expected a tenth of the way": (eyes + mouth) / 2,
+        "this is the mean of all five points, expected one close below the eyes": points.mean(0),
+        "this is the nose": nose,
+        "this is the mouth": mouth,
+        "it starts from the mouth, expected from the point between the eyes": mouth + 0.1 * below,
+        "it starts from the nose, expected from the point between the eyes": nose + 0.1 * below,
+        "it starts from one eye, expected from the point between the two": left + 0.1 * below,
+        "it starts from the right eye, expected from the point between the two": right + 0.1 * below,
+        "all of the way to the mouth is added, expected a tenth of it": eyes + below,
+        "a tenth of the mouth's place is added, expected of the way there: subtract the eyes first": eyes + 0.1 * mouth,
+        "a tenth of the way is taken straight down the picture, expected down the face, which may be tilted": (
+            eyes + torch.stack([torch.zeros(()), 0.1 * below.norm()])
+        ),
+        "the mouth is the mean of its two corners, points 3 and 4; point 2 is the nose": eyes
+        + 0.1 * (points[2:].mean(0) - eyes),
+        "the mouth is the mean of points 3 and 4, here are nose and one corner": eyes + 0.1 * (points[2:4].mean(0) - eyes),
+        "the mouth is the mean of its two corners, here is one of them": eyes + 0.1 * (points[3] - eyes),
+        "the mouth is the mean of its two corners, here is the right one": eyes + 0.1 * (points[4] - eyes),
+        "the nose counts as the mouth": eyes + 0.1 * (nose - eyes),
+        "this is the middle of the box around the points": (points.amin(0) + points.amax(0)) / 2,
+        "x and y changed places": centre.flip(0),
+        "it is rounded to whole pixels: leave it as it is": centre.round(),
+        "this is the square's upper left corner": centre - half + _turned(half),
+        "centre and half changed places: the centre comes first": half,
+    }
+
+
+def _half_mistakes(points: Tensor) -> dict[str, Tensor]:
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    across, below = points[1] - points[0], mouth - eyes
+    by_eyes, by_mouth = 2 * across.norm(), 1.8 * below.norm()
+    size = torch.maximum(by_eyes, by_mouth)
+    axis = across + _turned(below)
+    unit = F.normalize(axis, dim=0)
+    right, level = size * unit, torch.tensor([1.0, 0.0])
+    nose = (points[2] - eyes).norm()
+    return {
+        "this is the whole side, expected half of it": 2 * right,
+        "a quarter of the side, expected half of it": right / 2,
+        "it points to the left, expected to the right: point 1 minus point 0": -right,
+        "it points down, expected along the upper edge": -_turned(right),
+        "it points up, expected along the upper edge": _turned(right),
+        "the direction comes from the eyes alone: add the way to the mouth, turned by 90 degrees": size
+        * F.normalize(across, dim=0),
+        "the direction comes from the way to the mouth alone: add that from eye to eye": size
+        * F.normalize(_turned(below), dim=0),
+        "the way to the mouth is turned the wrong way: (x, y) becomes (y, -x)": size
+        * F.normalize(across - _turned(below), dim=0),
+        "the way to the mouth has to be turned by 90 degrees before it is added": size * F.normalize(across + below, dim=0),
+        "the two directions get the same weight: add them as long as they are": size
+        * F.normalize(F.normalize(across, dim=0) + F.normalize(_turned(below), dim=0), dim=0),
+        "it lies level, expected tilted as the face is": size * level,
+        "the size follows the eyes alone: take the larger of the two, or turned heads are cut": by_eyes * unit,
+        "the size follows the mouth alone: take the larger of the two": by_mouth * unit,
+        "this is the smaller of the two sizes, expected the larger one": torch.minimum(by_eyes, by_mouth) * unit,
+        "the two sizes are averaged, expected the larger one": (by_eyes + by_mouth) / 2 * unit,
+        "the two sizes are added, expected the larger one": (by_eyes + by_mouth) * unit,
+        "2 and 1.8 changed places: 2 for the eyes, 1.8 for the way to the mouth": (
+            torch.maximum(1.8 * across.norm(), 2 * below.norm()) * unit
+        ),
+        "the factors 2 and 1.8 are missing": torch.maximum(across.norm(), below.norm()) * unit,
+        "the axis is not brought to length 1 before it gets its size": size * axis,
+        "its length is 1: multiply by the size": unit,
+        "this is the sum of the two directions: bring it to length 1, then give it its size": axis,
+        "the size is measured level and upright, expected along the tilted face: take norms": (
+            torch.maximum(2 * across[0].abs(), 1.8 * below[1].abs()) * unit
+        ),
+        "the size adds up |x| and |y|, expected the root of the squares": (
+            torch.maximum(2 * across.abs().sum(), 1.8 * below.abs().sum()) * unit
+        ),
+        "the nose counts as the mouth": torch.maximum(by_eyes, 1.8 * nose)
+        * F.normalize(across + _turned(points[2] - eyes), dim=0),
+        "x and y changed places": right.flip(0),
+        "it is rounded to whole pixels: leave it as it is": right.round(),
+        "half is a way, not a place: do not add the centre": right + _crop_square(points)[0],
+    }
+
+
+def _some_face(roll: float, width: float, height: float, g: torch.Generator) -> Tensor:
+    """Five landmarks [5, 2] of a face: tilted by `roll` degrees, eyes `width` and eyes to mouth `height` apart before that."""
+    points = torch.tensor([[-0.5, 0.0], [0.5, 0.0], [0.06, 0.55], [-0.37, 1.0], [0.38, 1.0]]) * torch.tensor([width, height])
+    points = points + 0.06 * width * torch.randn(5, 2, generator=g)
+    angle = torch.deg2rad(torch.tensor(roll))
+    turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
+    return points @ turn + 150 + 80 * torch.rand(2, generator=g)
+
+
+@_exercise("crop_square", "7 faces: frontal, turned, tilted by up to 165 degrees, upside down; points untouched")
+def test_crop_square(crop_square=_crop_square):
+    """crop_square(points [5, 2]) -> the FFHQ square as (centre [2], half [2])."""
+    g, centres, halves = _generator(), [], []
+    for roll, width, height in (
+        (8, 60, 50),
+        (-12, 55, 95),
+        (35, 80, 60),
+        (-70, 40, 70),
+        (165, 70, 60),
+        (100, 30, 50),
+        (3, 9, 12),
+    ):
+        points = _some_face(roll, width, height, g)
+        before = points.clone()
+        centre, half = _two(crop_square(points), ("centre", "half"), "two points [2]: the centre and the way to the right edge")
+        _require(torch.equal(points, before), "it changed points in place: make a new tensor")
+        for name, part in (("centre", _tensor(centre, "centre")), ("half", _tensor(half, "half"))):
+            _require(tuple(part.shape) == (2,), f"{name} has the shape {_shape(part)}, expected [2]: x and y")
+        want = _crop_square(points)
+        if not _close(centre.float(), want[0], 1e-4):
+            centres.append((centre.float(), _centre_mistakes(points)))
+        if not _close(half.float(), want[1], 1e-3):
+            halves.append((half.float(), _half_mistakes(points)))
+    if centres:
+        right = "expected the point between the eyes and a tenth of the way from there to the mouth"
+        raise _Mistake(f"the centre is wrong for {len(centres)} of 7 faces: {_explains(centres, right)}")
+    if halves:
+        right = "expected the larger of 2 * |eye to eye| and 1.8 * |eyes to mouth|, along the first plus the turned second"
+        raise _Mistake(f"half is wrong for {len(halves)} of 7 faces: {_explains(halves, right, 1e-3)}")
+
+
+def _two(value: object, names: tuple[str, str], what: str) -> tuple[object, object]:
+    """The two parts of what was returned."""
+    _require(value is not None, "returned None: is the return statement missing?")
+    pair = isinstance(value, (tuple, list, Tensor)) and len(value) == 2
+    kind = f"{_shape(value)} tensor" if isinstance(value, Tensor) else type(value).__name__
+    length = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
+    _require(pair, f"returned a {kind}{length}, expected {what}: return {', '.join(names)}")
+    return value[0], value[1]
+
+
+# --------------------------------------------------------------------------------------------- 05: where the latents are
+
+
+def _w_statistics(ws: Tensor) -> tuple[Tensor, float]:
+    """Mean [w_dim] of ws [N, w_dim], and the root of the mean squared distance from it."""
+    mean = ws.mean(0)
+    return mean, float((ws - mean).square().sum(1).mean().sqrt())
+
+
+def _spread_mistakes(ws: Tensor) -> dict[str, Tensor]:
+    n, w_dim = ws.shape
+    away = ws - ws.mean(0)
+    distance, right = away.norm(dim=1), away.square().sum(1).mean().sqrt()
+    return {
+        "the root is missing": right.square(),
+        "this is the mean distance, expected the root of the mean of its squares": distance.mean(),
+        "the mean runs over the coordinates as well: sum these, one w has one distance": right / w_dim**0.5,
+        "this is ws.std(), over all numbers at once: every coordinate has a mean of its own": ws.std(),
+        "this is ws.std(correction=0), over all numbers at once: every coordinate has a mean of its own": ws.std(correction=0),
+        "it divides by N - 1, expected by N": right * (n / (n - 1)) ** 0.5,
+        "the mean is not subtracted: this is the distance from 0": ws.square().sum(1).mean().sqrt(),
+        "the squared distances are summed over the batch, expected their mean": right * n**0.5,
+        "the coordinates' standard deviations are averaged, expected the root of the sum of their squares": ws.std(0).mean(),
+        "the coordinates' standard deviations are averaged, expected the root of their squares' sum": ws.std(
+            0, correction=0
+        ).mean(),
+        "the coordinates' standard deviations are summed, expected the root of the sum of their squares": ws.std(0).sum(),
+        "the coordinates' standard deviations are summed, expected the root of their squares' sum": ws.std(
+            0, correction=0
+        ).sum(),
+        "it adds up |x|, expected the root of the squares": away.abs().sum(1).mean(),
+        "this is the largest distance, expected the root of the mean square": distance.max(),
+        "this is the median distance, expected the root of the mean square": distance.median(),
+        "this is the spread of the distances, expected the root of their mean square": distance.std(),
+        "this is the distance between two w, sqrt(2) times too far: measure from the mean": right * 2**0.5,
+        "the root is taken twice": right.sqrt(),
+        "the differences are summed before they are squared, so that they cancel": away.sum(1).square().mean().sqrt(),
+        "it sums up over everything, without a mean": away.square().sum(),
+    }
+
+
+@_exercise("w_statistics", "mean and spread of 5 clouds of w, ws untouched")
+def test_w_statistics(w_statistics=_w_statistics):
+    """w_statistics(ws [N, w_dim]) -> mean [w_dim], std: the root of the mean squared distance from it."""
+    g, failed = _generator(), []
+    for n, w_dim in ((7, 4), (3, 6), (40, 5), (2, 8), (12, 3)):
+        ws = torch.randn(n, w_dim, generator=g) * (0.3 + 3 * torch.rand(w_dim, generator=g)) + 2 * torch.randn(
+            w_dim, generator=g
+        )
+        before, call = ws.clone(), f"ws {[n, w_dim]}"
+        mean, std = _two(w_statistics(ws), ("mean", "std"), "the mean [w_dim] and one number, the spread")
+        _require(torch.equal(ws, before), "it changed ws in place: make a new tensor")
+        scalar = isinstance(mean, (int, float)) or (isinstance(mean, Tensor) and mean.ndim == 0)
+        _require(
+            not (scalar and isinstance(std, Tensor) and std.ndim == 1),
+            "mean and std changed places: return mean, std",
+        )
+        mean = _tensor(mean, "the mean")
+        _mean_has_shape(mean, n, w_dim, call)
+        wants = _w_statistics(ws)
+        if not _close(mean, wants[0]):
+            wrong = {
+                "this is the sum, expected the mean": ws.sum(0),
+                "this is the median, expected the mean": ws.median(0).values,
+                "this is the first w": ws[0],
+                "it divides by N - 1, expected by N": ws.sum(0) / (n - 1),
+                "this is the standard deviation of each coordinate, expected the mean": ws.std(0),
+                "its length is brought to 1: leave it as it is": F.normalize(wants[0], dim=0),
+                "every coordinate gets the mean of all numbers, expected its own": ws.mean().expand(w_dim),
+            }
+            raise _Mistake(f"{call}: the mean is wrong: {_name_of(mean, wants[0], wrong, 'expected the mean over the N w')}")
+        several = isinstance(std, Tensor) and std.numel() > 1
+        shape = _shape(std) if several else ""
+        hint = "the sum over the coordinates is missing" if several and std.numel() == w_dim else "take the mean over the w"
+        _require(not several, f"{call}: std has the shape {shape}, expected one number for the whole cloud: {hint}")
+        value = torch.tensor(_number(std, "std as one number"), dtype=torch.float32)
+        if not _close(value, torch.tensor(wants[1]), 1e-3):
+            failed.append((value, _spread_mistakes(ws), wants[1], call))
+    if failed:
+        value, _, want, call = failed[0]
+        mistake = _explains([case[:2] for case in failed], "expected the root of the mean squared distance from the mean", 1e-3)
+        raise _Mistake(f"{call}: std is {float(value):.4g}, expected {want:.4g}: {mistake}")
+
+
+def _mean_has_shape(mean: Tensor, n: int, w_dim: int, call: str) -> None:
+    hints = {
+        (n,): "the mean runs over the w (dim=0), not over the coordinates of each",
+        (1, w_dim): "without keepdim",
+        (n, 1): "the mean runs over the w (dim=0), not over the coordinates of each",
+        (): "one number for each coordinate: mean(dim=0)",
+        (n, w_dim): "one mean for all of the w",
+    }
+    hint = hints.get(tuple(mean.shape), "one number for each coordinate")
+    _require(tuple(mean.shape) == (w_dim,), f"{call}: the mean has the shape {_shape(mean)}, expected [{w_dim}]: {hint}")
+
+
+# ---------------------------------------------------------------------------------------------------- 05: the search
+
+
+def _neighbours(n: Tensor) -> Tensor:
+    """Squared mean products with both neighbours of a map [1, 1, S, S]."""
+    return (n * n.roll(1, 3)).mean().square() + (n * n.roll(1, 2)).mean().square()
+
+
+def _over_scales(
+    noise: Tensor,
+    each: Callable[[Tensor], Tensor] = _neighbours,
+    halve: Callable[[Tensor], Tensor] = lambda n: F.avg_pool2d(n, 2),
+    last: int = 8,
+) -> Tensor:
+    """The sum of each(map) over a pyramid of maps."""
+    n, parts = noise[None, None], []
+    while True:
+        parts.append(each(n))
+        if n.shape[2] <= last:
+            return torch.stack(parts).sum()
+        n = halve(n)
+
+
+def _noise_mistakes(noise: Tensor) -> dict[str, Tensor]:
+    def rolled(n: Tensor, *axes: int, by: int = 1) -> Tensor:
+        return n * n.roll([by] * len(axes), axes)
+
+    def without_border(n: Tensor) -> Tensor:
+        return (n[..., 1:] * n[..., :-1]).mean().square() + (n[..., 1:, :] * n[..., :-1, :]).mean().square()
+
+    whole, scales = noise[None, None], [noise[None, None]]
+    while scales[-1].shape[2] > 8:
+        scales.append(F.avg_pool2d(scales[-1], 2))
+    right = _over_scales(noise)
+    centred, spread = noise - noise.mean(), noise.std()
+    return {
+        "only the full size is looked at, the halved ones are missing": _neighbours(whole),
+        "only the smallest size is looked at, expected the sum over all": _neighbours(scales[-1]),
+        "the full size is missing: add up before you halve": right - _neighbours(whole),
+        "it stops too early: the last map is 8 x 8": _over_scales(noise, last=16),
+        "the size 8 x 8 is missing: it is the last one that counts": right - _neighbours(scales[-1]),
+        "it goes on too long: the last map is 8 x 8": _over_scales(noise, last=4),
+        "it goes on too long: the last map is 8 x 8, not 1 x 1": _over_scales(noise, last=1),
+        "only the neighbour to the left counts, expected also the one above": _over_scales(
+            noise, lambda n: rolled(n, 3).mean().square()
+        ),
+        "only the neighbour above counts, expected also the one to the left": _over_scales(
+            noise, lambda n: rolled(n, 2).mean().square()
+        ),
+        "the neighbour across the corner counts: shift in one direction at a time": _over_scales(
+            noise, lambda n: rolled(n, 2, 3).mean().square()
+        ),
+        "the neighbour across the corner counts twice: shift in one direction at a time": _over_scales(
+            noise, lambda n: 2 * rolled(n, 2, 3).mean().square()
+        ),
+        "each product is squared, expected the square of their mean": _over_scales(
+            noise, lambda n: rolled(n, 3).square().mean() + rolled(n, 2).square().mean()
+        ),
+        "the square is missing": _over_scales(noise, lambda n: rolled(n, 3).mean() + rolled(n, 2).mean()),
+        "these are absolute values, expected squares": _over_scales(
+            noise, lambda n: rolled(n, 3).mean().abs() + rolled(n, 2).mean().abs()
+        ),
+        "both means are added before they are squared: square each of them": _over_scales(
+            noise, lambda n: (rolled(n, 3).mean() + rolled(n, 2).mean()).square()
+        ),
+        "this is a sum of products, expected their mean": _over_scales(
+            noise, lambda n: rolled(n, 3).sum().square() + rolled(n, 2).sum().square()
+        ),
+        "the shift is 2, expected 1": _over_scales(noise, lambda n: sum(rolled(n, k, by=2).mean().square() for k in (2, 3))),
+        "a map is multiplied by itself, the shift is missing": _over_scales(noise, lambda n: 2 * n.square().mean().square()),
+        "it takes differences of neighbours, expected products": _over_scales(
+            noise, lambda n: sum((n - n.roll(1, k)).mean().square() for k in (2, 3))
+        ),
+        "it takes squared differences of neighbours, expected products": _over_scales(
+            noise, lambda n: sum((n - n.roll(1, k)).square().mean() for k in (2, 3))
+        ),
+        "the border has no neighbours here: roll takes them from the other side": _over_scales(noise, without_border),
+        "each second pixel is taken, expected means of 2 x 2": _over_scales(noise, halve=lambda n: n[..., ::2, ::2]),
+        "the largest of 2 x 2 is taken, expected their mean": _over_scales(noise, halve=lambda n: F.max_pool2d(n, 2)),
+        "the halved maps are multiplied by 2, expected plain means": _over_scales(
+            noise, halve=lambda n: 2 * F.avg_pool2d(n, 2)
+        ),
+        "it shrinks to a quarter each time, expected to a half": _over_scales(noise, halve=lambda n: F.avg_pool2d(n, 4)),
+        "every scale is shrunk from the full size by 2: go on with the halved map": (
+            _neighbours(whole) + (len(scales) - 1) * _neighbours(scales[min(1, len(scales) - 1)])
+        ),
+        "it averages over the scales, expected their sum": right / len(scales),
+        "the mean is subtracted first: the products stay as they are": _over_scales(centred),
+        "noise is normalised first: that happens elsewhere": _over_scales(centred / spread),
+        "the sign is wrong": -right,
+        "this is the root": right.sqrt(),
+        "it is halved": right / 2,
+    }
+
+
+@_exercise("noise_penalty", "values for maps of 4 to 64 pixels, the gradient, noise untouched")
+def test_noise_penalty(noise_penalty=project.noise_penalty):
+    """noise_penalty(noise [S, S]) -> the sum over the scales of the squared mean products with both neighbours."""
+    g, failed, right = _generator(), [], []
+    for size in (8, 16, 32, 64, 4):
+        y, x = torch.meshgrid(*[torch.arange(size) / size] * 2, indexing="ij")
+        chequered = 1 - 2 * ((x + y) * size % 2)  # neighbours of opposite signs
+        noise = torch.randn(size, size, generator=g) + 1.2 * torch.sin(5 * x + 9 * y) + x - 0.3
+        noise = noise + 1.8 * chequered if size == 16 else noise
+        mine, twin = _learning(noise, noise)
+        value = noise_penalty(mine)
+        call = f"noise {[size, size]}"
+        _require(value is not None, "returned None: is the return statement missing?")
+        number = isinstance(value, (int, float))
+        _require(not number, f"returned a {type(value).__name__}, expected a tensor, through which the search can go back")
+        value = _tensor(value, f"the result for {call}")
+        _require(torch.equal(mine.detach(), noise), "it changed noise in place: make a new tensor")
+        _require(value.numel() == 1, f"{call} gives {_shape(value)}, expected one number: take the mean over all pixels")
+        value, want = value.reshape(()), _over_scales(twin)
+        if not _close(value.detach(), want.detach(), 1e-3):
+            failed.append((value.detach(), {text: v.detach() for text, v in _noise_mistakes(noise).items()}, want, call))
+        else:
+            right.append((value, want, {"noise": (mine, twin)}))
+    if failed:
+        value, _, want, call = failed[0]
+        rule = "expected mean(n * left neighbour)^2 + mean(n * upper neighbour)^2, summed over the sizes down to 8"
+        mistake = _explains([case[:2] for case in failed], rule, 1e-3)
+        raise _Mistake(f"{call} gives {float(value):.4g}, expected {float(want):.4g}: {mistake}")
+    for case in right:
+        _gradient_is(*case, g)
+
+
+class _TinySearch:
+    """A synthesis of w and a noise buffer, and a perceptual network, both fixed; what they are asked is kept."""
+
+    def __init__(self, layers: int, w_dim: int, size: int, g: torch.Generator) -> None:
+        values, self.size = 3 * size * size, size
+        self.w = torch.randn(1, layers, w_dim, generator=g).requires_grad_()
+        self.noise = torch.randn(values, generator=g).requires_grad_()
+        self.mix = torch.randn(layers * w_dim, values, generator=g) / (layers * w_dim) ** 0.5
+        self.look = torch.randn(values, 16, generator=g) / values**0.5
+        self.given: list[Tensor] = []
+        self.target = self.synthesize(torch.randn(1, layers, w_dim, generator=g)).detach()
+
+    def synthesize(self, w: Tensor) -> Tensor:
+        self.given.append(w.detach().clone().flatten())
+        return torch.tanh(0.7 * w.flatten(1) @ self.mix + 0.3 * self.noise).reshape(len(w), 3, self.size, self.size)
+
+    def perceptual(self, pictures: Tensor) -> Tensor:
+        return 2 * torch.tanh(1.5 * pictures.flatten(1) @ self.look + 0.2)
+
+    def losses(self) -> dict[str, Tensor]:
+        """The right loss, named "", and those of the common mistakes."""
+        picture, target, see = self.synthesize(self.w), self.target, self.perceptual
+        away = see(picture) - see(target)
+        right = away.square().sum()
+        return {
+            "": right,
+            "the mean over the features, expected the sum of the squares": away.square().mean(),
+            "this is the root of the sum, expected the sum of the squares": right.sqrt(),
+            "these are absolute values, expected squares": away.abs().sum(),
+            "mean absolute values, expected the sum of the squares": away.abs().mean(),
+            "the differences are not squared": away.sum(),
+            "the sign is wrong: it moves away from the target": -right,
+            "the pixels are compared, expected what perceptual makes of them": (picture - target).square().sum(),
+            "the pixels are compared, expected what perceptual makes of them (and a sum)": (picture - target).square().mean(),
+            "perceptual sees the difference of the pictures: show it each of the two": see(picture - target).square().sum(),
+            "the target is left out": see(picture).square().sum(),
+            "the target's features are missing: perceptual(target)": (see(picture) - target.flatten()[:16]).square().sum(),
+            "this is half of it": right / 2,
+            "the pixels' error is added, expected the perceptual distance alone": right + (picture - target).square().mean(),
+            "this is the cosine, expected the squared distance": 1 - F.cosine_similarity(see(picture), see(target)).sum(),
+            "it is squared twice": right.square(),
+        }
+
+
+def _projection_step(w, target, synthesize, perceptual, optimizer):
+    optimizer.zero_grad()
+    loss = (perceptual(synthesize(w)) - perceptual(target)).square().sum()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@_exercise("projection_step", "w and noise move along the right gradient, once, old gradients cleared, loss returned")
+def test_projection_step(projection_step=_projection_step):
+    """projection_step(w, target, synthesize, perceptual, optimizer) -> the loss before the step, a number."""
+    g, rate = _generator(), 0.02
+    for layers, w_dim, size in ((1, 6, 4), (4, 5, 3), (3, 4, 5)):
+        s = _TinySearch(layers, w_dim, size, g)
+        params, steps = [s.w, s.noise], []
+        losses = s.losses()
+        gradients = {text: _gradient(loss, params) for text, loss in losses.items()}
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=g) * gradients[""].abs().mean()
+        stale = _flat(p.grad for p in params)
+        optimizer = torch.optim.SGD(params, lr=rate)
+        optimizer.register_step_post_hook(lambda *_, steps=steps: steps.append(1))
+        before, target, s.given = _flat(params), s.target.clone(), []
+        returned = projection_step(s.w, s.target, s.synthesize, s.perceptual, optimizer)
+        _require(s.given, "no picture was made: call synthesize(w)")
+        start = before[: s.w.numel()]
+        _require(any(torch.equal(w, start) for w in s.given), "synthesize was given something else than w")
+        _require(torch.equal(s.target, target), "it changed target in place")
+        moved = (before - _flat(params)) / rate
+        _search_moved(moved, gradients, stale, len(start), len(steps))
+        after = s.losses()[""].detach()
+        _search_loss(returned, {text: loss.detach() for text, loss in losses.items()}, after)
+
+
+def _search_moved(moved: Tensor, gradients: dict[str, Tensor], stale: Tensor, numbers: int, steps: int) -> None:
+    """Fail unless w and noise moved by the gradient of the right loss, in one step."""
+    right = gradients[""]
+    _require(steps or not moved.any(), "the numbers of w moved, but not by optimizer.step(): it knows the learning rate")
+    _require(steps, "optimizer.step() was not called")
+    _require(steps == 1, f"optimizer.step() was called {steps} times, expected once")
+    _require(
+        moved.any(),
+        "w did not move: is backward() missing, its graph cut, or zero_grad() between backward() and step()?",
+    )
+    if _close(moved, right, 2e-3):
+        return
+    only_noise = torch.cat([torch.zeros(numbers), stale[numbers:]])
+    wrong = {
+        "old gradients were added: call zero_grad() before backward()": right + stale,
+        "only w's old gradient was cleared, the noise's was not: optimizer.zero_grad() clears both": right + only_noise,
+        "it moved along old gradients only: call backward() before step()": stale,
+        "backward() ran twice, so that gradients add up": 2 * right,
+        "no gradient reaches w: it is cut off by a detach or no_grad": torch.cat([torch.zeros(numbers), right[numbers:]]),
+    }
+    wrong |= {text: gradient for text, gradient in gradients.items() if text}
+    wrong |= {f"{text}; and zero_grad() is missing": gradient + stale for text, gradient in gradients.items() if text}
+    cosine = float(F.cosine_similarity(moved, right, 0))
+    size = float(moved.norm() / right.norm())
+    mistake = _name_of(moved, right, wrong, "another loss, or gradients from elsewhere", 2e-3)
+    raise _Mistake(f"w moved {size:.2f} times as far as expected (cosine to the right way {cosine:.2f}): {mistake}")
+
+
+def _search_loss(returned: object, losses: dict[str, Tensor], after: Tensor) -> None:
+    """Fail unless the loss before the step was returned, without a graph."""
+    graph = isinstance(returned, Tensor) and returned.requires_grad
+    _require(not graph, "the returned loss carries its graph, which keeps every step's memory: return loss.item()")
+    value = torch.tensor(_number(returned, "the loss as one number"), dtype=torch.float32)
+    want = losses[""]
+    if not _close(value, want, 1e-3):
+        wrong = {"this is the loss after the step": after} | {text: loss for text, loss in losses.items() if text}
+        mistake = _name_of(value, want, wrong, "expected the loss that was differentiated")
+        raise _Mistake(f"returned {float(value):.4f}, but the loss was {float(want):.4f}: {mistake}")
+
+
+_RATES = [  # progress, lr, rampup, rampdown
+    (0.0, 0.1, 0.05, 0.25),
+    (0.01, 0.1, 0.05, 0.25),
+    (0.025, 0.1, 0.05, 0.25),
+    (0.05, 0.1, 0.05, 0.25),
+    (0.4, 0.1, 0.05, 0.25),
+    (0.75, 0.1, 0.05, 0.25),
+    (0.8, 0.1, 0.05, 0.25),
+    (0.875, 0.1, 0.05, 0.25),
+    (0.95, 0.1, 0.05, 0.25),
+    (1.0, 0.1, 0.05, 0.25),
+    (0.1, 2.0, 0.3, 0.5),
+    (0.2, 2.0, 0.3, 0.5),
+    (0.45, 2.0, 0.3, 0.5),
+    (0.6, 2.0, 0.3, 0.5),
+    (0.9, 2.0, 0.3, 0.5),
+    (0.5, 0.3, 0.6, 0.7),  # both ramps at once
+    (0.2, 0.3, 1.0, 1.0),
+    (0.7, 0.3, 1.0, 1.0),
+]
+
+
+def _rate(p: float, lr: float, up: float, down: float, **changed: Callable[[float], float]) -> float:
+    """lr times both ramps; `rise`, `fall` and `join` replace how it goes up, down, and how both count."""
+    rise, fall = changed.get("rise", lambda x: x), changed.get("fall", lambda x: 0.5 - 0.5 * float(np.cos(np.pi * x)))
+    a, b = rise(_clamped(p / up)), fall(_clamped((1 - p) / down))
+    return lr * (min(a, b) if "lower" in changed else a * b)
+
+
+_RATE_MISTAKES: dict[str, Callable[[float, float, float, float], float]] = {
+    "it stays at lr all the time": lambda p, lr, up, down: lr,
+    "lr is not used": lambda p, lr, up, down: _rate(p, 1.0, up, down),
+    "the rise is missing": lambda p, lr, up, down: _rate(p, lr, up, down, rise=lambda x: 1.0),
+    "the fall is missing": lambda p, lr, up, down: _rate(p, lr, up, down, fall=lambda x: 1.0),
+    "it falls along a straight line, expected along a cosine": lambda p, lr, up, down: _rate(p, lr, up, down, fall=lambda x: x),
+    "it rises along a cosine, expected along a straight line": lambda p, lr, up, down: _rate(
+        p, lr, up, down, rise=lambda x: 0.5 - 0.5 * float(np.cos(np.pi * x))
+    ),
+    "it falls along a quarter of a wave, expected half of one: 0.5 - 0.5 * cos(pi * x)": lambda p, lr, up, down: _rate(
+        p, lr, up, down, fall=lambda x: float(np.sin(np.pi / 2 * x))
+    ),
+    "it falls along a quarter of a wave, expected half of one, 0.5 - 0.5 * cos(pi * x)": lambda p, lr, up, down: _rate(
+        p, lr, up, down, fall=lambda x: 1 - float(np.cos(np.pi / 2 * x))
+    ),
+    "the fall is upside down: the last steps have to be the smallest": lambda p, lr, up, down: _rate(
+        p, lr, up, down, fall=lambda x: 0.5 + 0.5 * float(np.cos(np.pi * x))
+    ),
+    "the rise is upside down: the first step has to be 0": lambda p, lr, up, down: _rate(p, lr, up, down, rise=lambda x: 1 - x),
+    "the half is missing: the cosine goes from -1 to 1": lambda p, lr, up, down: _rate(
+        p, lr, up, down, fall=lambda x: 1 - float(np.cos(np.pi * x))
+    ),
+    "rampup and rampdown changed places": lambda p, lr, up, down: _rate(p, lr, down, up),
+    "the fall begins at rampdown: it takes the last `rampdown` of the search": lambda p, lr, up, down: (
+        lr * _clamped(p / up) * (0.5 + 0.5 * float(np.cos(np.pi * _clamped((p - down) / (1 - down or 1e-9)))))
+    ),
+    "it falls all the time, expected only in the last `rampdown`": lambda p, lr, up, down: _rate(p, lr, up, 1.0),
+    "no upper end for the rise: after `rampup` it stays at 1": lambda p, lr, up, down: (
+        lr * p / up * (0.5 - 0.5 * float(np.cos(np.pi * _clamped((1 - p) / down))))
+    ),
+    "no upper end for the fall's share: min(1, (1 - progress) / rampdown)": lambda p, lr, up, down: (
+        lr * _clamped(p / up) * (0.5 - 0.5 * float(np.cos(np.pi * (1 - p) / down)))
+    ),
+    "no upper end for both shares: min(1, ...)": lambda p, lr, up, down: (
+        lr * p / up * (0.5 - 0.5 * float(np.cos(np.pi * (1 - p) / down)))
+    ),
+    "the lower of the two counts, expected their product": lambda p, lr, up, down: _rate(p, lr, up, down, lower=min),
+    "the two are added, expected their product": lambda p, lr, up, down: (
+        lr * (_clamped(p / up) + 0.5 - 0.5 * float(np.cos(np.pi * _clamped((1 - p) / down))))
+    ),
+    "pi is missing in the cosine": lambda p, lr, up, down: _rate(p, lr, up, down, fall=lambda x: 0.5 - 0.5 * float(np.cos(x))),
+    "2 pi in place of pi: it falls and rises again": lambda p, lr, up, down: _rate(
+        p, lr, up, down, fall=lambda x: 0.5 - 0.5 * float(np.cos(2 * np.pi * x))
+    ),
+    "the cosine gets degrees, it wants radians": lambda p, lr, up, down: _rate(
+        p, lr, up, down, fall=lambda x: 0.5 - 0.5 * float(np.cos(180 * x))
+    ),
+    "the fall does not reach 0": lambda p, lr, up, down: max(_rate(p, lr, up, down), 0.1 * lr * _clamped(p / up)),
+    "the rise begins above 0": lambda p, lr, up, down: _rate(p, lr, up, down, rise=lambda x: max(x, 0.1)),
+}
+
+
+@_exercise("learning_rate", f"{len(_RATES)} cases: rise, plateau, fall, both at once, both ends")
+def test_learning_rate(learning_rate=project.learning_rate):
+    """learning_rate(progress, lr, rampup, rampdown): a straight rise, lr, then half a cosine down to 0."""
+    got = [_number(learning_rate(*case), "the rate as one number") for case in _RATES]
+    wants = [_rate(*case) for case in _RATES]
+    wrong = [i for i, (value, want) in enumerate(zip(got, wants)) if not abs(value - want) < 1e-6]
+    if not wrong:
+        return
+    curves = {text: [mistake(*case) for case in _RATES] for text, mistake in _RATE_MISTAKES.items()}
+    rule = "expected lr * min(1, progress / rampup) * (0.5 - 0.5 * cos(pi * min(1, (1 - progress) / rampdown)))"
+    text = next((text for text, values in curves.items() if np.allclose(got, values, rtol=0, atol=1e-6)), rule)
+    progress, lr, up, down = _RATES[wrong[0]]
+    call = f"learning_rate({progress}, lr={lr}, rampup={up}, rampdown={down})"
+    raise _Mistake(f"{call} is {got[wrong[0]]:.4g}, expected {wants[wrong[0]]:.4g}: {text}")
+
+
+# --------------------------------------------------------------------------------------------------- 05: the edits
+
+
+def _slerp_mistakes(a: Tensor, b: Tensor, t: float) -> dict[str, Tensor]:
+    long_a, long_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    one_a, one_b = a / long_a, b / long_b
+    length, straight = long_a + t * (long_b - long_a), a + t * (b - a)
+    cosine = (one_a * one_b).sum(1, keepdim=True).clamp(-1, 1)
+    angle = cosine.acos()
+    sine = angle.sin()
+
+    def arc(x: Tensor, y: Tensor, angle: Tensor = angle, t: float = t) -> Tensor:
+        return (((1 - t) * angle).sin() * x + (t * angle).sin() * y) / angle.sin()
+
+    right = arc(one_a, one_b) * length
+    raw = (a * b).sum(1, keepdim=True)
+    all_at_once = F.cosine_similarity(a.flatten(), b.flatten(), 0).acos()
+    return {
+        "it goes straight, through the inside of the sphere": straight,
+        "t is the wrong way round: 0 gives a, 1 gives b": arc(one_a, one_b, t=1 - t) * (long_b + t * (long_a - long_b)),
+        "the two directions changed places: 0 gives a, 1 gives b": arc(one_a, one_b, t=1 - t) * length,
+        "it comes back with length 1: multiply by the length, which goes evenly from |a| to |b|": arc(one_a, one_b),
+        "the length stays that of a, expected evenly from |a| to |b|": arc(one_a, one_b) * long_a,
+        "the length stays that of b, expected evenly from |a| to |b|": arc(one_a, one_b) * long_b,
+        "the length is the mean of both, expected evenly from |a| to |b|": arc(one_a, one_b) * (long_a + long_b) / 2,
+        "the length changes by powers, expected evenly from |a| to |b|": arc(one_a, one_b) * long_a ** (1 - t) * long_b**t,
+        "the weights are for unit vectors: divide a and b by their lengths, and multiply by the length between them": arc(a, b),
+        "the straight way was only pushed out to the right length: the angle has to change evenly, too": (
+            F.normalize(one_a + t * (one_b - one_a), dim=1) * length
+        ),
+        "the straight way was only pushed out to the right length, the angle has to change evenly": (
+            F.normalize(straight, dim=1) * length
+        ),
+        "the division by sin(angle) is missing": arc(one_a, one_b) * sine * length,
+        "it divides by the angle, expected by its sine": arc(one_a, one_b) * sine / angle * length,
+        "cosines stand for the sines": (((1 - t) * angle).cos() * one_a + (t * angle).cos() * one_b) / angle.cos() * length,
+        "the angle is the cosine itself: arccos is missing": arc(one_a, one_b, angle=cosine) * length,
+        "the angle is taken between a and b before they have length 1": arc(
+            one_a, one_b, angle=raw.clamp(-1 + 1e-6, 1 - 1e-6).acos()
+        )
+        * length,
+        "the angle is taken for the whole batch at once, expected one for each row (dim=1)": (
+            arc(one_a, one_b, angle=all_at_once) * length
+        ),
+        "the angle is taken for the whole batch at once, expected one for each row": arc(a, b, angle=all_at_once),
+        "half of the angle is used": arc(one_a, one_b, angle=angle / 2) * length,
+        "roots of 1 - t and t stand for the sines": ((1 - t) ** 0.5 * one_a + t**0.5 * one_b) * length,
+        "roots of 1 - t and t stand for the sines, the length is left": (1 - t) ** 0.5 * a + t**0.5 * b,
+        "the weights cos and sin are right for an angle of 90 degrees only": (
+            (np.cos(t * np.pi / 2) * one_a + np.sin(t * np.pi / 2) * one_b) * length
+        ),
+        "a came back": a,
+        "b came back": b,
+        "it is the middle, whatever t is": arc(one_a, one_b, t=0.5) * (long_a + long_b) / 2,
+        "the norm runs over the batch (dim=0), expected along each row (dim=1)": _slerp_by_columns(a, b, t),
+        "the sign is wrong": -right,
+    }
+
+
+def _slerp_by_columns(a: Tensor, b: Tensor, t: float) -> Tensor:
+    return edit.slerp(a.T.contiguous(), b.T.contiguous(), t).T
+
+
+@_exercise("slerp", "angles and lengths, both ends, rows that are (nearly) the same, a and b untouched")
+def test_slerp(slerp=edit.slerp):
+    """slerp(a, b, t): from a to b [N, d] along the sphere; the angle and the length change evenly."""
+    g, failed = _generator(), []
+    for n, d, t in ((4, 5, 0.25), (3, 16, 0.5), (1, 3, 0.8), (5, 4, 0.0), (2, 6, 1.0), (6, 6, 0.1)):
+        a, b = (torch.randn(n, d, generator=g) * (0.5 + 2 * torch.rand(n, 1, generator=g)) for _ in range(2))
+        call = f"a and b {[n, d]}, t={t}"
+        y, want = _on_the_way(slerp, a, b, t, call), _slerp_exactly(a, b, t)
+        if not _close(y, want, 1e-3):
+            failed.append((y, _slerp_mistakes(a, b, t), call))
+    if failed:
+        right = "expected the unit vectors, weighted by sin((1 - t) angle) and sin(t angle), over sin(angle), times the length"
+        raise _Mistake(f"{failed[0][2]}: {_explains([case[:2] for case in failed], right, 1e-3)}")
+    for d in (4, 32):
+        _nearly_the_same(slerp, d, g)
+
+
+def _on_the_way(slerp: Callable, a: Tensor, b: Tensor, t: float, call: str, check: bool = True) -> Tensor:
+    before = _flat([a, b])
+    y = slerp(a, b, t)
+    _require(y is not None, "returned None: is the return statement missing?")
+    if check:
+        nan = isinstance(y, Tensor) and bool(y.isnan().any())
+        _require(not nan, f"{call} gives NaN: arccos wants numbers from -1 to 1, take it of the product of unit vectors")
+        y = _tensor(y, f"the result of {call}")
+    _require(torch.equal(_flat([a, b]), before), "it changed a or b in place: make a new tensor")
+    _require(y.shape == a.shape, f"{call} gives {_shape(y)}, expected {_shape(a)}: a point for each row")
+    return y
+
+
+def _slerp_exactly(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """In float64, where small angles keep their digits."""
+    return edit.slerp(a.double(), b.double(), t).float()
+
+
+def _nearly_the_same(slerp: Callable, d: int, g: torch.Generator) -> None:
+    """Rows of one batch: far apart, the same, twice as long, and closer and closer to each other."""
+    a = torch.randn(8, d, generator=g)
+    b = a + torch.randn(8, d, generator=g) * torch.tensor([3, 0, 0, 1e-2, 1e-3, 1e-4, 1e-6, 1.5])[:, None]
+    a[1] = b[1] = 2 * F.one_hot(torch.tensor(1), d)  # without a rounding, that would save a division by 0
+    b[2] = 2 * a[2]
+    rows = {1: "b = a", 2: "b = 2 a", 6: "b nearly a", 5: "b nearly a", 4: "b nearly a", 3: "b close to a"}
+    for t in (0.5, 0.3):
+        y, want = _on_the_way(slerp, a, b, t, "rows that are nearly the same", check=False), _slerp_exactly(a, b, t)
+        for row, name in rows.items():
+            _require(
+                y[row].isfinite().all(),
+                f"where {name}, it gives NaN or infinity: clamp the cosine to [-1, 1], go straight where the sine is about 0",
+            )
+            _require(
+                y[row].norm() > 0.5 * want[row].norm(),
+                f"where {name}, the result is (nearly) 0: a small number below the line is no cure, go straight there",
+            )
+            _require(_close(y[row], want[row], 1e-3), f"where {name}, the result is wrong: go straight there, a + t * (b - a)")
+        for row in (0, 7):
+            if not _close(y[row], want[row], 1e-3):
+                straight = _close(y[row], a[row].lerp(b[row], t), 1e-3)
+                why = (
+                    "one such row makes all go straight: decide for each row, with torch.where"
+                    if straight
+                    else "decide row by row"
+                )
+                raise _Mistake(f"in a batch where some rows are nearly the same, the others are wrong: {why}")
+
+
+def _layer_mistakes(ws: Tensor, others: Tensor, layers: list[int]) -> dict[str, Tensor]:
+    n, count, w_dim = ws.shape
+    place, chosen = torch.arange(count)[:, None], torch.zeros(count, 1, dtype=torch.bool)
+    chosen[layers] = True
+
+    def where(mask: Tensor, values: Tensor = others) -> Tensor:
+        return torch.where(mask, values, ws)
+
+    packed = ws.clone()
+    packed[:, layers] = others[:, : len(layers)]
+    wrong = {
+        "nothing is mixed, ws came back": ws,
+        "everything comes from others": others,
+        "the two are exchanged: the named layers come from others": torch.where(chosen, ws, others),
+        "the named layers are averaged, expected those of others": where(chosen, (ws + others) / 2),
+        "the two are averaged, expected one or the other": (ws + others) / 2,
+        "the two are added in the named layers, expected others alone": where(chosen, ws + others),
+        "others begins with its own layer 0 in the first named layer, expected the layers of the same number": packed,
+        "the named layers are 0": where(chosen, torch.zeros_like(ws)),
+        "all pictures get the layers of others' first one": where(chosen, others[:1].expand_as(ws)),
+        "layers are counted from 1 here, they begin at 0": where(chosen.roll(-1, 0)),
+        "one layer too late in each case": where(chosen.roll(1, 0)),
+        "layers are counted from the end": where(chosen.flip(0)),
+    }
+    if layers:
+        low, high = min(layers), max(layers)
+        wrong |= {
+            "all layers from the first to the last named one come from others": where((place >= low) & (place <= high)),
+            "all layers from the first named one on come from others": where(place >= low),
+            "all layers up to the last named one come from others": where(place <= high),
+            "the last named layer is missing": where((place >= low) & (place < high)),
+            "only the first named layer comes from others": where(place == layers[0]),
+            "only the last named layer comes from others": where(place == layers[-1]),
+            "the first layers come from others, as many as are named": where(place < len(set(layers))),
+        }
+        if max(layers) < n:
+            pictures = ws.clone()
+            pictures[layers] = others[layers]
+            wrong["layers counts pictures (axis 0), expected layers (axis 1)"] = pictures
+        if max(layers) < w_dim:
+            entries = ws.clone()
+            entries[..., layers] = others[..., layers]
+            wrong["layers counts entries of w (axis 2), expected layers (axis 1)"] = entries
+    return wrong
+
+
+@_exercise("mix_layers", "lists, ranges and tuples of layers, gaps, none and all, gradients to both, nothing changed")
+def test_mix_layers(mix_layers=edit.mixed):
+    """mix_layers(ws, others, layers): ws with the named layers of others."""
+    g, failed = _generator(), []
+    choices = ([0, 2, 5], range(1, 4), (4, 1), [3], [5, 0], list(range(6)), [], range(3, 6))
+    for n, w_dim in ((6, 7), (2, 6)):
+        for layers in choices:
+            ws, others = (torch.randn(n, 6, w_dim, generator=g) for _ in range(2))
+            before, call = _flat([ws, others]), f"ws {_shape(ws)}, layers={layers}"
+            y = _tensor(mix_layers(ws, others, layers), f"the result of {call}")
+            _require(
+                torch.equal(_flat([ws, others]), before), "it changed ws or others in place: make a new tensor (clone first)"
+            )
+            _require(
+                y.shape == ws.shape,
+                f"{call} gives {_shape(y)}, expected {_shape(ws)}: all layers stay, the named ones are exchanged",
+            )
+            if not _close(y, edit.mixed(ws, others, layers)):
+                failed.append((y, _layer_mistakes(ws, others, list(layers)), call))
+    if failed:
+        mistake = _explains([case[:2] for case in failed], "expected the named layers from others, all the rest from ws")
+        raise _Mistake(f"{failed[0][2]}: {mistake}")
+    mine, twins = _learning(ws, others), _learning(ws, others)
+    named = dict(zip(("ws", "others"), zip(mine, twins)))
+    _gradient_is(mix_layers(*mine, [0, 4]), edit.mixed(*twins, [0, 4]), named, g)
+
+
+# A network's weights in the order of its modules; the mapping network belongs to no layer of the synthesis.
+_PLACES: dict[str, int | None] = {
+    "mapping.fc0.weight": None,
+    "mapping.fc0.bias": None,
+    "mapping.w_avg": None,
+    "synthesis.b4.const": 0,
+    "synthesis.b4.conv1.weight": 0,
+    "synthesis.b4.conv1.bias": 0,
+    "synthesis.b4.torgb.weight": 1,
+    "synthesis.b8.conv0.weight": 1,
+    "synthesis.b8.conv0.noise_const": 1,
+    "synthesis.b8.conv0.count": 1,
+    "synthesis.b8.conv1.weight": 2,
+    "synthesis.b8.conv1.bias": 2,
+    "synthesis.b16.conv0.weight": 3,
+    "synthesis.b16.conv0.count": 3,
+    "synthesis.b16.torgb.bias": 3,
+}
+
+
+def _state(g: torch.Generator) -> dict[str, Tensor]:
+    state = {}
+    for name in _PLACES:
+        whole = name.endswith("count")
+        state[name] = torch.randint(1, 10**6, (), generator=g) if whole else torch.randn(2, 3, generator=g)
+    return state
+
+
+def _blend_layers(coarse, fine, from_layer, layer_of):
+    """All entries of coarse, but those of the layers from `from_layer` on of fine."""
+    own = {name: layer_of(name) for name in coarse}
+    return {name: fine[name] if layer is not None and layer >= from_layer else coarse[name] for name, layer in own.items()}
+
+
+# What each mistake takes for an entry: its layer, the first layer of fine, and the entries of both.
+_BLEND_MISTAKES: dict[str, Callable[[int | None, int, Tensor, Tensor], Tensor]] = {
+    "nothing is blended, all of it is coarse's": lambda i, at, c, f: c,
+    "all of it is fine's": lambda i, at, c, f: f,
+    "the two are exchanged: coarse gives the layers before from_layer": lambda i, at, c, f: c if i is None or i >= at else f,
+    "the two are exchanged, the mapping network as well": lambda i, at, c, f: f if i is None or i < at else c,
+    "one layer too late: layer number from_layer is fine's already": lambda i, at, c, f: f if i is not None and i > at else c,
+    "one layer too early: layer number from_layer - 1 is still coarse's": lambda i, at, c, f: (
+        f if i is not None and i >= at - 1 else c
+    ),
+    "the mapping network, layer None, comes from fine, expected from coarse": lambda i, at, c, f: (
+        f if i is None or i >= at else c
+    ),
+    "layer 0 stays coarse's at from_layer=0: 0 is a layer, ask `is None`": lambda i, at, c, f: f if i and i >= at else c,
+    "None counts as layer 0, expected always from coarse": lambda i, at, c, f: f if (i or 0) >= at else c,
+    "only layer number from_layer comes from fine, expected all from there on": lambda i, at, c, f: f if i == at else c,
+    "the two are averaged, expected one or the other": lambda i, at, c, f: (c + f) / 2,
+    "the layers from from_layer on are averaged, expected fine's": lambda i, at, c, f: (
+        (c + f) / 2 if i is not None and i >= at else c
+    ),
+    "the layers from from_layer on are added, expected fine's": lambda i, at, c, f: c + f if i is not None and i >= at else c,
+    "whole numbers stay coarse's: every entry of a layer goes along": lambda i, at, c, f: (
+        f if i is not None and i >= at and f.is_floating_point() else c
+    ),
+}
+
+
+@_exercise("blend_layers", "every first layer of fine, the mapping network, all entries there, both networks untouched")
+def test_blend_layers(blend_layers=_blend_layers):
+    """blend_layers(coarse, fine, from_layer, layer_of): a state dict with the layers from `from_layer` on from fine."""
+    g, results, wrong = _generator(), {}, []
+    coarse, fine = _state(g), dict(reversed(_state(g).items()))  # names go together, not places
+    kept = {name: value.clone() for name, value in coarse.items()}, {name: value.clone() for name, value in fine.items()}
+    for at in (2, 1, 3, 0, 4):
+        got = blend_layers(coarse, fine, at, _PLACES.__getitem__)
+        _require(got is not None, "returned None: is the return statement missing?")
+        names = isinstance(got, Mapping)
+        _require(names, f"returned a {type(got).__name__}, expected a state dict, name -> tensor")
+        for own, before, which in ((coarse, kept[0], "coarse"), (fine, kept[1], "fine")):
+            same = own.keys() == before.keys() and all(torch.equal(own[name], before[name]) for name in before)
+            _require(same, f"it changed {which} in place: make a new dict, dict({which})")
+        _has_all_entries(got, at)
+        wants = _blend_layers(coarse, fine, at, _PLACES.__getitem__)
+        bad = [name for name in wants if not torch.equal(_tensor(got[name], f"the entry {name}"), wants[name])]
+        results[at] = got
+        wrong += [(at, name) for name in bad[:1]]
+    if not wrong:
+        return
+    at, name = wrong[0]
+    mistake = "expected fine's entries where the layer is from_layer or more, coarse's elsewhere"
+    for text, choose in _BLEND_MISTAKES.items():
+        if all(
+            all(torch.equal(got[n], choose(i, start, coarse[n], fine[n])) for n, i in _PLACES.items())
+            for start, got in results.items()
+        ):
+            mistake = text
+            break
+    raise _Mistake(f"with from_layer={at}, {name} (layer {_PLACES[name]}) is wrong: {mistake}")
+
+
+def _has_all_entries(got: Mapping, at: int) -> None:
+    """Fail unless the names are those of the networks."""
+    missing = [name for name in _PLACES if name not in got]
+    more = [str(name) for name in got if name not in _PLACES]
+    _require(
+        not more, f"with from_layer={at}, {''.join(more[:1])[:60]!r} is no entry of the networks: keep the names as they are"
+    )
+    if missing:
+        mapping = all(_PLACES[name] is None for name in missing)
+        lost_fine = all((_PLACES[name] or 0) >= at for name in missing)
+        why = "each entry comes from one of the two"
+        if mapping:
+            why = "the mapping network, layer None, comes from coarse"
+        elif lost_fine:
+            why = "the layers from from_layer on come from fine"
+        raise _Mistake(
+            f"with from_layer={at}, {len(missing)} of {len(_PLACES)} entries are missing, such as {missing[0]}: {why}"
+        )

@@ -1,4 +1,4 @@
-"""What the checks of notebook 4 take for right is what the package computes, where the package has it in another shape."""
+"""What the checks of notebooks 4 and 5 take for right is what the package computes, where it has it in another shape."""
 
 import importlib.util
 import math
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from facegen.data.align import square
+from facegen.latent import edit, project
 from facegen.models import stylegan2, stylegan3
 from facegen.training import ada, stylegan
 
@@ -89,10 +91,70 @@ def test_fourier_features_are_the_input_of_stylegan3():
     close(layer(torch.randn(1, 4))[0], waves, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("roll", [0, 30, -75, 170])
+@pytest.mark.parametrize(("width", "height"), [(60, 55), (40, 90)])
+def test_the_square_is_the_one_that_align_cuts_out(roll, width, height):
+    points = checks._some_face(roll, width, height, torch.Generator().manual_seed(roll + 200))
+    centre, half = checks._crop_square(points)
+    corner, across = (torch.from_numpy(x).float() for x in square(points))
+    down = torch.stack([-across[1], across[0]])
+    close(centre, corner + (across + down) / 2, rtol=1e-4, atol=1e-3)
+    close(half, across / 2, rtol=1e-4, atol=1e-3)
+
+
+def test_w_statistics_are_those_of_the_projection():
+    G = _generator()
+    stats = project.latent_stats(G, count=300, seed=4)
+    mean, std = checks._w_statistics(edit.sampled_w(G, 300, seed=4))
+    close(mean, stats.mean)
+    assert std == pytest.approx(stats.std, rel=1e-4)
+
+
+def test_the_penalty_is_that_of_the_projection():
+    noise = torch.randn(64, 64) + torch.linspace(0, 1, 64)
+    close(checks._over_scales(noise), project.noise_penalty(noise))
+
+
+def test_the_rate_is_that_of_the_projection():
+    for case in checks._RATES:
+        assert checks._rate(*case) == pytest.approx(project.learning_rate(*case), abs=1e-12)
+
+
+@pytest.mark.parametrize("from_layer", [0, 1, 2, 4, 6])
+def test_blended_layers_are_those_of_the_package(from_layer):
+    coarse, fine = _generator(), _generator()
+    assert coarse.num_ws == 6
+    state = checks._blend_layers(coarse.state_dict(), fine.state_dict(), from_layer, edit._layer_of(coarse).get)
+    want = edit.blended(coarse, fine, from_layer).state_dict()
+    assert state.keys() == want.keys()
+    for name, value in want.items():
+        close(state[name], value)
+
+
+def _generator():
+    """A small StyleGAN2 with other numbers each time, also where it begins with zeros."""
+    G = stylegan2.Generator(8, 0, 8, 16, 3, {"num_layers": 2}, {"channel_base": 128, "channel_max": 8}).eval()
+    with torch.no_grad():
+        for value in (*G.parameters(), G.mapping.w_avg):
+            value.copy_(torch.randn(value.shape))
+    return G
+
+
+def test_a_step_of_the_projection_goes_down():
+    search = checks._TinySearch(3, 5, 6, torch.Generator().manual_seed(8))
+    optimizer = torch.optim.Adam([search.w, search.noise], lr=0.05)
+    losses = [
+        checks._projection_step(search.w, search.target, search.synthesize, search.perceptual, optimizer) for _ in range(60)
+    ]
+    assert losses[-1] < 0.1 * losses[0]
+
+
 def test_the_rest_is_the_packages_own():
     """What the training loop takes from a learner has the package's function as its reference."""
     own = {"mix_styles": stylegan.mix_styles, "r1_penalty": stylegan.squared_gradients, "update_ema": stylegan.update_ema}
-    for name, function in (own | {"next_p": ada.next_p}).items():
+    own |= {"noise_penalty": project.noise_penalty, "learning_rate": project.learning_rate}
+    own |= {"slerp": edit.slerp, "mix_layers": edit.mixed, "next_p": ada.next_p}
+    for name, function in own.items():
         assert getattr(checks, f"test_{name}").__wrapped__.__defaults__ == (function,)
 
 
@@ -103,6 +165,12 @@ def test_wrong_references_would_fail():
         ("truncate", lambda ws, w_avg, psi, cutoff=None: checks._truncate(ws, w_avg, psi * 1.01, cutoff)),
         ("next_p", lambda p, r_t, target, step: ada.next_p(p, r_t, target, 1.01 * step)),
         ("fourier_features", lambda *waves: checks._fourier_features(*waves) * 1.01),
+        ("crop_square", lambda points: [1.01 * part for part in checks._crop_square(points)]),
+        ("w_statistics", lambda ws: (ws.mean(0), 1.01 * checks._w_statistics(ws)[1])),
+        ("noise_penalty", lambda noise: 1.01 * project.noise_penalty(noise)),
+        ("learning_rate", lambda progress, lr, *ramps: project.learning_rate(progress, 1.01 * lr, *ramps)),
+        ("slerp", lambda a, b, t: 1.01 * edit.slerp(a, b, t)),
+        ("mix_layers", lambda ws, others, layers: edit.mixed(ws, 1.01 * others, layers)),
     ):
         with pytest.raises(AssertionError):
             getattr(checks, f"test_{name}")(wrong)

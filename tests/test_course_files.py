@@ -26,7 +26,7 @@ def code_cells(book):
 
 
 def test_there_are_notebooks():
-    assert [p.stem for p in NOTEBOOKS][:3] == ["01_data_loading", "02_dcgan", "03_cyclegan_face2fake"]
+    assert [p.stem for p in NOTEBOOKS][:4] == ["01_data_loading", "02_dcgan", "03_cyclegan_face2fake", "04_stylegan"]
 
 
 def test_badge_and_clone_use_the_one_address(notebook):
@@ -39,7 +39,8 @@ def test_badge_and_clone_use_the_one_address(notebook):
 def test_set_up_cells_are_the_same_and_never_install_torch():
     cells = {code_cells(nbformat.read(path, 4))[0].source for path in NOTEBOOKS}
     assert len(cells) == 1
-    assert "torch" not in re.search(r"needed = \((.*?)\)", cells.pop(), re.DOTALL).group(1)
+    needed = re.search(r"needed = \((.*?)\)", cells.pop(), re.DOTALL).group(1)
+    assert not {"torch", "torchvision"} & set(re.findall(r'"([^"]+)"', needed))
 
 
 def test_stored_notebooks_are_clean(notebook):
@@ -97,6 +98,7 @@ def test_marks_add_up():
     assert sum(marks["01_data_loading"]) == 10
     assert sum(marks["02_dcgan"]) + 1 == 20  # exercises 4 and 5 share a heading, one mark each
     assert sum(marks["03_cyclegan_face2fake"]) == 20
+    assert sum(marks["04_stylegan"]) == 20
 
 
 def _text(path):

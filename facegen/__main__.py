@@ -874,12 +874,18 @@ def _add_align(verbs) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR|FILE", help="a new folder, or a file for one photo")
     parser.add_argument("--size", type=int, default=256, metavar="N", help="side of the results in pixels")
     parser.add_argument("--zoom", type=float, default=1.0, metavar="X", help="how many times tighter than FFHQ, 0.5 to 3")
+    text = "where report.json and warnings.html go, which show what may spoil a face (default: with the pictures)"
+    parser.add_argument("--warnings", type=Path, metavar="DIR", help=text)
 
 
 def _align(args: argparse.Namespace) -> int:
-    from facegen.data.align import align
+    from facegen.data.align import align, default_warnings
 
-    print(align(args.source, args.out, args.size, zoom=args.zoom))
+    warnings = args.warnings or default_warnings(args.source, args.out)
+    report = align(args.source, args.out, args.size, zoom=args.zoom, warnings=warnings)
+    print(report)
+    if any(check.warnings for check in report.checks):
+        print(f"pictures of the warnings: {warnings / 'warnings.html'}")
     return 0
 
 

@@ -51,6 +51,7 @@ from facegen.files import InputError, replacing, replacing_folder
 
 if TYPE_CHECKING:
     from facegen.data.unpaired import Unpaired
+    from facegen.data.warnings import PhotoCheck
 
 __all__ = [
     "AlignReport",
@@ -59,11 +60,14 @@ __all__ = [
     "align",
     "check_framing",
     "check_zoom",
+    "default_warnings",
     "find_faces",
     "frame_all",
     "framed",
     "measure_framing",
     "safe_name",
+    "search_picture",
+    "square",
 ]
 
 T = TypeVar("T")
@@ -76,7 +80,8 @@ SMALLEST = 0.08
 
 WORK_SIDE = 256  # shorter side of the pictures that are searched: faces down to 20 pixels, which the networks need
 LONGEST = 6  # longest side of what is searched, in shorter ones: longer pictures are squeezed, and hold no face worth finding
-_THRESHOLDS = (0.6, 0.7, 0.7)  # least probability after each of the three networks, as published
+Thresholds = tuple[float, float, float]
+THRESHOLDS: Thresholds = (0.6, 0.7, 0.7)  # least probability after each of the three networks, as published
 _BATCH = 16
 _MIRRORED = 0.25  # from this share of mirror image on the report says so
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that a single aligned picture may have
@@ -143,12 +148,35 @@ def _collected(found: list[_Face | None]) -> FoundFaces:
     )
 
 
+def search_picture(
+    image: Image.Image, side: int = WORK_SIDE, smallest: float = SMALLEST, least: Thresholds = THRESHOLDS
+) -> _Face | None:
+    """The largest face of one picture, searched at another size than `find_faces` does.
+
+    Args:
+        image: mode "RGB", any size.
+        side: shorter side of the picture that is searched, in pixels.
+        smallest: side of the smallest face that is looked for, as a share of the picture's shorter side; the detector
+            needs 20 pixels of `side`.
+        least: probabilities that are needed after each of the three networks.
+
+    Returns:
+        Landmarks [5, 2] in the picture's pixels, how sure the detector is, and how many faces there are; or None.
+    """
+    height, width = _work_size(image.height, image.width, side)
+    small = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+    face = _search(torch.from_numpy(small).permute(2, 0, 1)[None], side, smallest, least)[0]
+    return face and (face[0] * torch.tensor([image.width / width, image.height / height]), *face[1:])
+
+
 @torch.no_grad()
-def _search(images: Tensor) -> list[_Face | None]:
+def _search(
+    images: Tensor, side: int = WORK_SIDE, smallest: float = SMALLEST, least: Thresholds = THRESHOLDS
+) -> list[_Face | None]:
     """The largest face of each of a batch of pictures, uint8 [N, 3, H, W]."""
     height, width = images.shape[2:]
-    images = _at_work_size(images.float())
-    boxes, chances, owners = _cascade(images, _networks(images.device))
+    images = _at_work_size(images.float(), side)
+    boxes, chances, owners = _cascade(images, _networks(images.device), smallest, least)
     back = torch.tensor([width / images.shape[3], height / images.shape[2]])
     faces: list[_Face | None] = [None] * len(images)
     for i in range(len(images)):
@@ -163,18 +191,18 @@ def _search(images: Tensor) -> list[_Face | None]:
     return faces
 
 
-def _at_work_size(images: Tensor) -> Tensor:
-    """Pictures with a shorter side of WORK_SIDE, free of aliasing; 0 to 255 as before."""
+def _at_work_size(images: Tensor, side: int = WORK_SIDE) -> Tensor:
+    """Pictures with a shorter side of `side` pixels, free of aliasing; 0 to 255 as before."""
     height, width = images.shape[2:]
-    size = _work_size(height, width)
+    size = _work_size(height, width, side)
     if size == (height, width):
         return images
     return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _work_size(height: int, width: int) -> tuple[int, int]:
-    zoom = WORK_SIDE / min(height, width)
-    return tuple(min(LONGEST * WORK_SIDE, max(WORK_SIDE, round(side * zoom))) for side in (height, width))
+def _work_size(height: int, width: int, shorter: int = WORK_SIDE) -> tuple[int, int]:
+    zoom = shorter / min(height, width)
+    return tuple(min(LONGEST * shorter, max(shorter, round(side * zoom))) for side in (height, width))
 
 
 @functools.lru_cache(maxsize=4)
@@ -197,7 +225,9 @@ def _networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module]:
     return tuple(networks)
 
 
-def _cascade(images: Tensor, networks: tuple[nn.Module, nn.Module, nn.Module]) -> tuple[Tensor, Tensor, Tensor]:
+def _cascade(
+    images: Tensor, networks: tuple[nn.Module, nn.Module, nn.Module], smallest: float, least: Thresholds
+) -> tuple[Tensor, Tensor, Tensor]:
     """Faces in pictures, float [N, 3, H, W] in 0..255: square boxes [F, 4], probabilities [F] and picture numbers [F].
 
     Boxes are left, top, right and bottom edges in pixels. They are those that the third network was shown, not its
@@ -207,35 +237,35 @@ def _cascade(images: Tensor, networks: tuple[nn.Module, nn.Module, nn.Module]) -
 
     first, second, third = networks
     pixels = (images - 127.5) / 128
-    boxes, chances, owners = _proposals(pixels, first)
+    boxes, chances, owners = _proposals(pixels, first, smallest, least[0])
     keep = batched_nms(boxes, chances, owners, 0.7)
     boxes, owners = boxes[keep], owners[keep]
     if len(boxes):
         shifts, chances = _in_parts(second, _crops(pixels, boxes, owners, 24))
-        keep = (chances[:, 1] > _THRESHOLDS[1]).nonzero().flatten()
+        keep = (chances[:, 1] > least[1]).nonzero().flatten()
         keep = keep[batched_nms(boxes[keep], chances[keep, 1], owners[keep], 0.7)]
         boxes, owners = _squares(_moved(boxes[keep], shifts[keep])), owners[keep]
     if not len(boxes):
         return boxes, boxes.new_empty(0), owners
     shifts, _, chances = _in_parts(third, _crops(pixels, boxes, owners, 48))
-    keep = (chances[:, 1] > _THRESHOLDS[2]).nonzero().flatten()
+    keep = (chances[:, 1] > least[2]).nonzero().flatten()
     boxes, owners, chances = boxes[keep], owners[keep], chances[keep, 1]
     faces = _squares(_moved(boxes, shifts[keep]))
     keep = _apart(faces, chances, owners)
     return faces[keep], chances[keep], owners[keep]
 
 
-def _proposals(pixels: Tensor, network: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+def _proposals(pixels: Tensor, network: nn.Module, smallest: float, least: float) -> tuple[Tensor, Tensor, Tensor]:
     """The first network over a pyramid of sizes; it sees 12 x 12 pixels at a time, every second pixel."""
     from torchvision.ops import batched_nms
 
     height, width = pixels.shape[2:]
-    zoom = 12 / (SMALLEST * min(height, width))
+    zoom = 12 / (smallest * min(height, width))
     found = []
     while min(height, width) * zoom >= 12:
         size = [math.floor(side * zoom + 1) for side in (height, width)]
         shifts, chances = network(F.interpolate(pixels, size=size, mode="area"))
-        owner, row, column = (chances[:, 1] >= _THRESHOLDS[0]).nonzero().unbind(1)
+        owner, row, column = (chances[:, 1] >= least).nonzero().unbind(1)
         corner = 2.0 * torch.stack([column, row], 1)
         boxes = torch.cat([corner, corner + 12], 1) / zoom
         likely = chances[owner, 1, row, column]
@@ -385,7 +415,8 @@ def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: 
 
     Args:
         image: mode "RGB", any size.
-        landmarks: [5, 2], in the order and units of `facegen.data.framing`.
+        landmarks: [5, 2], in the order and units of `facegen.data.framing`; or [3, 2]: the eye on the picture's left, the
+            eye on its right and the middle of the mouth.
         size: side of the result in pixels.
         zoom: above 1 for a square so many times smaller, about the same middle.
 
@@ -393,9 +424,10 @@ def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: 
         The picture and what should be said about it.
 
     Raises:
+        InputError: `landmarks` has another shape, or a number in it is not finite.
         Unusable: the face would have to be enlarged more than `MAX_ENLARGE` times, or its landmarks lie in one place.
     """
-    corner, across = _square(np.asarray(landmarks, dtype=np.float64), zoom)
+    corner, across = square(landmarks, zoom)
     side = float(np.hypot(*across))
     if not side > 0:
         raise Unusable("the landmarks of its face lie in one place")
@@ -424,9 +456,12 @@ def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: 
     return result.reduce(points) if points > 1 else result, notes
 
 
-def _square(landmarks: np.ndarray, zoom: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """FFHQ's square: its upper left corner [2] and its upper edge [2] as a vector, in pixels."""
-    eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
+def square(landmarks: np.ndarray | Tensor, zoom: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """FFHQ's square for the landmarks of `framed`: its upper left corner [2] and its upper edge [2] as a vector, in pixels."""
+    landmarks = np.asarray(landmarks, dtype=np.float64)
+    if landmarks.shape not in ((5, 2), (3, 2)) or not np.isfinite(landmarks).all():
+        raise InputError(f"landmarks of shape {list(landmarks.shape)}: give five or three points (x, y), all of them finite")
+    eyes, mouth = landmarks[:2].mean(0), landmarks[3 if len(landmarks) == 5 else 2 :].mean(0)
     between, below = landmarks[1] - landmarks[0], mouth - eyes
     axis = between + np.array([below[1], -below[0]])  # below, turned by 90 degrees, points along the eyes
     length = np.hypot(*axis)
@@ -449,6 +484,9 @@ def _outside(corner: np.ndarray, across: np.ndarray, down: np.ndarray, size: tup
     return float(((points < 0) | (points >= size)).any(2).mean())
 
 
+LookAgain = Callable[[str, Image.Image, "_Face | None"], "_Face | None"]
+
+
 class Pictures(Protocol):
     """What `frame_all` reads from: a `Source`, or one file."""
 
@@ -456,7 +494,12 @@ class Pictures(Protocol):
 
 
 def frame_all(
-    source: Pictures, names: Iterable[str], size: int, zoom: float, finish: Callable[[Image.Image, int], T]
+    source: Pictures,
+    names: Iterable[str],
+    size: int,
+    zoom: float,
+    finish: Callable[[Image.Image, int], T],
+    look_again: LookAgain | None = None,
 ) -> Iterator[Decoded]:
     """Find the largest face of every picture and frame it, in the order of `names`, on all cores.
 
@@ -466,6 +509,8 @@ def frame_all(
         size, zoom: as for `framed`.
         finish: called in a worker thread with the framed picture and the number of faces that were found; its result is
             `Decoded.value`.
+        look_again: called before that with the file's name, the whole picture and the face that the search found, if any;
+            the face that it returns is framed.
 
     Raises:
         InputError: the package facenet-pytorch is missing.
@@ -483,15 +528,21 @@ def frame_all(
 
     def one(item: tuple[_Looked, _Face | None]) -> Decoded:
         looked, face = item
-        if looked.row or face is None:
-            return Decoded(looked.name, None, looked.row or Row(looked.name, NO_FACE, "left out", False))
+        nothing = Decoded(looked.name, None, looked.row or Row(looked.name, NO_FACE, "left out", False))
+        if looked.row or (face is None and look_again is None):
+            return nothing
         try:
             # Decoded a second time: to keep every large photograph until its face is found would take gigabytes.
             image, notes = decode(source.read(looked.name))
+            if face is not None:
+                face = face[0] * torch.tensor([full / small for full, small in zip(image.size, looked.searched)]), *face[1:]
+            if look_again is not None:
+                face = look_again(looked.name, image, face)
+            if face is None:
+                return nothing
             if face[2] > 1:
                 notes.append((f"{face[2]} faces", "the largest taken"))
-            back = torch.tensor([full / small for full, small in zip(image.size, looked.searched)])
-            image, more = framed(image, face[0] * back, size, zoom)
+            image, more = framed(image, face[0], size, zoom)
         except Unusable as error:
             return Decoded(looked.name, None, Row(looked.name, str(error), "left out", False))
         notes += more
@@ -574,6 +625,7 @@ class AlignReport:
         faceless: files without a face, which were left out.
         several: files with several faces, of which the largest was taken.
         rows: every file that was left out or about which there is something to say.
+        checks: what `facegen.data.warnings` found in each picture that could be read.
     """
 
     dest: Path
@@ -583,6 +635,7 @@ class AlignReport:
     faceless: tuple[str, ...] = field(repr=False)
     several: tuple[str, ...] = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
+    checks: tuple[PhotoCheck, ...] = field(default=(), repr=False)
 
     def table(self, lines: int = 60) -> str:
         """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
@@ -596,9 +649,24 @@ class AlignReport:
                 shown = ", ".join(printable(name) for name in names[:10])
                 more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
                 lines.append(f"{len(names):,} {what}: {shown}{more}")
+        lines += _named(self.checks)
         told = {*self.faceless, *self.several}
         rest = [row for row in self.rows if row.file not in told]
         return "\n".join([*lines, *([table(rest)] if rest else [])])
+
+
+def _named(checks: Sequence[PhotoCheck]) -> list[str]:
+    """A line for each kind of warning, with the pictures and numbers."""
+    kinds: dict[str, list[str]] = {}
+    for check in checks:
+        for warning in check.warnings:
+            if warning.name not in ("no-face", "several-faces"):  # which have lines of their own
+                kinds.setdefault(warning.name, []).append(f"{printable(check.name)} ({warning.number})")
+    return [
+        f"warning: {len(files):,} {name}: {', '.join(files[:10])}"
+        + (f" and {len(files) - 10:,} more" if len(files) > 10 else "")
+        for name, files in kinds.items()
+    ]
 
 
 def check_zoom(zoom: float) -> float:
@@ -612,8 +680,13 @@ def check_zoom(zoom: float) -> float:
     return zoom
 
 
-def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float = 1.0) -> AlignReport:
+def align(
+    source: str | Path, dest: str | Path, size: int = 256, *, zoom: float = 1.0, warnings: str | Path | None = None
+) -> AlignReport:
     """Frame the largest face of every photograph as FFHQ would: see `framed`.
+
+    What may spoil the result is looked for in every picture and named in the report: see `facegen.data.warnings`. Faces that
+    stand upside down, lie on their sides or are tiny are found as well.
 
     Args:
         source: a folder (nested is fine) or a zip of pictures, or one picture.
@@ -621,11 +694,15 @@ def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float 
             folders named like theirs. For one picture, a name ending in .png, .jpg or .webp writes that file.
         size: side of the squares, 16 to 4096 pixels.
         zoom: 0.5 to 3; above 1 cuts tighter than FFHQ does, for pictures that show little around the face.
+        warnings: where the checks go, if anywhere: report.json, and where there are warnings warnings.html, with a picture of
+            each. It may be `dest`; where no face is found in any picture, another folder is written all the same.
 
     Raises:
         InputError: no such source, no face in any picture, a `dest` in use, a number out of range, or the package
             facenet-pytorch is missing. Nothing is written then.
     """
+    from facegen.data.warnings import Checks  # which searches with this module
+
     if not 16 <= size <= 4096:
         raise InputError(f"size {size} is out of range: choose 16 to 4096 pixels")
     check_zoom(zoom)
@@ -642,7 +719,8 @@ def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float 
         several: list[str] = []
         count, taken = 0, set()
         kind = _FORMATS[dest.suffix.lower()] if as_file else "PNG"
-        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind))
+        checks = Checks(size, pictures=warnings is not None)
+        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind), checks.look_again)
         with closing(results), tqdm(total=len(opened.names), desc="Aligning", unit="img", disable=None) as bar:
             for result in results:
                 bar.update()
@@ -657,17 +735,31 @@ def align(source: str | Path, dest: str | Path, size: int = 256, *, zoom: float 
                 file.write_bytes(data)
                 count += 1
         faceless = tuple(row.file for row in rows if row.what == NO_FACE)
+        inside = warnings is not None and not as_file and Path(warnings).expanduser() == dest
+        if warnings is not None and (count or not inside):
+            checks.write(place if inside else Path(warnings).expanduser())
         if not count:
-            raise _nothing_framed(opened, faceless, rows)
-    return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows))
+            raise _nothing_framed(opened, faceless, rows, checks.all)
+    return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows), checks.all)
 
 
-def _nothing_framed(source: Source | OneFile, faceless: Sequence[str], rows: list[Row]) -> InputError:
+def default_warnings(source: str | Path, dest: str | Path) -> Path:
+    """Where `facegen align` puts the checks unless told: in the new folder, or for a single file in a folder beside it."""
+    source, dest = Path(source).expanduser(), Path(dest).expanduser()
+    one = source.is_file() and dest.suffix.lower() in _FORMATS and not dest.is_dir()
+    return dest.with_name(f"{dest.stem}-warnings") if one else dest
+
+
+def _nothing_framed(
+    source: Source | OneFile, faceless: Sequence[str], rows: list[Row], checks: Sequence[PhotoCheck]
+) -> InputError:
     if not faceless:
-        return nothing_usable(source, rows)
+        error = nothing_usable(source, rows)
+        names = dict.fromkeys(warning.name for check in checks for warning in check.warnings)
+        return InputError(f"{', '.join(names)}: {error}") if names else error
     n = len(source.names)
     where = f"the {n:,} files of {source.path}" if n > 1 else str(source.path)
-    return InputError(f"no face was found in {where}: give photographs in which faces are upright and not tiny")
+    return InputError(f"no-face: no face was found in {where}: give photographs in which faces are upright and not tiny")
 
 
 def _encoded(image: Image.Image, faces: int, *, kind: str) -> tuple[bytes, int]:

@@ -1,0 +1,592 @@
+"""What may spoil a portrait before an hour of work goes into it: each fault by its name, with a number and a picture.
+
+print(check_photo(Image.open("me.jpg").convert("RGB")))
+# me.jpg: occluded: eyes seen with chance 0.03, at least 0.15 is wanted; ...
+
+A projection of a face in a helmet, with sunglasses or cut through the chin runs as long as any other, and its result looks
+wrong for a reason that could be seen beforehand. `check_photo` looks for it. Every check is one measured number against one
+threshold of `LIMITS`; lengths are in units of the face, so that they mean the same in every picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from facegen.data.align import _Face, framed, search_picture, square
+from facegen.data.pictures import Unusable, printable
+from facegen.data.visibility import PARTS, ZOOM, seen
+from facegen.files import replacing
+
+__all__ = ["LIMITS", "NAMES", "Checks", "PhotoCheck", "PhotoWarning", "annotated", "check_photo"]
+
+NAMES = (
+    "no-face",
+    "several-faces",
+    "too-small",
+    "blurred",
+    "turned",
+    "rotated",
+    "cut",
+    "occluded",
+    "greyscale",
+    "already-aligned",
+)
+"""Every warning, in the order in which they are given."""
+
+LIMITS = {
+    "no-face": 0.7,  # least probability that the detector gives what it calls a face
+    "several-faces": 1,  # most faces
+    "too-small": 96,  # least side of the face's square in pixels, where more is not wanted
+    "blurred": 0.70,  # most standard deviation of the blur, in hundredths of the face's square: 1.8 pixels of 256
+    "turned": 28.0,  # most degrees to the left or right
+    "rotated": 25.0,  # most degrees of tilt
+    "chin": 1.6,  # least distance from the eyes down to the border, in eye-to-mouth distances; FFHQ's crop has 1.9
+    "forehead": 0.9,  # the same upwards; FFHQ's crop has 1.7
+    "side": 0.95,  # the same to the left and right; FFHQ's crop has 1.8
+    "occluded": 0.15,  # least chance that both eyes, and that the mouth can be seen
+    "greyscale": 2.0,  # least spread of colour that does not follow from brightness, of 255
+    "already-aligned": 0.08,  # most distance between a corner of the picture and of FFHQ's square, as a share of the side
+}
+"""The thresholds. Those of the names that are no warnings by themselves belong to "cut"."""
+
+_ADVICE = {
+    "no-face": "give a photograph in which a face is upright and not tiny, or mark eyes and mouth by hand",
+    "several-faces": "the largest face was taken: crop the picture if you meant another one",
+    "too-small": "give a larger picture of this face: enlarging adds no detail",
+    "blurred": "give a sharper picture: details that are missing are invented",
+    "turned": "give a picture that looks into the camera: generators know few turned heads",
+    "rotated": "",
+    "cut": "give a picture with the whole head: what is missing is filled with the mirror image",
+    "occluded": "give a picture without what hides them: a generator invents what it cannot see",
+    "greyscale": "give a picture in colour, or colour the result: generators of colour faces search long for grey ones",
+    "already-aligned": "use it as it is: to align again only costs sharpness",
+}
+_CLEAR = 0.5  # chance from which a part counts as seen, where it decides whether something is a face
+_SURE = 0.9  # probability from which the detector is believed without being asked again
+_DOUBTFUL = (0.5, 0.4, 0.3)  # what the detector's networks must say of a face that is covered
+_LARGE = 768  # shorter side of the picture in which tiny faces are looked for
+_MOST_PICTURES = 200  # in one report
+_SHOWN = 480  # longer side of the pictures in a report
+
+
+@dataclass(frozen=True)
+class PhotoWarning:
+    """One thing that may spoil a portrait.
+
+    Attributes:
+        name: one of `NAMES`.
+        value: what was measured.
+        limit: the threshold that it passed.
+        number: both in words, such as "blur 1.31 % of the face, at most 0.80 %".
+        advice: what to do, in one line.
+    """
+
+    name: str
+    value: float
+    limit: float
+    number: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.number}; {self.advice}"
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoCheck:
+    """What was found in one photograph.
+
+    Attributes:
+        name: of its file.
+        size: (width, height) in pixels.
+        landmarks: float64 [5, 2] of the largest face in the picture's pixels, in its own order (the first eye is on the
+            left when the face stands upright); None where there is no face.
+        probability: how sure the detector is.
+        faces: how many there are.
+        turned: degrees, 0, 90, 180 or 270, by which the picture was turned clockwise before the face was found.
+        measures: every number that was measured, whether it warns or not.
+        warnings: in the order of `NAMES`.
+    """
+
+    name: str
+    size: tuple[int, int]
+    landmarks: np.ndarray | None
+    probability: float
+    faces: int
+    turned: int
+    measures: dict[str, float]
+    warnings: tuple[PhotoWarning, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the warnings."""
+        return tuple(warning.name for warning in self.warnings)
+
+    def as_json(self) -> dict[str, object]:
+        """The check as plain values."""
+        return {
+            "file": printable(self.name),
+            "size": list(self.size),
+            "landmarks": None if self.landmarks is None else [[round(float(v), 2) for v in row] for row in self.landmarks],
+            "probability": round(self.probability, 4),
+            "faces": self.faces,
+            "turned": self.turned,
+            "measures": {key: round(float(value), 4) for key, value in self.measures.items()},
+            "warnings": [
+                {"name": w.name, "value": round(w.value, 4), "limit": w.limit, "number": w.number, "advice": w.advice}
+                for w in self.warnings
+            ],
+        }
+
+    def __str__(self) -> str:
+        lines = [str(warning) for warning in self.warnings] or ["nothing to warn of"]
+        return "\n".join(f"{printable(self.name)}: {line}" for line in lines)
+
+
+def check_photo(image: Image.Image, size: int = 256, *, name: str = "picture") -> PhotoCheck:
+    """Find the largest face of a photograph and everything that may spoil its projection.
+
+    Args:
+        image: mode "RGB", any size.
+        size: side in pixels of the aligned picture that is wanted; a face with fewer pixels is called too small.
+        name: of the file, for the report.
+
+    Raises:
+        InputError: the package facenet-pytorch is missing.
+    """
+    return _checked(image, search_picture(image), size, name)
+
+
+def _checked(image: Image.Image, first: _Face | None, size: int, name: str) -> PhotoCheck:
+    found = find_again(image, first)
+    if found is None:
+        chance = 0.0 if first is None else first[1]
+        number = f"nothing is a face with more than {LIMITS['no-face']:.2f} of chance"
+        warning = PhotoWarning("no-face", chance, LIMITS["no-face"], number, _ADVICE["no-face"])
+        return PhotoCheck(name, image.size, None, chance, 0, 0, {}, (warning,))
+    (points, chance, faces), turned = _refined(image, found[0]), found[1]
+    points = points.double().numpy()
+    measures = {"several-faces": float(faces)} | _measures(image, points)
+    return PhotoCheck(name, image.size, points, chance, faces, turned, measures, tuple(_warned(measures, size, turned)))
+
+
+# --------------------------------------------------------------------------------------------------------- finding
+
+
+def find_again(image: Image.Image, first: _Face | None) -> tuple[_Face, int] | None:
+    """A face that the first search found, or one that stands on its head, lies on its side, is tiny, or is cut.
+
+    Args:
+        image: mode "RGB".
+        first: what `search_picture` or the like found in it.
+
+    Returns:
+        The face and by how many degrees the picture had to be turned clockwise; or None.
+    """
+    best, worth, turned = first, 0.0, 0
+    if first is not None:
+        shown = _parts(image, first[0])
+        # A detector that is asked about a face upside down answers with some other place, or with the mouth as eyes.
+        if first[1] >= _SURE and min(shown) >= _CLEAR:
+            return first, 0
+        worth = first[1] * sum(shown) / 3
+        if first[1] < _SURE and max(min(shown[:2]), shown[2]) < _CLEAR:  # neither eyes nor a mouth: something else
+            best = None
+    for degrees, back in (
+        (180, Image.Transpose.ROTATE_180),
+        (90, Image.Transpose.ROTATE_270),
+        (270, Image.Transpose.ROTATE_90),
+    ):
+        face = search_picture(image.transpose(back))
+        if face is None or face[1] < _SURE:
+            continue
+        face = _turned_back(face, degrees, image.size)
+        shown = _parts(image, face[0])
+        if sum(shown) / 3 >= _CLEAR and face[1] * sum(shown) / 3 > worth + 0.25:
+            best, worth, turned = face, face[1] * sum(shown) / 3, degrees
+    if best is None:
+        best = _hidden(image) or _tiny(image) or _beyond_the_border(image)
+    return best and (best, turned)
+
+
+def _refined(image: Image.Image, face: _Face) -> _Face:
+    """The landmarks of a tilted face once more, in the picture turned by its tilt: the detector knows upright faces best."""
+    across = square(face[0])[1]
+    tilt = math.atan2(across[1], across[0])
+    if abs(math.degrees(tilt)) <= LIMITS["rotated"]:
+        return face
+    upright = image.rotate(math.degrees(tilt), Image.Resampling.BILINEAR, expand=True)
+    again = search_picture(upright)
+    if again is None or again[1] < _SURE:
+        return face
+    x, y = (again[0].double() - torch.tensor(upright.size) / 2).unbind(1)
+    turn = math.cos(tilt), math.sin(tilt)
+    points = torch.stack([x * turn[0] - y * turn[1], x * turn[1] + y * turn[0]], 1) + torch.tensor(image.size) / 2
+    # Not another face of the picture.
+    if float((points.mean(0) - face[0].mean(0)).norm()) > float(np.hypot(*across)) / 3.6:
+        return face
+    return points, again[1], face[2]
+
+
+def _turned_back(face: _Face, degrees: int, size: tuple[int, int]) -> _Face:
+    """A face in the picture as it was, from one in the picture turned clockwise by so many degrees."""
+    (x, y), (width, height) = face[0].unbind(1), size
+    x, y = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[degrees]
+    return torch.stack([x, y], 1), *face[1:]
+
+
+def _tiny(image: Image.Image) -> _Face | None:
+    """A face that is too small for the first search."""
+    side = min(_LARGE, max(256, 2 * min(image.size)))
+    face = search_picture(image, side, 20 / side)
+    if face is None or face[1] < _SURE:
+        return None
+    return face if min(_parts(image, face[0])) >= _CLEAR else None
+
+
+def _hidden(image: Image.Image) -> _Face | None:
+    """A face so covered that the detector doubts it: its eyes or its mouth must be seen beyond doubt."""
+    face = search_picture(image, least=_DOUBTFUL)
+    if face is None:
+        return None
+    shown = _parts(image, face[0])
+    return face if max(min(shown[:2]), shown[2]) >= _SURE else None
+
+
+def _beyond_the_border(image: Image.Image) -> _Face | None:
+    """A face that is larger than the picture."""
+    margin = max(image.size) // 3
+    colour = tuple(int(v) for v in np.asarray(image).reshape(-1, 3).mean(0))
+    larger = Image.new("RGB", (image.width + 2 * margin, image.height + 2 * margin), colour)
+    larger.paste(image, (margin, margin))
+    face = search_picture(larger)
+    if face is None or face[1] < _SURE:
+        return None
+    shown = _parts(larger, face[0])
+    return (face[0] - margin, *face[1:]) if max(min(shown[:2]), shown[2]) >= _CLEAR else None
+
+
+def _parts(image: Image.Image, points: np.ndarray | torch.Tensor) -> list[float]:
+    """The chances that the left eye, the right eye and the mouth of a face are seen."""
+    points = np.asarray(points, dtype=np.float64)
+    try:
+        side = float(np.hypot(*square(points, ZOOM)[1]))
+        crop = framed(image, points, max(2, min(64, round(side))), ZOOM)[0]
+    except Unusable:
+        return [0.0, 0.0, 0.0]
+    return seen(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None])[0].tolist()
+
+
+# ------------------------------------------------------------------------------------------------------- measuring
+
+
+def _measures(image: Image.Image, points: np.ndarray) -> dict[str, float]:
+    corner, across = square(points)
+    side = float(np.hypot(*across))
+    crop = np.array(framed(image, points, max(8, min(192, int(side / 1.3))), 1.3)[0], dtype=np.float64)
+    down, up, left, right = _borders(points, image.size)
+    parts = _parts(image, points)
+    return {
+        "too-small": side,
+        "blurred": blur(crop @ [0.299, 0.587, 0.114]) * 100 / 1.3,
+        "turned": yaw(points),
+        "rotated": math.degrees(math.atan2(across[1], across[0])),
+        "chin": down,
+        "forehead": up,
+        "left side": left,
+        "right side": right,
+        **dict(zip(PARTS, parts)),
+        "greyscale": colour(crop),
+        "already-aligned": _off_ffhq(corner, across, image.size),
+    }
+
+
+def blur(luma: np.ndarray) -> float:
+    """The standard deviation of a picture's blur, as a share of its side.
+
+    Blurring an edge once more, by a known amount, weakens it the less the softer it is already: for an edge that is blurred
+    by s the gradient falls by the factor sqrt(s^2 + t^2) / s when it is blurred by t (Zhuo and Sim 2011). This is measured
+    at the strongest edges of each of four directions, because a moving camera blurs along one; the largest counts. Edges
+    that lie across or down, as most in a face do, seem wider by the square root of 2 on a diagonal, where a step is as much
+    longer: all directions count in steps.
+
+    Args:
+        luma: float [S, S].
+    """
+    weights = np.exp(-(np.arange(-3, 4) ** 2) / 2)
+    weights /= weights.sum()
+    found = []
+    for step in (np.array(step) for step in ((0, 1), (1, 0), (1, 1), (1, -1))):
+        softer = sum(w * np.roll(luma, n * step, (0, 1)) for n, w in zip(range(-3, 4), weights))
+        sharp, soft = (np.abs(np.roll(v, -step, (0, 1)) - np.roll(v, step, (0, 1)))[4:-4, 4:-4] for v in (luma, softer))
+        edges = sharp >= max(np.percentile(sharp, 98), 1.0)
+        if edges.any():
+            ratio = float(np.median(sharp[edges] / np.maximum(soft[edges], 1e-3)))
+            found.append(1 / math.sqrt(max(ratio**2 - 1, 1e-3)))
+    return max(found, default=len(luma)) / len(luma)
+
+
+@functools.lru_cache(maxsize=1)
+def _views() -> tuple[np.ndarray, np.ndarray]:
+    """A generic head's landmarks as complex numbers [V, 5], seen from many sides, and the sides' yaw in degrees [V]."""
+    # In eye-to-eye distances, z towards the camera. The nose's depth decides what a degree is: that of an average nose.
+    head = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.6, 0.42], [-0.39, 1.13, 0.08], [0.39, 1.13, 0.08]])
+    head = head - head.mean(0)
+    yaws, nods = (np.deg2rad(v).ravel() for v in np.meshgrid(np.arange(-80, 81), np.arange(-40, 41, 4), indexing="ij"))
+    x = head[:, 0] * np.cos(yaws)[:, None] + head[:, 2] * np.sin(yaws)[:, None]
+    z = -head[:, 0] * np.sin(yaws)[:, None] + head[:, 2] * np.cos(yaws)[:, None]
+    y = head[:, 1] * np.cos(nods)[:, None] - z * np.sin(nods)[:, None]
+    return x + 1j * y, np.rad2deg(yaws).round()
+
+
+def yaw(points: np.ndarray) -> float:
+    """By how many degrees a head is turned, positive when it looks to the picture's right, from landmarks [5, 2].
+
+    The view of a generic head is taken that lies nearest to the landmarks after the best shift, rotation and zoom.
+    """
+    views, yaws = _views()
+    place = (points - points.mean(0)) @ np.array([1, 1j])
+    zoom = (views.conj() * place).sum(1) / (np.abs(views) ** 2).sum(1)
+    return float(yaws[(np.abs(place - zoom[:, None] * views) ** 2).sum(1).argmin()])
+
+
+def colour(crop: np.ndarray) -> float:
+    """How much colour there is that a tint of a grey picture would not give: the standard deviation of red and blue less
+    brightness, after what a parabola of the brightness explains; 0 to 255. crop: float [S, S, 3]."""
+    bright = (crop @ [0.299, 0.587, 0.114]).ravel()
+    known = np.stack([np.ones_like(bright), bright, bright**2], 1)
+    rest = []
+    for channel in (0, 2):
+        chroma = crop[..., channel].ravel() - bright
+        rest.append(float(np.std(chroma - known @ np.linalg.lstsq(known, chroma, rcond=None)[0])))
+    return max(rest)
+
+
+def _borders(points: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """How far the picture reaches from the middle of the eyes towards the chin, the forehead and both sides of the face, in
+    eye-to-mouth distances of FFHQ (3.6 make a square)."""
+    across = square(points)[1]
+    unit = np.hypot(*across) / 3.6
+    right = across / np.hypot(*across)
+    down = np.array([-right[1], right[0]])
+    eyes, mouth = points[:2].mean(0), points[3:].mean(0)
+    # To the sides from the middle of the face, which in a turned head is not that of the eyes alone.
+    middle = (eyes + mouth) / 2
+    return tuple(
+        _reach(start, way, size) / unit for start, way in ((eyes, down), (eyes, -down), (middle, -right), (middle, right))
+    )
+
+
+def _reach(start: np.ndarray, way: np.ndarray, size: tuple[int, int]) -> float:
+    """How far one can go from a point in a direction before the border; 0 from outside."""
+    ways = [((limit if step > 0 else 0) - place) / step for place, step, limit in zip(start, way, size) if abs(step) > 1e-9]
+    inside = all(0 <= place <= limit for place, limit in zip(start, size))
+    return min(ways) if inside and ways else 0.0
+
+
+def _off_ffhq(corner: np.ndarray, across: np.ndarray, size: tuple[int, int]) -> float:
+    """The largest distance between corners of the picture and of FFHQ's square, as a share of the picture's longer side."""
+    down = np.array([-across[1], across[0]])
+    ours = np.stack([corner, corner + across, corner + down, corner + across + down])
+    whole = np.array([[0, 0], [size[0], 0], [0, size[1]], list(size)], dtype=float)
+    return float(np.hypot(*(ours - whole).T).max() / max(size))
+
+
+# --------------------------------------------------------------------------------------------------------- warning
+
+
+def _warned(m: dict[str, float], size: int, turned: int) -> list[PhotoWarning]:
+    found = []
+
+    def warn(name: str, value: float, limit: float, number: str, advice: str = "") -> None:
+        found.append(PhotoWarning(name, float(value), float(limit), number, advice or _ADVICE[name]))
+
+    if m["several-faces"] > 1:
+        warn("several-faces", m["several-faces"], 1, f"{m['several-faces']:.0f} faces, 1 is wanted")
+    least = max(LIMITS["too-small"], 0.75 * size)
+    if m["too-small"] < least:
+        warn("too-small", m["too-small"], least, f"its square has {m['too-small']:.0f} pixels, at least {least:.0f} are wanted")
+    if m["blurred"] > LIMITS["blurred"] and m["too-small"] >= LIMITS["too-small"]:
+        limit = LIMITS["blurred"]
+        warn("blurred", m["blurred"], limit, f"blur {m['blurred']:.2f} % of the face's square, at most {limit:.2f} %")
+    if abs(m["turned"]) > LIMITS["turned"]:
+        where = "right" if m["turned"] > 0 else "left"
+        warn("turned", m["turned"], LIMITS["turned"], f"{abs(m['turned']):.0f} degrees to the {where}, at most 28 are wanted")
+    if abs(m["rotated"]) > LIMITS["rotated"]:
+        number = f"tilted by {m['rotated']:+.0f} degrees, at most 25 are wanted"
+        warn("rotated", m["rotated"], LIMITS["rotated"], number, _how_turned(m["rotated"], turned))
+    found += _cut(m)
+    found += _occluded(m)
+    if m["greyscale"] < LIMITS["greyscale"]:
+        warn("greyscale", m["greyscale"], LIMITS["greyscale"], f"colour spreads by {m['greyscale']:.1f} of 255, at least 2.0")
+    if m["already-aligned"] < LIMITS["already-aligned"]:
+        number = f"{100 * m['already-aligned']:.1f} % off FFHQ's square, which is less than 8 %"
+        warn("already-aligned", m["already-aligned"], LIMITS["already-aligned"], number)
+    return found
+
+
+def _how_turned(tilt: float, turned: int) -> str:
+    if abs(tilt) > 135:
+        return "the face stands upside down: turned by 180 degrees"
+    what = "the face lies on its side" if abs(tilt) > 60 else "the head is tilted"
+    return f"{what}: turned by {turned or round(abs(tilt))} degrees"
+
+
+def _cut(m: dict[str, float]) -> list[PhotoWarning]:
+    edges = [
+        ("chin", "chin", "below"),
+        ("forehead", "forehead", "above"),
+        ("left side", "side", "left of"),
+        ("right side", "side", "right of"),
+    ]
+    missing = [
+        (key, m[key], LIMITS[limit], f"{m[key]:.2f} face lengths {where} the eyes")
+        for key, limit, where in edges
+        if m[key] < LIMITS[limit]
+    ]
+    if not missing:
+        return []
+    _, value, limit, _ = min(missing, key=lambda item: item[1] / item[2])
+    text = ", ".join(f"the picture ends {place} ({key}, at least {least:.2f})" for key, _, least, place in missing)
+    return [PhotoWarning("cut", value, limit, text, _ADVICE["cut"])]
+
+
+def _occluded(m: dict[str, float]) -> list[PhotoWarning]:
+    """Eyes or mouth that are hidden, where they should be in the picture and large enough to be judged."""
+    if m["too-small"] < 40:
+        return []
+    chances = {}
+    if m["forehead"] > 0.2 and min(m["left side"], m["right side"]) > 0.6:
+        # The far eye of a turned head is hidden by its nose.
+        eyes = m["left eye"], m["right eye"]
+        chances["eyes"] = max(eyes) if abs(m["turned"]) > LIMITS["turned"] else min(eyes)
+    if m["chin"] > 1.15:
+        chances["mouth"] = m["mouth"]
+    hidden = {part: chance for part, chance in chances.items() if chance < LIMITS["occluded"]}
+    if not hidden:
+        return []
+    number = " and ".join(f"{part} seen with chance {chance:.2f}" for part, chance in hidden.items())
+    number += f", at least {LIMITS['occluded']:.2f} is wanted"
+    return [PhotoWarning("occluded", min(hidden.values()), LIMITS["occluded"], number, _ADVICE["occluded"])]
+
+
+# -------------------------------------------------------------------------------------------------------- pictures
+
+
+def annotated(image: Image.Image, check: PhotoCheck) -> Image.Image:
+    """The photograph with FFHQ's square, the five points, and the names and numbers of its warnings, at most 480 pixels
+    long; nothing of it is hidden: the words stand below."""
+    zoom = min(1.0, _SHOWN / max(image.size))
+    picture = image.resize((max(1, round(image.width * zoom)), max(1, round(image.height * zoom))), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(picture)
+    if check.landmarks is not None:
+        corner, across = square(check.landmarks)
+        down = np.array([-across[1], across[0]])
+        ring = [tuple(zoom * p) for p in (corner, corner + across, corner + across + down, corner + down, corner)]
+        draw.line(ring, fill=(255, 200, 0), width=3)
+        draw.line(ring[:2], fill=(255, 60, 60), width=4)  # its upper edge
+        radius = max(2, np.hypot(*across) * zoom / 80)
+        for x, y in zoom * check.landmarks:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(0, 230, 120), outline=(0, 0, 0))
+    return _labelled(picture, [f"{w.name}: {w.number}" for w in check.warnings] or ["nothing to warn of"])
+
+
+def _labelled(picture: Image.Image, lines: Sequence[str]) -> Image.Image:
+    font = ImageFont.load_default(13)
+    width = max(picture.width, 320)
+    rows = [row for line in lines for row in _wrapped(line, font, width - 12)]
+    sheet = Image.new("RGB", (width, picture.height + 17 * len(rows) + 10), (24, 24, 24))
+    sheet.paste(picture, ((width - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(sheet)
+    for i, row in enumerate(rows):
+        draw.text((6, picture.height + 4 + 17 * i), row, fill=(255, 220, 120), font=font)
+    return sheet
+
+
+def _wrapped(line: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
+    rows = [""]
+    for word in line.split():
+        longer = f"{rows[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            rows[-1] = longer
+        else:
+            rows.append(f"    {word}")
+    return rows
+
+
+class Checks:
+    """The checks of a whole source, made while `facegen.data.align.frame_all` goes through it.
+
+    Attributes:
+        size: as for `check_photo`.
+        pictures: whether to keep a picture of each warning for `write`.
+    """
+
+    def __init__(self, size: int, *, pictures: bool) -> None:
+        self.size, self.pictures = size, pictures
+        self._checks: dict[str, PhotoCheck] = {}
+        self._shown: dict[str, bytes] = {}
+
+    def look_again(self, name: str, image: Image.Image, first: _Face | None) -> _Face | None:
+        """Check one photograph; returns the face that is to be framed. Threads may call it."""
+        check = self._checks[name] = _checked(image, first, self.size, name)
+        if self.pictures and check.warnings and len(self._shown) < _MOST_PICTURES:
+            buffer = io.BytesIO()
+            annotated(image, check).save(buffer, "JPEG", quality=88)
+            self._shown[name] = buffer.getvalue()
+        if check.landmarks is None:
+            return None
+        return torch.from_numpy(check.landmarks), check.probability, check.faces
+
+    @property
+    def all(self) -> tuple[PhotoCheck, ...]:
+        """Sorted by name."""
+        return tuple(self._checks[name] for name in sorted(self._checks))
+
+    def write(self, folder: Path) -> None:
+        """Write report.json, and where there are warnings warnings.html, one page with its pictures inside it."""
+        about = {"limits": LIMITS, "pictures": [check.as_json() for check in self.all]}
+        with replacing(folder / "report.json") as temporary:
+            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=True), encoding="utf-8")
+        if any(check.warnings for check in self.all):
+            with replacing(folder / "warnings.html") as temporary:
+                temporary.write_text(self._page(), encoding="utf-8")
+
+    def _page(self) -> str:
+        warned = [check for check in self.all if check.warnings]
+        parts = [f"<h1>{len(warned):,} of {len(self._checks):,} photographs with warnings</h1>"]
+        for check in warned:
+            name = html.escape(printable(check.name))
+            items = "".join(
+                f"<li><b>{html.escape(w.name)}</b>: {html.escape(w.number)}. {html.escape(w.advice)}</li>"
+                for w in check.warnings
+            )
+            data = self._shown.get(check.name)
+            alt = html.escape(f"{printable(check.name)} with its face marked")
+            shown = f'<img alt="{alt}" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">' if data else ""
+            parts.append(f"<section><h2>{name}</h2>{shown}<ul>{items}</ul></section>")
+        return _PAGE.replace("BODY", "\n".join(parts))
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Warnings</title><style>
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { margin: 1rem auto; max-width: 60rem; padding: 0 1rem }
+h2 { font-size: 1rem; overflow-wrap: anywhere }
+img { max-width: 100%; height: auto }
+</style></head><body>
+BODY
+</body></html>
+"""

@@ -233,6 +233,8 @@ def test_the_command_writes_a_report_and_pictures(photo, tmp_path, capsys):
     page = (tmp_path / "out/warnings.html").read_text()
     assert page.count("<img ") == 3 and "<img src=x" not in page and "&lt;img src=x" in page
     assert "good.png" not in page and "the face stands upside down" in page
+    assert main(["dataset", "--source", str(tmp_path / "out"), "--dest", str(tmp_path / "faces.zip")]) == 0
+    assert "report.json" not in capsys.readouterr().out  # beside the pictures, but none of them
 
 
 def test_one_photograph_and_refusals(photo, tmp_path, capsys):

@@ -37,7 +37,9 @@ PICTURE_SUFFIXES |= {".pgm", ".pbm", ".avif", ".jp2", ".tga"}
 # Only formats that Pillow decodes by itself: EPS, for one, would start Ghostscript on a stranger's file.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-_METADATA = frozenset({"dataset.json", "SOURCE.json", "SHA256SUMS", "Thumbs.db", "desktop.ini"})
+_METADATA = frozenset(
+    {"dataset.json", "SOURCE.json", "SHA256SUMS", "report.json", "warnings.html", "Thumbs.db", "desktop.ini"}
+)
 
 
 class Unusable(Exception):

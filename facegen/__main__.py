@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from facegen import __version__
 from facegen.files import InputError
-from facegen.verbs.common import GRID_SIDE, add_verb, check_folder, check_picture, pair_of, seeds_of
+from facegen.verbs.common import GRID_SIDE, add_verb, check_file, check_folder, check_picture, pair_of, seeds_of
 from facegen.verbs.edit import add_editing
 from facegen.verbs.project import add_project
 
@@ -603,11 +603,7 @@ def _generate(args: argparse.Namespace) -> int:
     if not args.grid and not args.outdir:
         raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
     if args.grid:
-        if args.grid.suffix.lower() not in GRID_SIDE:
-            raise InputError(f"--grid {args.grid}: the name must end in .png, .jpg or .webp")
-        if args.grid.is_dir():
-            raise InputError(f"--grid {args.grid}: this is a folder; give the name of a picture")
-        check_folder("--grid", args.grid.parent)
+        check_picture("--grid", args.grid)
     if args.outdir:
         check_folder("--outdir", args.outdir)
     if not 1 <= args.scale <= MOST_SCALE:
@@ -749,7 +745,7 @@ FILM_WIDTH = 512  # pixels
 def _portrait(args: argparse.Namespace) -> int:
     check_picture("--out", args.out)
     if args.video:
-        check_folder("--video", args.video.parent)
+        check_file("--video", args.video)
 
     from facegen.config import device
     from facegen.latent.portrait import follow
@@ -988,7 +984,7 @@ def _add_gallery(verbs) -> None:
 def _gallery(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out {args.out}: the name must end in .html")
-    check_folder("--out", args.out.parent)
+    check_file("--out", args.out)
 
     from facegen.config import device
     from facegen.latent.translate import people

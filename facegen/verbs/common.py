@@ -69,4 +69,11 @@ def check_picture(flag: str, path: Path) -> None:
     """Refuse, before the work, a picture that could not be written after it."""
     if path.suffix.lower() not in GRID_SIDE:
         raise InputError(f"{flag} {path}: the name must end in .png, .jpg or .webp")
+    check_file(flag, path)
+
+
+def check_file(flag: str, path: Path) -> None:
+    """Refuse, before the work, a file that could not be written after it."""
     check_folder(flag, path.parent)
+    if path.is_dir():
+        raise InputError(f"{flag} {path}: this is a folder; give the name of a file")

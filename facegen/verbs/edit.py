@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facegen.files import InputError
-from facegen.verbs.common import GRID_SIDE, add_verb, check_folder, check_picture, pair_of, seeds_of
+from facegen.verbs.common import GRID_SIDE, add_verb, check_file, check_picture, pair_of, seeds_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -113,13 +113,7 @@ def _check_film(flag: str, path: Path, fps: float) -> None:
 
     check_film(path)
     check_rate(fps)
-    _check_file(flag, path)
-
-
-def _check_file(flag: str, path: Path) -> None:
-    check_folder(flag, path.parent)
-    if path.is_dir():
-        raise InputError(f"{flag} {path}: this is a folder; give the name of a file")
+    check_file(flag, path)
 
 
 def _check_sheet(
@@ -188,7 +182,7 @@ def _check_walk(args: argparse.Namespace, sources: Sequence[int | Path], strip: 
     if args.space == "z" and any(isinstance(source, Path) for source in sources):
         raise InputError("--space z: a file holds latents in w, which have no z; leave --space out")
     _check_scale(args.scale)
-    _check_file("--out", args.out)
+    check_file("--out", args.out)
     if not strip:
         _check_film("--out", args.out, args.fps)
 
@@ -361,7 +355,6 @@ def _mix(args: argparse.Namespace) -> int:
     rows, columns = _sources("--rows", args.rows), _sources("--columns", args.columns)
     _check_scale(args.scale)
     check_picture("--out", args.out)
-    _check_file("--out", args.out)
 
     import torch
 
@@ -421,10 +414,9 @@ SHEET_ROWS = 12
 def _directions(args: argparse.Namespace) -> int:
     if args.out.suffix.lower() != ".npz":
         raise InputError(f"--out {args.out}: the name must end in .npz")
-    _check_file("--out", args.out)
+    check_file("--out", args.out)
     if args.sheet:
         check_picture("--sheet", args.sheet)
-        _check_file("--sheet", args.sheet)
     _check_scale(args.scale)
     if (args.method == "labels") != (args.labels is not None):
         raise InputError("--method labels and --labels FILE.csv go together: give both or neither")
@@ -583,11 +575,10 @@ def _check_edit(args: argparse.Namespace) -> bool:
             raise InputError(f"--frames {args.frames} --width {args.width}: give at least 2 and 1")
     else:
         check_picture("--out", args.out)
-        _check_file("--out", args.out)
     if args.save:
         if args.save.suffix.lower() != ".npz":
             raise InputError(f"--save {args.save}: the name must end in .npz")
-        _check_file("--save", args.save)
+        check_file("--save", args.save)
     _check_scale(args.scale)
     return film
 
@@ -678,7 +669,6 @@ def _transfer(args: argparse.Namespace) -> int:
     sources = _sources(flag, text)
     _check_scale(args.scale)
     check_picture("--out", args.out)
-    _check_file("--out", args.out)
 
     import torch
 
@@ -756,10 +746,9 @@ def _check_blend(args: argparse.Namespace) -> None:
     """Refuse, before the work, what could not be written, and flags that do not go together."""
     if args.out.suffix.lower() != ".safetensors":
         raise InputError(f"--out {args.out}: the name must end in .safetensors")
-    _check_file("--out", args.out)
+    check_file("--out", args.out)
     if args.grid:
         check_picture("--grid", args.grid)
-        _check_file("--grid", args.grid)
     _check_scale(args.scale)
     if not (math.isfinite(args.width) and args.width >= 0):
         raise InputError(f"--width {args.width}: give 0 for a cut, or the layers over which the weights change")

@@ -569,7 +569,7 @@ class Checks:
         for check in warned:
             name = html.escape(printable(check.name))
             items = "".join(
-                f"<li><b>{html.escape(w.name)}</b>: {html.escape(w.number)}. {html.escape(w.advice)}</li>"
+                f"<li><b>{html.escape(w.name)}</b>: {html.escape(w.number)}; {html.escape(w.advice)}</li>"
                 for w in check.warnings
             )
             data = self._shown.get(check.name)

@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -211,7 +212,8 @@ def cached_features(features: Features, pictures: Tensor | np.ndarray, data_hash
     Args:
         data_hash: says which pictures these are, such as `Faces.content_hash`; together with their number, the network's
             weights and the resizing it finds the file. A file that is damaged or another's is made anew.
-        folder: is made if it is not there.
+        folder: is made if it is not there. Where nothing can be written, a warning says so and the features are computed
+            every time.
 
     Returns:
         float32 [N, dims] on the CPU.
@@ -229,8 +231,12 @@ def cached_features(features: Features, pictures: Tensor | np.ndarray, data_hash
     found = _kept(path, about, (len(pictures), features.dims))
     if found is None:
         found = features(pictures)
-        with replacing(path) as temporary:
-            save_file({"features": found}, temporary, metadata=about)
+        try:
+            with replacing(path) as temporary:
+                save_file({"features": found}, temporary, metadata=about)
+        except (OSError, SafetensorError) as error:  # the features are there: computing them again next time is the worst of it
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            warnings.warn(f"features are not kept in {folder} ({reason})", stacklevel=2)
     return found
 
 
@@ -260,6 +266,7 @@ class Protocol:
         real, fake: how many pictures of each.
         data: content hash of the real pictures.
         seed: of whatever was drawn at random.
+        sampling: what else was done to the fakes, such as "truncation 0.7"; "" for nothing.
     """
 
     metric: str
@@ -269,9 +276,21 @@ class Protocol:
     fake: int
     data: str
     seed: int
+    sampling: str = ""
 
     @classmethod
-    def of(cls, metric: str, features: Features, *, real: int, fake: int, data: str, seed: int, settings: str = "") -> Protocol:
+    def of(
+        cls,
+        metric: str,
+        features: Features,
+        *,
+        real: int,
+        fake: int,
+        data: str,
+        seed: int,
+        settings: str = "",
+        sampling: str = "",
+    ) -> Protocol:
         """The protocol of a metric on these features. `settings`: the metric's own, such as "k=3"."""
         return cls(
             metric=features.score(metric) + (f" ({settings})" if settings else ""),
@@ -281,13 +300,14 @@ class Protocol:
             fake=fake,
             data=data,
             seed=seed,
+            sampling=sampling,
         )
 
     def __str__(self) -> str:
         """All of it in one line."""
         return (
             f"{self.metric}; features {self.features}; resize {self.resize}; {self.real} real, {self.fake} fake; "
-            f"data {self.data[:HASH_DIGITS]}; seed {self.seed}"
+            f"data {self.data[:HASH_DIGITS]}; seed {self.seed}{f'; {self.sampling}' if self.sampling else ''}"
         )
 
 

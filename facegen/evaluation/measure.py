@@ -1,0 +1,884 @@
+"""Measuring a generator: every number with its interval, its protocol, and what real pictures get in the same place.
+
+fakes = Generated(G, count=2000)
+for result in measure(fakes, faces, Settings(metrics=("fid", "kid", "pr"))).results:
+    print(result)                       # FID-lite0 81.3 (80.1 to 82.6) [...]; at 600 pictures: fakes 88.0, real ones 10.8
+
+A distance between sets depends on how many pictures there are, so each is given twice: of all fakes against all real pictures,
+and of n fakes and of n held-out real pictures against the same half of the real ones. What the held-out pictures get is what a
+perfect generator would; with few pictures that is not 0. Numbers are only compared where they were measured alike
+(`compare_results`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from facegen.data.packed import Faces
+from facegen.evaluation.distances import (
+    bootstrap_interval,
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kid,
+    precision_recall,
+    wilson_interval,
+)
+from facegen.evaluation.equivariance import KINDS, NAMES, drawer, equivariance
+from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
+from facegen.evaluation.neighbours import LEAST, Memorised, memorised
+from facegen.evaluation.spectra import UPPER, spectrum
+from facegen.files import InputError, replacing
+from facegen.latent.edit import slerp
+from facegen.latent.sample import Labels, evaluating, has_styles, one_hot, sample, sample_batches
+from facegen.models.perceptual import Perceptual, load_perceptual
+
+__all__ = [
+    "METRICS",
+    "USUAL",
+    "Difference",
+    "Evaluation",
+    "Generated",
+    "Result",
+    "Settings",
+    "Stored",
+    "check_protocols",
+    "compare_results",
+    "diversity",
+    "measure",
+    "path_lengths",
+    "protocols",
+    "read_results",
+    "write_results",
+]
+
+METRICS = ("fid", "kid", "pr", "dc", "is", "ppl", "nn", "diversity", "spectra", "eq")
+USUAL = ("fid", "kid", "pr", "dc", "nn", "diversity", "spectra")
+NEED_NETWORK = ("ppl", "eq")
+RESIZINGS = ("clean", "legacy")
+FORMAT = "facegen-evaluation-1"
+FEWEST = 12  # fakes, and real pictures in a half
+CHUNK = 32  # pictures at a time
+PPL_STEP = 1e-4  # the paper's epsilon
+SEEN = 256  # pixels: larger pictures are reduced before they are compared perceptually, as the papers do
+ROUNDS = 200  # of an interval by halves that costs little
+COSTLY_ROUNDS, COSTLIEST_ROUNDS = 100, 40
+MEAN_ROUNDS = 1000  # of an interval for a mean
+PR_K, DC_K, IS_SPLITS = 3, 5, 10
+
+# What is better: how a table and a comparison read a number. An Inception score of real pictures is no upper bound.
+BETTER = {
+    "FID": "lower",
+    "KID": "lower",
+    "precision": "higher",
+    "recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+    "IS": "higher",
+    "PPL": "lower",
+    "copies": "lower",
+    "diversity": "like the real",  # noise is diverse too
+    "spectra": "lower",
+    **{name: "higher" for name in NAMES.values()},
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure and how.
+
+    Attributes:
+        metrics: among `METRICS`.
+        seed: of everything that is drawn at random; the first fake's too.
+        features: "lite0" or "inception".
+        resizings: "clean", "legacy" or both; FID and KID are measured with each, the rest with the features' usual one.
+        pairs: pictures of eq, pairs of ppl and of diversity, at most.
+        perceptual: "auto", "vgg16" or "lite0": what ppl and diversity compare by.
+        ppl_space: "w" or "z"; a generator without w has only z.
+        ppl_ends: begin each step at a random latent, not on the way between two.
+        cache: where the features of the real pictures are kept, or None.
+        device: where networks compute.
+
+    Raises:
+        InputError: anything else.
+    """
+
+    metrics: tuple[str, ...] = USUAL
+    seed: int = 0
+    features: str = "lite0"
+    resizings: tuple[str, ...] = RESIZINGS
+    pairs: int = 200
+    perceptual: str = "auto"
+    ppl_space: str = "w"
+    ppl_ends: bool = True
+    cache: Path | None = None
+    device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        unknown = [metric for metric in self.metrics if metric not in METRICS]
+        if unknown or not self.metrics:
+            raise InputError(f"metric {unknown[0] if unknown else 'none'!r}: choose among {', '.join(METRICS)}")
+        if not self.resizings or set(self.resizings) - set(RESIZINGS):
+            raise InputError(f"resizing {', '.join(self.resizings) or 'none'}: choose clean, legacy or both")
+        if self.pairs < 2:
+            raise InputError(f"pairs={self.pairs}: give at least 2")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed {self.seed}: give 0 to 2^32 - 1")
+        if self.ppl_space not in ("w", "z"):
+            raise InputError(f"ppl space {self.ppl_space!r}: choose w or z")
+
+
+# ------------------------------------------------------------------------------------------------------------ fakes
+
+
+class Fakes(Interface):
+    """Generated pictures, made or read when they are asked for."""
+
+    count: int
+    name: str
+    sampling: str
+    G: nn.Module | None
+
+    def batches(self) -> Iterator[Tensor]: ...
+    def pictures(self, indices: Sequence[int]) -> Tensor: ...
+
+
+class Generated:
+    """The pictures of a generator's seeds.
+
+    Args:
+        G: in evaluation mode or not, on any device.
+        count: how many.
+        seed: the first; then seed + 1, ...
+        trunc, labels: as for `facegen.latent.sample.sample`.
+        name: of the network.
+
+    Raises:
+        InputError: too few, or what `sample` refuses.
+    """
+
+    def __init__(
+        self,
+        G: nn.Module,
+        count: int,
+        seed: int = 0,
+        *,
+        trunc: float = 1.0,
+        labels: Labels | None = None,
+        name: str = "network",
+    ) -> None:
+        self.G, self.count, self.seed, self.trunc, self.labels, self.name = G, _enough(count), seed, trunc, labels, name
+        self.sampling = "" if trunc == 1 else f"truncation {trunc:g}"
+        if labels is not None:
+            self.sampling += (", " if self.sampling else "") + f"class {labels}"
+        sample_batches(G, self._seeds(range(count)), trunc=trunc, labels=labels)  # refuses what cannot be made
+
+    def _seeds(self, indices: Sequence[int]) -> list[int]:
+        return [self.seed + index for index in indices]
+
+    def batches(self) -> Iterator[Tensor]:
+        """uint8 [n, 3, H, W], in the order of the seeds."""
+        return sample_batches(self.G, self._seeds(range(self.count)), trunc=self.trunc, labels=self.labels)
+
+    def pictures(self, indices: Sequence[int]) -> Tensor:
+        """uint8 [len(indices), 3, H, W]."""
+        return sample(self.G, self._seeds(indices), trunc=self.trunc, labels=self.labels)
+
+
+class Stored:
+    """Pictures that were generated before, in random order.
+
+    Args:
+        faces: the pictures.
+        count: at most so many.
+        seed: of the choice and the order.
+
+    Raises:
+        InputError: too few.
+    """
+
+    G = None
+
+    def __init__(self, faces: Faces, count: int, seed: int = 0) -> None:
+        self.count = _enough(min(count, len(faces)))
+        self.name, self.sampling, self.images = faces.name, "", faces.images
+        self.order = torch.randperm(len(faces), generator=torch.Generator().manual_seed(seed))[: self.count]
+
+    def batches(self) -> Iterator[Tensor]:
+        """uint8 [n, 3, H, W], in the order that `pictures` counts in."""
+        return (self.images[part] for part in tqdm(self.order.split(CHUNK), desc="fakes", leave=False, disable=None))
+
+    def pictures(self, indices: Sequence[int]) -> Tensor:
+        """uint8 [len(indices), 3, H, W]."""
+        return self.images[self.order[list(indices)]]
+
+
+def _enough(count: int) -> int:
+    if count < FEWEST:
+        raise InputError(f"{count} fakes are too few to measure: give at least {FEWEST}, and thousands for numbers to keep")
+    return count
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+
+
+@dataclass(frozen=True)
+class Result:
+    """A number with what belongs beside it.
+
+    Attributes:
+        measured: the number, its interval and its protocol.
+        better: "lower", "higher", or "like the real".
+        matched: pictures on either side of the next two, 0 where there are none.
+        fakes, real: the same number of `matched` fakes, and of `matched` held-out real pictures, against the same real ones.
+        note: anything else worth a line.
+    """
+
+    measured: Measured
+    better: str
+    matched: int = 0
+    fakes: float | None = None
+    real: float | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What is measured, without its settings: "precision-lite0"."""
+        return _base(self.measured.protocol.metric)
+
+    def __str__(self) -> str:
+        beside = f"; at {self.matched} pictures: fakes {self.fakes:.4g}, real ones {self.real:.4g}" if self.matched else ""
+        return f"{self.measured}{beside}{f'; {self.note}' if self.note else ''}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `measure` found.
+
+    Attributes:
+        results: in the order of `METRICS`.
+        warnings: what to bear in mind, a sentence each.
+        fakes, data: names and counts.
+        copies: what was found about memorisation, if it was asked for.
+    """
+
+    results: tuple[Result, ...]
+    warnings: tuple[str, ...]
+    fakes: dict[str, object]
+    data: dict[str, object]
+    copies: Memorised | None = field(default=None, repr=False)
+
+
+def _base(metric: str) -> str:
+    return metric.partition(" (")[0]
+
+
+# ------------------------------------------------------------------------------------------------------------ protocols
+
+
+def protocols(fakes: Fakes, faces: Faces, settings: Settings) -> dict[str, Protocol]:
+    """How each number will be measured, by a short key; known before anything is computed.
+
+    Raises:
+        InputError: weights that are not here and cannot be had, or a metric that these fakes do not allow.
+    """
+    return _Job(fakes, faces, settings).protocols
+
+
+class _Job:
+    """Everything that the metrics share; features and perceptual network are loaded, nothing is computed."""
+
+    def __init__(self, fakes: Fakes, faces: Faces, settings: Settings) -> None:
+        self.fakes, self.faces, self.settings = fakes, faces, settings
+        self.half = len(faces) // 2
+        if self.half < FEWEST:
+            raise InputError(f"{faces.name} has {len(faces)} pictures: measuring needs at least {2 * FEWEST} real ones")
+        for metric in NEED_NETWORK:
+            if metric in settings.metrics and fakes.G is None:
+                raise InputError(f"{metric} needs a network, not pictures: give --network, or leave {metric} out")
+        if "nn" in settings.metrics and len(faces) < 2 * LEAST:
+            raise InputError(f"{faces.name} has {len(faces)} pictures: looking for copies (nn) needs at least {2 * LEAST}")
+        self.n = min(fakes.count, self.half)
+        order = torch.randperm(len(faces), generator=torch.Generator().manual_seed(settings.seed))
+        self.held, self.against = order[: self.n], order[-self.half :]
+        usual = "clean" if settings.features == "lite0" else "legacy"
+        self.usual = usual if usual in settings.resizings else settings.resizings[0]
+        wanted = settings.metrics
+        resizings = [self.usual] if set(wanted) & {"pr", "dc", "is", "nn"} else []
+        if set(wanted) & {"fid", "kid"}:
+            resizings = [self.usual, *(kind for kind in settings.resizings if kind != self.usual)]
+        self.features = {kind: load_features(settings.features, settings.device, resize=kind) for kind in resizings}
+        sees = set(wanted) & {"ppl", "diversity"}
+        self.see = load_perceptual(settings.perceptual, settings.device) if sees else None
+        self.pairs = min(settings.pairs, fakes.count // 2, self.half)
+        self.space = settings.ppl_space if fakes.G is not None and has_styles(fakes.G) else "z"
+        self.protocols = {key: protocol for metric in METRICS if metric in wanted for key, protocol in self._of(metric)}
+
+    def _of(self, metric: str) -> list[tuple[str, Protocol]]:
+        every, usual = list(self.features.items()), self.features.get(self.usual)
+        if metric in ("fid", "kid"):
+            return [(f"{metric} {kind}", self._on(one, metric.upper())) for kind, one in every]
+        if metric == "pr":
+            return [(name, self._on(usual, name, f"k={PR_K}")) for name in ("precision", "recall")]
+        if metric == "dc":
+            return [(name, self._on(usual, name, f"k={DC_K}")) for name in ("density", "coverage")]
+        if metric == "is":
+            return [(metric, self._on(usual, "IS", f"splits={self.splits}"))]
+        if metric == "nn":
+            return [(metric, self._on(usual, "copies", "nearer than 99 % of held-out pictures, mirrored or not"))]
+        fake, real = (2 * self.pairs,) * 2
+        if metric == "diversity":
+            text = f"diversity-{self.see.name} (mean squared perceptual distance, {self.pairs} pairs)"
+            return [(metric, self._plain(text, str(self.see), _reduced(), real, fake))]
+        if metric == "ppl":
+            where = f"{self.space}, {'end' if self.settings.ppl_ends else 'full'}, epsilon {PPL_STEP:g}"
+            text = f"PPL-{self.see.name} ({where})"
+            return [(metric, self._plain(text, str(self.see), _reduced(), 0, self.settings.pairs))]
+        if metric == "spectra":
+            text = f"spectra (dB, frequencies from {UPPER:g})"
+            return [(metric, self._plain(text, "none", "none", len(self.faces), self.fakes.count))]
+        how = drawer(self.fakes.G, self.fakes.trunc, self.fakes.labels)[1]
+        text = {
+            "eq_t": "dB, whole pixels up to an eighth",
+            "eq_t_frac": "dB, parts of a pixel up to an eighth, Lanczos a=3",
+            "eq_r": "dB, any angle, common frequencies, Lanczos a=3",
+        }
+        return [
+            (kind, self._plain(f"{NAMES[kind]} ({text[kind]}; moved: {how})", "none", "none", 0, self.settings.pairs))
+            for kind in KINDS
+        ]
+
+    def _on(self, features: Features, metric: str, settings: str = "") -> Protocol:
+        real, data = (0, "none") if metric == "IS" else (len(self.faces), self.faces.content_hash)  # it looks at fakes alone
+        about = {"seed": self.settings.seed, "sampling": self.fakes.sampling}
+        return Protocol.of(metric, features, settings=settings, real=real, fake=self.fakes.count, data=data, **about)
+
+    def _plain(self, metric: str, features: str, resize: str, real: int, fake: int) -> Protocol:
+        data = self.faces.content_hash if real else "none"
+        return Protocol(metric, features, resize, real, fake, data, self.settings.seed, self.fakes.sampling)
+
+    @property
+    def splits(self) -> int:
+        """Of the Inception score: as published where there are enough pictures."""
+        return IS_SPLITS if self.fakes.count >= 100 * IS_SPLITS else 1
+
+
+def _reduced() -> str:
+    return f"reduced to {SEEN} where larger"
+
+
+# ------------------------------------------------------------------------------------------------------------ measuring
+
+
+def measure(fakes: Fakes, faces: Faces, settings: Settings) -> Evaluation:
+    """Measure fakes against real pictures, or a generator by itself.
+
+    Args:
+        fakes: `Generated` or `Stored`.
+        faces: the real pictures, of the fakes' size; for memorisation, those that the generator was trained on.
+        settings: what and how.
+
+    Raises:
+        InputError: too few pictures, sizes that differ, weights that cannot be had, or what a metric refuses.
+    """
+    job = _Job(fakes, faces, settings)
+    rows = _rows_of_fakes(job)
+    found: list[Result] = []
+    copies = None
+    for metric in tqdm([name for name in METRICS if name in settings.metrics], desc="measuring", leave=False, disable=None):
+        if metric == "nn":
+            copies = _copies(job, rows)
+            found.append(_of_copies(job, copies))
+        else:
+            found += MEASURES[metric](job, rows)
+    return Evaluation(
+        results=tuple(found),
+        warnings=tuple(_warnings(job, found)),
+        fakes={"name": fakes.name, "count": fakes.count, "seed": settings.seed, "sampling": fakes.sampling},
+        data={"name": faces.name, "count": len(faces), "hash": faces.content_hash},
+        copies=copies,
+    )
+
+
+@dataclass
+class _Rows:
+    """What was computed of the pictures: by resizing, features of fakes and reals [n, d]; spectra [n, K]; distances [pairs]."""
+
+    fake: dict[str, Tensor]
+    real: dict[str, Tensor]
+    spectra: tuple[Tensor, Tensor] | None
+    apart: Tensor | None
+
+
+def _rows_of_fakes(job: _Job) -> _Rows:
+    """One pass over the fakes; the reals' features come from the cache where they are there."""
+    fake: dict[str, list[Tensor]] = {kind: [] for kind in job.features}
+    spectra: list[Tensor] = []
+    apart: list[Tensor] = []
+    wanted = job.settings.metrics
+    if job.features or set(wanted) & {"spectra", "diversity"}:
+        for pictures in job.fakes.batches():
+            if pictures.shape[2:] != job.faces.images.shape[2:]:
+                sizes = " and ".join(f"{shape[3]}x{shape[2]}" for shape in (pictures.shape, job.faces.images.shape))
+                raise InputError(f"fakes and real pictures have {sizes} pixels: compare pictures of one size")
+            for part in pictures.split(CHUNK):
+                for kind, features in job.features.items():
+                    fake[kind].append(features(part))
+            if "spectra" in wanted:
+                spectra.append(_spectral_rows(pictures))
+            if job.see is not None and "diversity" in wanted and sum(map(len, apart)) < job.pairs:
+                apart.append(_apart(job.see, pictures))
+    real = {kind: _real_features(job, features) for kind, features in job.features.items()}
+    both = (torch.cat(spectra), _spectral_rows(job.faces.images.cpu())) if spectra else None
+    return _Rows({k: torch.cat(v) for k, v in fake.items()}, real, both, torch.cat(apart)[: job.pairs] if apart else None)
+
+
+def _real_features(job: _Job, features: Features, mirrored: bool = False) -> Tensor:
+    images, data = job.faces.images.cpu(), job.faces.content_hash
+    if mirrored:
+        images, data = images.flip(3), data + " mirrored"
+    if job.settings.cache is None:
+        return features(images)
+    return cached_features(features, images, data, job.settings.cache)
+
+
+Statistic = Callable[[Tensor, Tensor], float]
+
+
+def _compared(
+    job: _Job,
+    key: str,
+    statistic: Statistic,
+    fake: Tensor,
+    real: Tensor,
+    rounds: int,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+    note: str = "",
+) -> Result:
+    """A number on two sets of rows, with its interval and what real pictures get."""
+    fake, real = fake.double(), real.double()
+    low, high = bootstrap_interval(statistic, real, fake, rounds=rounds, seed=job.settings.seed, limits=limits)
+    protocol = job.protocols[key]
+    return Result(
+        Measured(float(statistic(real, fake)), protocol, low, high),
+        _better(protocol),
+        job.n,
+        float(statistic(real[job.against], fake[: job.n])),
+        float(statistic(real[job.against], real[job.held])),
+        note,
+    )
+
+
+def _better(protocol: Protocol) -> str:
+    """Of "FID-lite0-legacy", what is better of a FID; of "EQ-T_frac", of that."""
+    name = _base(protocol.metric)
+    return BETTER.get(name) or BETTER[name.partition("-")[0]]
+
+
+def _fid(job: _Job, rows: _Rows) -> list[Result]:
+    few = min(job.half, job.fakes.count) <= 2 * next(iter(job.features.values())).dims
+    rounds = COSTLY_ROUNDS if few else COSTLIEST_ROUNDS
+    return [
+        _compared(job, f"fid {kind}", frechet_distance, rows.fake[kind], rows.real[kind], rounds, (0.0, math.inf))
+        for kind in job.features
+    ]
+
+
+def _kid(job: _Job, rows: _Rows) -> list[Result]:
+    return [_compared(job, f"kid {kind}", kid, rows.fake[kind], rows.real[kind], ROUNDS) for kind in job.features]
+
+
+def _shares(job: _Job, rows: _Rows, which: Callable[..., tuple[float, float]], names: Sequence[str], k: int) -> list[Result]:
+    found = []
+    for place, name in enumerate(names):
+
+        def one(real: Tensor, fake: Tensor, place: int = place) -> float:
+            return which(real, fake, k)[place]
+
+        fake, real = rows.fake[job.usual], rows.real[job.usual]
+        result = _compared(job, name, one, fake, real, COSTLY_ROUNDS, (0.0, math.inf if name == "density" else 1.0))
+        found.append(result if name == "density" else _no_narrower(result, len(fake) if name == "precision" else len(real)))
+    return found
+
+
+def _no_narrower(result: Result, count: int) -> Result:
+    """A share's interval no narrower than that of `count` independent tries: of none or all, halves do not spread at all."""
+    one = result.measured
+    low, high = wilson_interval(round(one.value * count), count)
+    return dataclasses.replace(result, measured=dataclasses.replace(one, low=min(low, one.low), high=max(high, one.high)))
+
+
+def _precision_recall(job: _Job, rows: _Rows) -> list[Result]:
+    return _shares(job, rows, precision_recall, ("precision", "recall"), PR_K)
+
+
+def _density_coverage(job: _Job, rows: _Rows) -> list[Result]:
+    return _shares(job, rows, density_coverage, ("density", "coverage"), DC_K)
+
+
+def _inception_score(job: _Job, rows: _Rows) -> list[Result]:
+    features = job.features[job.usual]
+    fake, real = features.logits(rows.fake[job.usual]).double(), features.logits(rows.real[job.usual]).double()
+
+    def score(_real: Tensor, logits: Tensor) -> float:
+        return inception_score(logits, job.splits)[0]
+
+    note = "it knows ImageNet's classes, not faces"
+    return [_compared(job, "is", score, fake, real, ROUNDS, (1.0, math.inf), note)]
+
+
+def _spectra(job: _Job, rows: _Rows) -> list[Result]:
+    size = job.faces.images.shape[3]
+
+    def decibels(real: Tensor, fake: Tensor) -> float:
+        """`facegen.evaluation.spectra.distance`, from the rows' mean power."""
+        difference = (10 * fake.mean(0).log10() - 10 * real.mean(0).log10()).abs()
+        frequency = torch.arange(1, len(difference) + 1, dtype=torch.float64) * 2 / size
+        return float(difference[frequency >= UPPER].mean())
+
+    return [_compared(job, "spectra", decibels, *rows.spectra, ROUNDS, (0.0, math.inf))]
+
+
+def _spectral_rows(images: Tensor) -> Tensor:
+    """Power at each frequency of each picture, float64 [N, K]."""
+    quiet = True if len(images) <= 2 * CHUNK else None
+    pictures = tqdm(images.split(1), desc="spectra", leave=False, disable=quiet)
+    return torch.stack([10 ** (spectrum(picture).db / 10) for picture in pictures])
+
+
+# ------------------------------------------------------------------------------------------------------------ memorisation
+
+
+def _copies(job: _Job, rows: _Rows) -> Memorised:
+    mirrored = _real_features(job, job.features[job.usual], mirrored=True)
+    return memorised(rows.fake[job.usual], rows.real[job.usual], mirrored, seed=job.settings.seed)
+
+
+def _of_copies(job: _Job, copies: Memorised) -> Result:
+    measured = Measured(copies.close, job.protocols["nn"], copies.low, copies.high)
+    return Result(
+        measured, "lower", note=f"{copies.expected:.3g} by chance; median distance {copies.ratio:.2f} of the reals' own"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ perceptual
+
+
+def _seen(see: Perceptual, pictures: Tensor) -> Tensor:
+    """Rows of pictures [N, 1 or 3, H, W] in [-1, 1]: grey as colour, larger ones than 256 pixels by the mean of each block."""
+    pictures = pictures.expand(-1, 3, -1, -1)
+    if pictures.shape[3] > SEEN:
+        pictures = F.interpolate(pictures, size=(SEEN, SEEN), mode="area")
+    return see(pictures)
+
+
+def _apart(see: Perceptual, pictures: Tensor) -> Tensor:
+    """Squared perceptual distances of the pictures 0 and 1, 2 and 3, ... of uint8 [N, 3, H, W]: float64 [N // 2]."""
+    device, found = see.mean.device, []
+    for part in pictures[: len(pictures) // 2 * 2].split(CHUNK):
+        with torch.no_grad():
+            rows = _seen(see, part.to(device).float() / 127.5 - 1)
+        found.append((rows[::2] - rows[1::2]).square().sum(1).double().cpu())
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
+
+
+def diversity(see: Perceptual, pictures: Tensor) -> tuple[float, float, float]:
+    """Mean squared perceptual distance between two pictures, and its interval at 95 %.
+
+    Each picture is in one pair (0 and 1, 2 and 3, ...), so that the pairs are independent: shuffle what comes sorted.
+
+    Args:
+        see: which distance.
+        pictures: uint8 [N, 3, H, W], at least 4.
+
+    Raises:
+        InputError: fewer, or what `Perceptual` refuses.
+    """
+    if len(pictures) < 4:
+        raise InputError(f"{len(pictures)} pictures: diversity needs at least 2 pairs")
+    distances = _apart(see, pictures)
+    return float(distances.mean()), *_interval_of_mean(distances)
+
+
+def _diversity(job: _Job, rows: _Rows) -> list[Result]:
+    order = torch.randperm(len(job.faces), generator=torch.Generator().manual_seed(job.settings.seed))[: 2 * job.pairs]
+    real = _apart(job.see, job.faces.images[order.to(job.faces.images.device)].cpu())
+    value = float(rows.apart.mean())
+    low, high = _interval_of_mean(rows.apart, job.settings.seed)
+    measured = Measured(value, job.protocols["diversity"], low, high)
+    return [Result(measured, _better(job.protocols["diversity"]), 2 * job.pairs, value, float(real.mean()))]
+
+
+def _interval_of_mean(values: Tensor, seed: int = 0) -> tuple[float, float]:
+    """At 95 %, from drawing independent values anew: of a mean the ordinary bootstrap is right."""
+    numbers = values.double().numpy()
+    draws = np.random.default_rng(seed)
+    means = [numbers[draws.integers(len(numbers), size=len(numbers))].mean() for _ in range(MEAN_ROUNDS)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+@torch.no_grad()
+def path_lengths(
+    G: nn.Module,
+    see: Perceptual,
+    pairs: int,
+    seed: int = 0,
+    *,
+    space: str = "w",
+    ends: bool = True,
+    trunc: float = 1.0,
+    labels: Labels | None = None,
+    step: float = PPL_STEP,
+) -> Tensor:
+    """Perceptual path lengths, whose mean is the PPL (Karras et al. 2019, arXiv:1812.04948, section 4.1).
+
+    Two latents lie on a way: straight in w, along the sphere in z. At a place t on it and at t + step the perceptual distance
+    of the two pictures is taken and divided by the step's square: how much the picture changes where the latent changes little.
+    The papers compare by LPIPS on VGG16, cut faces out of FFHQ's pictures and drop outliers; here whole pictures are compared
+    by `see`, and nothing is dropped, so numbers compare with each other only.
+
+    Args:
+        pairs: how many ways, one step on each.
+        seed: of the latents and places.
+        space: "w", or "z".
+        ends: t = 0, where latents are like those that pictures are made of; else t is uniform in 0..1.
+        trunc, labels: as for `facegen.latent.sample.sample`; noise stays as it is stored.
+        step: epsilon.
+
+    Returns:
+        float64 [pairs] on the CPU.
+
+    Raises:
+        InputError: a generator without z, or without w where that was asked for.
+    """
+    if not hasattr(G, "z_dim"):
+        raise InputError("this network makes no pictures from seeds, so it has no path (a CycleGAN translates pictures)")
+    if space not in ("w", "z") or (space == "w" and not has_styles(G)):
+        raise InputError(f"ppl in {space}: this generator has no such space, choose {'w or z' if has_styles(G) else 'z'}")
+    if not has_styles(G) and trunc != 1:
+        raise InputError("this network has no w to truncate (a DCGAN): leave the truncation at 1")
+    draws = np.random.default_rng([seed, 1])
+    z = torch.from_numpy(draws.standard_normal((2, pairs, G.z_dim)).astype(np.float32))
+    t = torch.zeros(pairs) if ends else torch.from_numpy(draws.random(pairs).astype(np.float32))
+    device, found = next(G.parameters()).device, []
+    batch = max(1, min(8, 8 * 256**2 // G.img_resolution**2))
+
+    def mapping(part: Tensor) -> Tensor:
+        c = one_hot(G, labels, len(part))
+        return G.mapping(part, None if c is None else c.to(device), truncation_psi=trunc)
+
+    def pictures(place: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        if not has_styles(G):
+            return G(slerp(a, b, place))
+        if space == "z":
+            return G.synthesis(mapping(slerp(a, b, place)), noise_mode="const")
+        return G.synthesis(torch.lerp(a, b, place[:, None, None]), noise_mode="const")
+
+    with evaluating(G):
+        for part in tqdm(torch.arange(pairs).split(batch), desc="path lengths", leave=False, disable=None):
+            a, b = z[:, part].to(device)
+            if space == "w":
+                a, b = mapping(a), mapping(b)
+            place = t[part].to(device)
+            first, second = (_seen(see, pictures(where, a, b).float()) for where in (place, place + step))
+            found.append((first - second).square().sum(1).double().cpu() / step**2)
+    lengths = torch.cat(found)
+    if not lengths.isfinite().all():
+        raise InputError("the network gives NaN: its weights are damaged, or its training diverged; use an earlier snapshot")
+    return lengths
+
+
+def _path_length(job: _Job, rows: _Rows) -> list[Result]:
+    del rows
+    settings, fakes = job.settings, job.fakes
+    options = {"space": job.space, "ends": settings.ppl_ends, "trunc": fakes.trunc, "labels": fakes.labels}
+    lengths = path_lengths(fakes.G, job.see, settings.pairs, settings.seed, **options)
+    low, high = _interval_of_mean(lengths, settings.seed)
+    note = f"median {float(lengths.median()):.4g}"
+    return [Result(Measured(float(lengths.mean()), job.protocols["ppl"], low, high), "lower", note=note)]
+
+
+def _equivariance(job: _Job, rows: _Rows) -> list[Result]:
+    del rows
+    fakes, settings = job.fakes, job.settings
+    found = equivariance(fakes.G, settings.pairs, settings.seed, trunc=fakes.trunc, labels=fakes.labels)
+    return [Result(Measured(one.db, job.protocols[kind], one.low, one.high), "higher") for kind, one in found.items()]
+
+
+MEASURES: dict[str, Callable[[_Job, _Rows], list[Result]]] = {
+    "fid": _fid,
+    "kid": _kid,
+    "pr": _precision_recall,
+    "dc": _density_coverage,
+    "is": _inception_score,
+    "ppl": _path_length,
+    "diversity": _diversity,
+    "spectra": _spectra,
+    "eq": _equivariance,
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ warnings
+
+
+def _warnings(job: _Job, results: Sequence[Result]) -> list[str]:
+    """What the numbers do not say by themselves."""
+    found = []
+    counts = min(job.fakes.count, len(job.faces))
+    for result in [one for one in results if one.name.startswith("FID")][:1]:
+        if counts < job.features[job.usual].dims:
+            found.append(
+                f"{result.name}: {counts} pictures are fewer than the {job.features[job.usual].dims} features, and its bias is "
+                f"large: {job.n} real pictures against {job.half} others get {result.real:.4g}, not 0; compare at equal "
+                "counts, or by KID"
+            )
+    if job.features and job.settings.features != "inception":
+        name = job.settings.features
+        found.append(f"scores called -{name} are no published scores: they compare with other -{name} scores only")
+    if job.fakes.count != len(job.faces) and "pr" in job.settings.metrics:
+        found.append(
+            f"precision and recall depend on the counts ({len(job.faces)} real, {job.fakes.count} fakes): compare at equal ones"
+        )
+    if job.fakes.sampling.startswith("truncation"):
+        found.append(f"{job.fakes.sampling}: it buys precision with diversity, and papers measure without")
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------ on disk
+
+
+def write_results(path: str | Path, evaluation: Evaluation, about: dict[str, object] | None = None) -> None:
+    """Write an evaluation as JSON, completely or not at all. `about`: further entries, such as the network's hash."""
+    facts = {
+        "format": FORMAT,
+        "fakes": evaluation.fakes,
+        "data": evaluation.data,
+        **(about or {}),
+        "results": [_as_plain(result) for result in evaluation.results],
+        "warnings": list(evaluation.warnings),
+    }
+    if (copies := evaluation.copies) is not None:
+        facts["memorisation"] = {"memorised": copies.memorised, "verdict": copies.verdict, "median ratio": copies.ratio}
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _as_plain(result: Result) -> dict[str, object]:
+    measured = result.measured
+    plain = {
+        "name": result.name,
+        **{name: _number(getattr(measured, name)) for name in ("value", "low", "high", "level")},
+        "better": result.better,
+        "beside": {"pictures": result.matched, "fakes": result.fakes, "real": result.real} if result.matched else None,
+        "note": result.note,
+        "protocol": dataclasses.asdict(measured.protocol),
+        "text": str(measured),
+    }
+    return plain
+
+
+def _number(value: float | None) -> float | str | None:
+    """JSON has no infinity, and the PSNR of equal pictures is one."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def read_results(path: str | Path) -> list[Result]:
+    """The results of a file of `write_results`.
+
+    Raises:
+        InputError: no such file, or not one of these.
+    """
+    path = Path(path)
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise KeyError("format")
+        return [_from_plain(entry) for entry in facts["results"]]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{path} is not a file of results by facegen evaluate, or is damaged") from None
+
+
+def _from_plain(entry: dict) -> Result:
+    value, low, high, level = (None if entry[k] is None else float(entry[k]) for k in ("value", "low", "high", "level"))
+    beside = entry["beside"] or {"pictures": 0, "fakes": None, "real": None}
+    measured = Measured(value, Protocol(**entry["protocol"]), low, high, level)
+    return Result(measured, str(entry["better"]), beside["pictures"], beside["fakes"], beside["real"], str(entry["note"]))
+
+
+# ------------------------------------------------------------------------------------------------------------ comparing
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number of two evaluations.
+
+    Attributes:
+        name: of the metric.
+        ours, theirs: both, measured alike.
+        verdict: "better" or "worse" (of diversity "higher" or "lower"), or "not told apart" where the intervals overlap.
+    """
+
+    name: str
+    ours: Measured
+    theirs: Measured
+    verdict: str
+
+
+def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[Difference]:
+    """Compare the numbers that both evaluations have.
+
+    Two intervals at 95 % that do not even touch are a stricter test than one at 95 %.
+
+    Raises:
+        InputError: nothing in common, or a number that was measured another way; it names the difference.
+    """
+    pairs = _common(ours, theirs)
+    for one, other in pairs:
+        require_same(one.measured, other.measured)
+    return [Difference(one.name, one.measured, other.measured, _verdict(one, other)) for one, other in pairs]
+
+
+def check_protocols(planned: Sequence[Protocol], theirs: Sequence[Result]) -> None:
+    """Refuse, before the work, a comparison that would be refused after it.
+
+    Raises:
+        InputError: as `compare_results`.
+    """
+    for one, other in _common([Result(Measured(math.nan, protocol), "") for protocol in planned], theirs):
+        require_same(one.measured, other.measured)
+
+
+def _common(ours: Sequence[Result], theirs: Sequence[Result]) -> list[tuple[Result, Result]]:
+    by_name = {result.name: result for result in theirs}
+    pairs = [(result, by_name[result.name]) for result in ours if result.name in by_name]
+    if not pairs:
+        names = [", ".join(result.name for result in results) or "nothing" for results in (ours, theirs)]
+        raise InputError(f"no number is in both: here are {names[0]}, there {names[1]}")
+    return pairs
+
+
+def _verdict(ours: Result, theirs: Result) -> str:
+    a, b = ours.measured, theirs.measured
+    if None in (a.low, a.high, b.low, b.high) or (a.low <= b.high and b.low <= a.high):
+        return "not told apart"
+    if ours.better not in ("lower", "higher"):
+        return "lower" if a.value < b.value else "higher"
+    return "better" if (a.value < b.value) == (ours.better == "lower") else "worse"

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import random
 import re
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from statistics import NormalDist
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,11 +28,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import facegen.data
+from facegen.evaluation import distances, equivariance
 from facegen.latent import edit, project
 from facegen.models import cyclegan as networks
 from facegen.models import dcgan, stylegan2
 from facegen.models.layers import modulated_conv2d
-from facegen.training import ada, cyclegan, losses, steps, stylegan
+from facegen.training import ada, cyclegan, losses, steps, stylegan, symptoms
+from facegen.training.fit import read_config
 
 SEED = 2024
 
@@ -4027,3 +4031,1205 @@ def _has_all_entries(got: Mapping, at: int) -> None:
         raise _Mistake(
             f"with from_layer={at}, {len(missing)} of {len(_PLACES)} entries are missing, such as {missing[0]}: {why}"
         )
+
+
+# ------------------------------------------------------------------------------------------------- 06: how far apart
+
+
+def _score(value: object, what: str = "the result") -> float:
+    """`value` as a float, if it is one real number; NaN and infinity pass."""
+    _require(value is not None, f"{what} is None: is the return statement missing?")
+    if isinstance(value, (Tensor, np.ndarray)):
+        shape = list(value.shape)
+        _require(np.prod(shape, dtype=int) == 1, f"{what} has the shape {shape}, expected one number")
+        value = value.item()
+    rounded = "a complex number, expected a real one: roots of rounding leave an imaginary part, drop it with .real"
+    _require(not isinstance(value, complex), f"{what} is {rounded}")
+    _require(isinstance(value, (int, float, np.number)), f"{what} is a {type(value).__name__}, expected one number")
+    return float(value)
+
+
+def _scores(value: object, names: tuple[str, str]) -> Tensor:
+    """float64 [2] of a pair of finite numbers."""
+    pair = [_score(part, name) for part, name in zip(_two(value, names, "two numbers"), names)]
+    for part, name in zip(pair, names):
+        _require(np.isfinite(part), f"{name} is {part}, expected a number")
+    return torch.tensor(pair, dtype=torch.float64)
+
+
+def _f64(*numbers: object) -> Tensor:
+    return torch.tensor([float(x) for x in numbers], dtype=torch.float64)
+
+
+def _shown(numbers: Tensor) -> str:
+    """One number, or a pair of them, for a message."""
+    text = ", ".join(f"{float(x):.5g}" for x in numbers)
+    return f"({text})" if len(numbers) > 1 else text
+
+
+def _all_right(failed: list[tuple[str, Tensor, Tensor, Mapping[str, Tensor]]], otherwise: str, tolerance: float) -> None:
+    """Fail if a case failed (call, what came, what was expected, what the mistakes give), naming the one that explains all."""
+    if failed:
+        call, got, want, _ = failed[0]
+        mistake = _explains([(came, wrong) for _, came, _, wrong in failed], otherwise, tolerance)
+        raise _Mistake(f"{call} is {_shown(got)}, expected {_shown(want)}: {mistake}")
+
+
+@contextlib.contextmanager
+def _sizes_fit(hint: str) -> Iterator[None]:
+    """What PyTorch and NumPy say about sizes is about the learner's own tensors; `hint` is about the exercise."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        text = " ".join(str(error).split())
+        if not re.search(r"must match|mat1 and mat2|broadcast|shapes|size mismatch|inconsistent tensor size|Sizes of", text):
+            raise
+        raise _Mistake(f"sizes do not fit inside ({text[:80]}): {hint}") from None
+
+
+def _cloud(n: int, d: int, g: torch.Generator) -> Tensor:
+    """Features float64 [n, d] whose columns hang together, with a mean of their own."""
+    mix = torch.randn(d, d, generator=g, dtype=torch.float64) / d**0.5 + 0.5 * torch.eye(d, dtype=torch.float64)
+    return torch.randn(n, d, generator=g, dtype=torch.float64) @ mix + 0.7 * torch.randn(d, generator=g, dtype=torch.float64)
+
+
+def _covariance(x: Tensor) -> Tensor:
+    return torch.atleast_2d(torch.cov(x.T))
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """Symmetric root of a symmetric matrix without negative eigenvalues."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.clamp_min(0).sqrt() @ vectors.T
+
+
+def _common(c1: Tensor, c2: Tensor) -> Tensor:
+    """Trace of the root of C1 C2, which has the eigenvalues of the symmetric C1^(1/2) C2 C1^(1/2)."""
+    root = _root(c1)
+    return torch.linalg.eigvalsh(root @ c2 @ root).clamp_min(0).sqrt().sum()
+
+
+def _frechet(real: Tensor, fake: Tensor) -> Tensor:
+    c1, c2 = _covariance(real), _covariance(fake)
+    return (real.mean(0) - fake.mean(0)).square().sum() + c1.trace() + c2.trace() - 2 * _common(c1, c2)
+
+
+def _frechet_mistakes(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    real, fake = real.double(), fake.double()
+    n, m, d = len(real), len(fake), real.shape[1]
+    away, c1, c2 = real.mean(0) - fake.mean(0), _covariance(real), _covariance(fake)
+    gap, traces, common = away.square().sum(), c1.trace() + c2.trace(), _common(c1, c2)
+    product, spread = c1 @ c2, traces - 2 * common
+    b1, b2 = (n - 1) / n * c1, (m - 1) / m * c2
+    raw1, raw2 = real.T @ real / (n - 1), fake.T @ fake / (m - 1)
+    corr = [torch.atleast_2d(torch.corrcoef(x.T)) for x in (real, fake)]
+    right = gap + spread
+    wrong = {
+        "the covariances are divided by n, expected by n - 1": gap + b1.trace() + b2.trace() - 2 * _common(b1, b2),
+        "the distance of the means is not squared": gap.sqrt() + spread,
+        "the distance of the means is averaged over the features, expected their sum": away.square().mean() + spread,
+        "the difference of the means is summed before it is squared": away.sum().square() + spread,
+        "the distance of the means is missing": spread,
+        "the covariances are missing, this is the distance of the means alone": gap,
+        "the root of C1 C2 is missing": gap + traces,
+        "the 2 before the root of C1 C2 is missing": gap + traces - common,
+        "the sign before the root of C1 C2 is wrong": gap + traces + 2 * common,
+        "the 2 stands before everything in the trace": gap + 2 * (traces - common),
+        "only the traces minus the root count, C2 is missing": gap + c1.trace() - 2 * common,
+        "the root is taken entry by entry: a matrix's root is the one whose square, by @, is the matrix": (
+            gap + traces - 2 * product.diagonal().clamp_min(0).sqrt().sum()
+        ),
+        "the root is taken entry by entry, of an entry by entry product: only the variances count, not how features go"
+        " together": gap + traces - 2 * (c1.diagonal() * c2.diagonal()).sqrt().sum(),
+        "C1 * C2 multiplies entry by entry, expected C1 @ C2": gap + traces - 2 * _common(c1 * c2, torch.eye(d).double()),
+        "the root of C1 C2 is not taken: its trace is the sum of the roots of its eigenvalues": (
+            gap + traces - 2 * product.trace()
+        ),
+        "the root of the trace is taken, expected the trace of the root": gap
+        + traces
+        - 2 * product.trace().clamp_min(0).sqrt(),
+        "these are singular values of C1 C2, expected eigenvalues: both are the same for a symmetric matrix only": (
+            gap + traces - 2 * torch.linalg.svdvals(product).sqrt().sum()
+        ),
+        "eigh and eigvalsh want a symmetric matrix, which C1 C2 is not: take C1^(1/2) C2 C1^(1/2)": (
+            gap + traces - 2 * torch.linalg.eigvalsh(product).clamp_min(0).sqrt().sum()
+        ),
+        "the roots of C1 and C2 are multiplied, expected the root of their product": (
+            gap + traces - 2 * (_root(c1) @ _root(c2)).trace()
+        ),
+        "all entries are summed, expected the trace": gap + (c1 + c2 - 2 * _root_of_product(c1, c2)).sum(),
+        "this is the squared difference of the covariances, expected the trace with the root": gap + (c1 - c2).square().sum(),
+        "means are not subtracted before the products: these are no covariances": gap
+        + raw1.trace()
+        + raw2.trace()
+        - 2 * _common(raw1, raw2),
+        "these are correlations, expected covariances": gap
+        + corr[0].trace()
+        + corr[1].trace()
+        - 2 * _common(*(c.nan_to_num() for c in corr)),
+        "the root of all is taken: the Frechet distance is the squared one": right.clamp_min(0).sqrt(),
+        "it is divided by the number of features": right / d,
+        "the sign is wrong": -right,
+    }
+    if n != m:
+        least = min(n, m)
+        wrong["the larger set is cut down, expected all pictures of both"] = _frechet(real[:least], fake[:least])
+    return {text: value.reshape(1) for text, value in wrong.items()} | {"": right.reshape(1)}
+
+
+def _root_of_product(c1: Tensor, c2: Tensor) -> Tensor:
+    """(C1 C2)^(1/2) for a C1 of full rank: C1^(1/2) (C1^(1/2) C2 C1^(1/2))^(1/2) C1^(-1/2)."""
+    root = _root(c1)
+    return root @ _root(root @ c2 @ root) @ torch.linalg.pinv(root)
+
+
+_BY_PICTURES = "means and covariances are over the pictures; torch.cov and np.cov want features as rows, so give them real.T"
+
+
+@_exercise("frechet_distance", "5 pairs of clouds, float32 and float64, fewer pictures than features, equal sets")
+def test_frechet_distance(frechet_distance=distances.frechet_distance):
+    """frechet_distance(real [n, d], fake [m, d]) -> |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)), a float."""
+    g, failed = _generator(), []
+    for n, m, d, dtype in (
+        (12, 12, 5, torch.float64),
+        (40, 15, 4, torch.float64),
+        (9, 30, 7, torch.float32),
+        (25, 25, 2, torch.float32),
+        (7, 9, 16, torch.float64),
+    ):
+        real, fake = _cloud(n, d, g).to(dtype), (1.5 * _cloud(m, d, g)).to(dtype)
+        value = _apart(frechet_distance, real, fake, _BY_PICTURES)
+        wrong = _frechet_mistakes(real, fake)
+        want, tolerance = wrong.pop(""), 1e-3 if n > d else 1e-2
+        call = f"the distance of real {[n, d]} and fake {[m, d]}"
+        _require(not np.isnan(value), f"{call} is NaN, expected {_shown(want)}: {_why_nan(n > d)}")
+        if not _close(_f64(value), want, tolerance):
+            failed.append((call, _f64(value), want, wrong))
+    rule = "expected |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2))"
+    if failed and failed[0][1].isinf():
+        raise _Mistake(f"{failed[0][0]} is infinite: {_why_nan(False)}")
+    if [call for call, *_ in failed] == [call]:
+        rule = "right where there are more pictures than features; below that, C1 C2 has no full rank and no inverse"
+    _all_right(failed, rule, 2e-3)
+    _nothing_apart(frechet_distance, g)
+
+
+def _why_nan(full_rank: bool) -> str:
+    if full_rank:
+        return "a root of something negative: C1 C2 is not symmetric, and its entries may be negative; its eigenvalues are not"
+    return "rounding makes eigenvalues that should be 0 a little negative: clamp them at 0 before the root"
+
+
+def _apart(metric: Callable, real: Tensor, fake: Tensor, hint: str) -> float:
+    """The metric's number for two sets, which stay as they were; `hint` is for sizes that do not fit."""
+    before = _flat([real, fake])
+    with _sizes_fit(hint):
+        value = _score(metric(real, fake))
+    _require(torch.equal(_flat([real, fake]), before), "it changed real or fake in place: make new tensors")
+    return value
+
+
+def _nothing_apart(frechet_distance: Callable, g: torch.Generator) -> None:
+    """Equal sets of fewer pictures than features, in float32: all that is left is rounding."""
+    same = _cloud(10, 40, g).float()
+    value, size = _apart(frechet_distance, same, same.clone(), _BY_PICTURES), float(_covariance(same.double()).trace())
+    _require(not np.isnan(value), f"for equal sets [10, 40] it is NaN, expected 0: {_why_nan(False)}")
+    _require(
+        abs(value) <= 1e-4 * size,
+        f"for equal float32 sets [10, 40] it is {value:.3g}, expected 0: rounding is too coarse, begin with real.double()",
+    )
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, Tensor], Tensor] = _kernel) -> Tensor:
+    """Unbiased squared MMD, equation 3 of Gretton and others 2012."""
+    within = [(k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (kernel(x, x), kernel(y, y))]
+    return within[0] + within[1] - 2 * kernel(x, y).mean()
+
+
+def _kid_mistakes(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    n, m, d = len(real), len(fake), real.shape[1]
+    kr, kf, across = _kernel(real, real), _kernel(fake, fake), _kernel(real, fake)
+    right = _mmd(real, fake)
+    off = [(k.sum() - k.trace()) for k in (kr, kf)]
+    within = off[0] / (n * (n - 1)) + off[1] / (m * (m - 1))
+    one, two = (x / x.norm(dim=1, keepdim=True) for x in (real, fake))
+
+    def other(change: Callable[[Tensor], Tensor]) -> Tensor:
+        """With another kernel, a function of the products x . y."""
+        return _mmd(real, fake, lambda x, y: change(x @ y.T))
+
+    wrong = {
+        "values below 0 are cut off: where two sets are alike, half of an unbiased estimate's values are below 0": (
+            right.clamp_min(0)
+        ),
+        "the sign is taken away: an unbiased estimate may fall below 0": right.abs(),
+        "the diagonals count, a picture's product with itself: leave them out, and divide by n (n - 1)": (
+            kr.mean() + kf.mean() - 2 * across.mean()
+        ),
+        "the diagonals count, though it divides by n (n - 1): leave them out of the sums": (
+            kr.sum() / (n * (n - 1)) + kf.sum() / (m * (m - 1)) - 2 * across.mean()
+        ),
+        "the diagonals are left out of the sums, which are then divided by n^2, expected by n (n - 1)": (
+            off[0] / n**2 + off[1] / m**2 - 2 * across.mean()
+        ),
+        "the diagonals are left out of the sums, which are then divided by n - 1, expected by n (n - 1)": (
+            off[0] / (n - 1) + off[1] / (m - 1) - 2 * across.mean()
+        ),
+        "the term of real and fake counts once, expected twice": within - across.mean(),
+        "the term of real and fake is added, expected subtracted": within + 2 * across.mean(),
+        "the term of real and fake is missing": within,
+        "the products within fake are missing": off[0] / (n * (n - 1)) - 2 * across.mean(),
+        "the products within real are missing": off[1] / (m * (m - 1)) - 2 * across.mean(),
+        "x . y is not divided by d": other(lambda p: (p + 1) ** 3),
+        "x . y is divided by the root of d, expected by d": other(lambda p: (p / d**0.5 + 1) ** 3),
+        "the 1 is added before the division by d": other(lambda p: ((p + 1) / d) ** 3),
+        "the + 1 in the kernel is missing": other(lambda p: (p / d) ** 3),
+        "the kernel is squared, expected cubed": other(lambda p: (p / d + 1) ** 2),
+        "the kernel has the power 4, expected 3": other(lambda p: (p / d + 1) ** 4),
+        "the kernel has no power, expected cubed": other(lambda p: p / d + 1),
+        "the kernel is 3 times, expected to the power 3": other(lambda p: (p / d + 1) * 3),
+        "x . y is divided by the number of pictures, expected by that of features": _mmd(
+            real, fake, lambda x, y: (x @ y.T / len(x) + 1) ** 3
+        ),
+        "this is another kernel, exp(-|x - y|^2 / d), expected (x . y / d + 1)^3": _mmd(
+            real, fake, lambda x, y: (-torch.cdist(x, y).square() / d).exp()
+        ),
+        "this is another kernel, exp(-|x - y|^2 / 2), expected (x . y / d + 1)^3": _mmd(
+            real, fake, lambda x, y: (-torch.cdist(x, y).square() / 2).exp()
+        ),
+        "rows are brought to length 1, expected as they come": _mmd(one, two),
+        "the kernel of the mean features is taken, expected the mean of the kernel": (
+            _kernel(real.mean(0)[None], real.mean(0)[None])
+            + _kernel(fake.mean(0)[None], fake.mean(0)[None])
+            - 2 * _kernel(real.mean(0)[None], fake.mean(0)[None])
+        ),
+        "the sign is wrong": -right,
+        "it is given times 1000": 1000 * right,
+        "it is given times 100": 100 * right,
+        "half of it is returned": right / 2,
+    }
+    if n == m:
+        wrong["the term of real and fake loses its diagonal: real 1 and fake 1 are different pictures"] = within - 2 * (
+            across.sum() - across.trace()
+        ) / (n * (n - 1))
+    if n != m:
+        least = min(n, m)
+        wrong["the larger set is cut down, expected all pictures of both"] = _mmd(real[:least], fake[:least])
+    return {text: value.double().reshape(1) for text, value in wrong.items()}
+
+
+@_exercise("kid", "5 pairs of clouds of different sizes, a set beside itself, which is below 0")
+def test_kid(kid=distances.kid):
+    """kid(real [n, d], fake [m, d]) -> unbiased squared MMD with the kernel (x . y / d + 1)^3, a float."""
+    g, failed = _generator(), []
+    sizes = ((7, 7, 5), (5, 9, 3), (12, 4, 8), (6, 6, 2), (8, 8, 4))
+    for trial, (n, m, d) in enumerate(sizes):
+        real = 1.5 * _cloud(n, d, g)
+        fake = real.clone() if trial == 4 else _cloud(m, d, g) + 1
+        dtype = torch.float32 if trial == 2 else torch.float64
+        real, fake = real.to(dtype), fake.to(dtype)
+        value = _apart(kid, real, fake, "kernels are [n, n], [m, m] and [n, m]: take the mean of each on its own")
+        want, wrong = _mmd(real.double(), fake.double()).reshape(1), _kid_mistakes(real.double(), fake.double())
+        call = f"the KID of real {[n, d]} and fake {[m, d]}" + (", the same pictures," if trial == 4 else "")
+        if np.isnan(value):
+            root = "the root is taken: the unbiased estimate may fall below 0, and has none"
+            raise _Mistake(
+                f"{call} is NaN, expected {_shown(want)}: {root if want < 0 else 'look for roots and divisions by 0'}"
+            )
+        if not _close(_f64(value), want, 1e-3):
+            failed.append((call, _f64(value), want, wrong))
+    rule = "expected the means of the kernel within real and within fake, without pairs i = i, minus twice that across"
+    _all_right(failed, rule, 1e-3)
+
+
+# ---------------------------------------------------------------------------------------------- 06: balls and neighbours
+
+
+def _kth(d: Tensor, k: int) -> Tensor:
+    """[n]: distance to the k-th neighbour, from the distances [n, n] within a set, itself at 0 in each row."""
+    return d.sort(1).values[:, k]
+
+
+def _balls_mistakes(real: Tensor, fake: Tensor, k: int) -> dict[str, Tensor]:
+    rr, ff, rf = _distances(real, real), _distances(fake, fake), _distances(real, fake)
+    n, m = rf.shape
+    r, f = _kth(rr, k), _kth(ff, k)
+
+    def pair(precision: Tensor, recall: Tensor) -> Tensor:
+        return torch.stack([precision.double().mean(), recall.double().mean()])
+
+    def by(r: Tensor, f: Tensor, d: Tensor = rf) -> Tensor:
+        """With these radii of reals and fakes."""
+        return pair((d <= r[:, None]).any(0), (d <= f).any(1))
+
+    def others(d: Tensor) -> Tensor:
+        """Without distances of 0."""
+        return d.masked_fill(d == 0, torch.inf).sort(1).values[:, k - 1]
+
+    in_real, in_fake = rf <= r[:, None], rf <= f
+    right = by(r, f)
+    l1 = [torch.cdist(x, y, p=1) for x, y in ((real, real), (fake, fake), (real, fake))]
+    cosine = [1 - F.normalize(x) @ F.normalize(y).T for x, y in ((real, real), (fake, fake), (real, fake))]
+    wrong = {
+        "neighbours at distance 0 are left out: a copy is a neighbour, too": by(others(rr), others(ff)),
+        "each picture counts as its own nearest neighbour: leave it out, it is at distance 0": by(
+            _kth(rr, k - 1), _kth(ff, k - 1)
+        ),
+        "one neighbour too many: the radius is the distance to number k": by(_kth(rr, k + 1), _kth(ff, k + 1)),
+        "recall and precision changed places: return precision, recall": right.flip(0),
+        "a ball belongs to the picture that is asked about: precision asks the balls of the reals, recall those of the fakes": (
+            pair(in_fake.any(0), in_real.any(1))
+        ),
+        "precision asks which reals' balls hold a fake, expected which fakes lie in a ball; recall likewise": pair(
+            in_real.any(1), in_fake.any(0)
+        ),
+        "recall is taken with the balls of the reals, expected those of the fakes": pair(in_real.any(0), in_real.any(1)),
+        "precision is taken with the balls of the fakes, expected those of the reals": pair(in_fake.any(0), in_fake.any(1)),
+        "k is not used, it is 3 whatever is asked": by(_kth(rr, 3), _kth(ff, 3)),
+        "k is not used, it is 1 whatever is asked": by(_kth(rr, 1), _kth(ff, 1)),
+        "a picture has to lie in all balls, expected in at least one": pair(in_real.all(0), in_fake.all(1)),
+        "pairs are counted, expected pictures: a fake counts once, in however many balls it lies": pair(in_real, in_fake),
+        "balls are counted, expected pictures: a fake counts once, in however many balls it lies": torch.stack(
+            [in_real.double().sum(0).mean(), in_fake.double().sum(1).mean()]
+        ),
+        "only the ball of the nearest picture is asked, expected any": pair(
+            in_real.gather(0, rf.argmin(0)[None]), in_fake.gather(1, rf.argmin(1)[:, None])
+        ),
+        "all balls get the mean radius, expected each its own": by(r.mean().expand(n), f.mean().expand(m)),
+        "all balls get the largest radius, expected each its own": by(r.max().expand(n), f.max().expand(m)),
+        "all balls get the median radius, expected each its own": by(r.median().expand(n), f.median().expand(m)),
+        "the radius is the mean distance to the k neighbours, expected that to number k": by(
+            rr.sort(1).values[:, 1 : k + 1].mean(1), ff.sort(1).values[:, 1 : k + 1].mean(1)
+        ),
+        "the radius is measured to the other set, expected to neighbours in its own": by(
+            rf.sort(1).values[:, k - 1], rf.T.sort(1).values[:, k - 1]
+        ),
+        "the radius is the k-th largest distance, expected the k-th smallest": by(
+            rr.sort(1, descending=True).values[:, k - 1], ff.sort(1, descending=True).values[:, k - 1]
+        ),
+        "distances are squared and radii are not": by(r, f, rf.square()),
+        "radii are squared and distances are not": by(r.square(), f.square()),
+        "pictures are counted, expected their shares": right * _f64(m, n),
+        "both are divided by the number of reals": right * _f64(m / n, 1),
+        "both are divided by the number of fakes": right * _f64(1, n / m),
+        "precision and recall are in percent, expected shares": 100 * right,
+        "pictures outside all balls are counted": 1 - right,
+        "distances are |x| + |y| + ..., expected Euclidean ones": by(_kth(l1[0], k), _kth(l1[1], k), l1[2]),
+        "distances are angles, expected Euclidean ones": by(_kth(cosine[0], k), _kth(cosine[1], k), cosine[2]),
+        "precision comes twice: recall asks for reals in balls of the fakes": right[:1].expand(2),
+        "recall comes twice: precision asks for fakes in balls of the reals": right[1:].expand(2),
+    }
+    return wrong
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _precision_recall(real: Tensor, fake: Tensor, k: int) -> Tensor:
+    across = _distances(real, fake)
+    in_real = across <= _kth(_distances(real, real), k)[:, None]
+    return _f64(in_real.any(0).double().mean(), (across <= _kth(_distances(fake, fake), k)).any(1).double().mean())
+
+
+def _two_crowds(n: int, m: int, d: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Reals and fakes [n, d] that overlap in part, crowded in some places; no distance lies close to any radius."""
+    while True:
+        wide = [0.3 + 1.4 * torch.rand(count, 1, generator=g, dtype=torch.float64) for count in (n, m)]
+        real, fake = (w * torch.randn(len(w), d, generator=g, dtype=torch.float64) for w in wide)
+        fake[:, 0] = 0.5 * fake[:, 0] + 0.6
+        across = _distances(real, fake)
+        own = [_distances(x, x).sort(1).values[:, 1:8] for x in (real, fake)]
+        near = (across[..., None] - own[0][:, None]).abs().min(), (across[..., None] - own[1][None]).abs().min()
+        if min(near) > 2e-6:
+            return real, fake
+
+
+@_exercise("precision_recall", "8 pairs of crowds, k from 1 to 5 and left out, copies among the fakes")
+def test_precision_recall(precision_recall=distances.precision_recall):
+    """precision_recall(real [n, d], fake [m, d], k=3) -> shares of fakes in reals' balls, and of reals in fakes' balls."""
+    g, failed = _generator(), []
+    cases = ((30, 24, 3, None), (20, 35, 2, 1), (25, 25, 4, 5), (40, 20, 2, 2), (12, 30, 3, 4), (22, 36, 2, 1), (35, 30, 3, 3))
+    for trial, (n, m, d, k) in enumerate((*cases, (30, 30, 2, 2))):
+        real, fake = _two_crowds(n, m, d, g)
+        if trial >= 5 and trial != 6:
+            fake[m // 2 :] = fake[: m - m // 2]  # every fake twice
+        before = _flat([real, fake])
+        with _sizes_fit("distances within a set are [n, n] or [m, m], across [n, m]: compare each with its own set's radii"):
+            got = precision_recall(real, fake) if k is None else precision_recall(real, fake, k)
+        _require(torch.equal(_flat([real, fake]), before), "it changed real or fake in place: make new tensors")
+        got, k = _scores(got, ("precision", "recall")), k or 3
+        want = _precision_recall(real, fake, k)
+        copies = ", every fake twice," if trial >= 5 and trial != 6 else ""
+        if not _close(got, want, 1e-5):
+            call = f"(precision, recall) of real {[n, d]} and fake {[m, d]}{copies} with k={k}"
+            failed.append((call, got, want, _balls_mistakes(real, fake, k)))
+    rule = (
+        "expected the share of fakes that lie in the ball of any real, as wide as its distance to neighbour k, and vice versa"
+    )
+    _all_right(failed, rule, 1e-5)
+
+
+def _neighbour_mistakes(fake: Tensor, real: Tensor, k: int) -> dict[str, Tensor]:
+    """Distances [n, k] that common mistakes give."""
+    d = _distances(fake, real)
+    up, right = d.sort(1).values, d.sort(1).values[:, :k]
+    l1 = torch.cdist(fake, real, p=1).sort(1).values[:, :k]
+    cosine = 1 - F.normalize(fake) @ F.normalize(real).T
+    wrong = {
+        "these are squared distances: the root is missing": right.square(),
+        "the squares are averaged over the features, expected summed": right / fake.shape[1] ** 0.5,
+        "the squares are averaged over the features, and the root is missing": right.square() / fake.shape[1],
+        "these are the farthest, expected the nearest": d.sort(1, descending=True).values[:, :k],
+        "the nearest one is left out, as if it were the fake itself: a real at distance 0 is what is looked for": up[
+            :, 1 : k + 1
+        ],
+        "copies are left out, or their squares round below 0 and have no root: distance 0 is what is looked for": d.masked_fill(
+            d < 1e-4, torch.inf
+        )
+        .sort(1)
+        .values[:, :k],
+        "the farthest of the k comes first, expected the nearest": right.flip(1),
+        "distances are |x| + |y| + ..., expected Euclidean ones": l1,
+        "these are angles (1 - cosine), expected Euclidean distances": cosine.sort(1).values[:, :k],
+        "these are cosines, expected Euclidean distances": (1 - cosine).sort(1, descending=True).values[:, :k],
+        "the root is taken twice": right.sqrt(),
+        "the first reals came back, expected the nearest": d[:, :k],
+        "these are neighbours among the fakes, expected among the reals": _distances(fake, fake).sort(1).values[:, :k],
+        "these are neighbours among the fakes, without itself, expected among the reals": _distances(fake, fake)
+        .sort(1)
+        .values[:, 1 : k + 1],
+        "the signs are wrong: topk with largest=False needs no minus": -right,
+    }
+    return {text: value for text, value in wrong.items() if value.shape == right.shape}
+
+
+def _nearest_neighbours(fake: Tensor, real: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+    return _distances(fake, real).topk(k, dim=1, largest=False)
+
+
+@_exercise("nearest_neighbours", "7 pairs of sets, k from 1 to 4 and left out, copies of reals among the fakes")
+def test_nearest_neighbours(nearest_neighbours=_nearest_neighbours):
+    """nearest_neighbours(fake [n, d], real [m, d], k=1) -> distances [n, k], nearest first, and their rows in real."""
+    g, failed, misplaced = _generator(), [], []
+    for n, m, d, k in (
+        (6, 9, 4, None),
+        (8, 8, 3, 3),
+        (5, 20, 6, 1),
+        (12, 7, 2, 2),
+        (7, 16, 5, 4),
+        (3, 5, 8, 2),
+        (24, 24, 3, 2),
+    ):
+        real, fake = (torch.randn(count, d, generator=g) for count in (m, n))
+        copied = _between(0, m - 1, g)
+        fake[1] = real[copied]
+        before, count = _flat([fake, real]), k or 1
+        call = f"fake {[n, d]}, real {[m, d]}, k={count}"
+        got = nearest_neighbours(fake, real) if k is None else nearest_neighbours(fake, real, k)
+        _require(torch.equal(_flat([fake, real]), before), "it changed fake or real in place: make new tensors")
+        far, rows = _two(got, ("distances", "indices"), "two tensors [n, k]: distances and rows of real")
+        _neighbours_have_shapes(far, rows, n, m, count, call)
+        want = _distances(fake, real).sort(1)
+        if not bool(((far - want.values[:, :count]).abs() <= 5e-3).all()):
+            failed.append((call, far.float(), want.values[:, :count], _neighbour_mistakes(fake, real, count)))
+        elif not torch.equal(rows.long(), want.indices[:, :count]):
+            misplaced.append((call, rows.long(), want.indices[:, :count], _distances(fake, real)))
+    if failed:
+        call, far, want, _ = failed[0]
+        order = "they are not in order, the nearest has to come first"
+        alike = all(_close(f.sort(1).values, w.sort(1).values, 5e-3) for _, f, w, _ in failed)
+        rule = order if alike else "expected Euclidean distances to the k nearest reals"
+        mistake = _explains([(came, wrong) for _, came, _, wrong in failed], rule, 2e-3)
+        at = int((far - want).abs().max(1).values.argmax())
+        raise _Mistake(f"{call}: fake {at} gets {_row(far[at])}, expected {_row(want[at])}: {mistake}")
+    if misplaced:
+        call, rows, want, _ = misplaced[0]
+        raise _Mistake(f"{call}: the distances are right, the indices are not: {_why_misplaced(misplaced)}")
+
+
+def _row(numbers: Tensor) -> str:
+    return "[" + ", ".join(f"{float(x):.3g}" for x in numbers[:4]) + "]"
+
+
+def _neighbours_have_shapes(far: object, rows: object, n: int, m: int, k: int, call: str) -> None:
+    for part, name in ((far, "distances"), (rows, "indices")):
+        _require(isinstance(part, Tensor), f"{call}: {name} is a {type(part).__name__}, expected a tensor [n, k]")
+    whole = not rows.is_floating_point()
+    _require(
+        whole or far.is_floating_point(), "distances and indices changed places: the distances come first, as topk gives them"
+    )
+    _require(whole, f"{call}: indices are {rows.dtype}, expected whole numbers: rows of real")
+    hints = {
+        (n,): "k=1 gives [n, 1], as any other k: leave the axis",
+        (k, n): "a row for each fake: transpose it, or take topk over dim=1",
+        (m, k): "the two changed places: a row for each fake, neighbours among the reals",
+        (n, m): "the first k of each row are asked for",
+        (n, k + 1): "one neighbour too many",
+        (n, k - 1): "one neighbour too few",
+    }
+    hints = {shape: hint for shape, hint in hints.items() if shape != (n, k)}
+    for part, name in ((far, "distances"), (rows, "indices")):
+        hint = hints.get(tuple(part.shape), "a row for each fake")
+        _require(part.shape == (n, k), f"{call}: {name} has the shape {_shape(part)}, expected {[n, k]}: {hint}")
+    nan = "squares of distances from products may round below 0: clamp them before the root"
+    _require(far.isfinite().all(), f"{call}: distances hold NaN or infinity: {nan}")
+
+
+def _why_misplaced(misplaced: list[tuple[str, Tensor, Tensor, Tensor]]) -> str:
+    reasons: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "they are counted from 1, rows begin at 0": lambda rows, want, d: want + 1,
+        "they are in another order than the distances": lambda rows, want, d: want.flip(1),
+        "they are the numbers 0..k-1 of the sorted list: take sort's or topk's own indices": lambda rows, want, d: torch.arange(
+            want.shape[1]
+        ).expand_as(want),
+        "they belong to the farthest reals": lambda rows, want, d: d.sort(1, descending=True).indices[:, : want.shape[1]],
+        "they are the fakes' own numbers, expected rows of real": lambda rows, want, d: torch.arange(len(want))[
+            :, None
+        ].expand_as(want),
+        "this is argsort applied twice, which gives ranks": lambda rows, want, d: d.argsort(1).argsort(1)[:, : want.shape[1]],
+    }
+    for text, mistake in reasons.items():
+        if all(torch.equal(rows, mistake(rows, want, d)) for _, rows, want, d in misplaced):
+            return text
+    return "expected the rows of real to which they were measured"
+
+
+# ---------------------------------------------------------------------------------------------------- 06: intervals
+
+
+class _Watched:
+    """A statistic of rows that keeps what it was given; skewed, so that mirrored and symmetric intervals show."""
+
+    def __init__(self, n: int, d: int, g: torch.Generator) -> None:
+        self.sample = (1.2 * torch.randn(n, d, generator=g)).exp() + torch.arange(d)
+        self.first = self.sample[:, 0].double()
+        self.kind: str | None = None
+        self.given: list[Tensor] = []
+        self.values: list[float] = []
+
+    def __call__(self, rows: object) -> float:
+        if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Tensor):
+            rows = torch.stack(list(rows))
+        usable = isinstance(rows, (Tensor, np.ndarray))
+        _require(usable, f"the statistic was given a {type(rows).__name__}, expected rows of the sample, a tensor as it is")
+        rows = torch.as_tensor(rows).detach().double()
+        value = float(rows[:, 0].mean() ** 2) if rows.ndim == 2 and len(rows) else 0.0
+        self.given.append(rows)
+        self.values.append(value)
+        return value
+
+
+_OWN_GENERATOR = "a generator of your own, torch.Generator().manual_seed(seed) or np.random.default_rng(seed)"
+
+
+def _bootstrapped(statistic, sample, level=0.95, draws=1000, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    drawn = [statistic(sample[torch.randint(len(sample), (len(sample),), generator=g)]) for _ in range(draws)]
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@_exercise("bootstrap_interval", "what is drawn, percentiles at 4 levels, seeds, random states left alone")
+def test_bootstrap_interval(bootstrap_interval=_bootstrapped):
+    """bootstrap_interval(statistic, sample, level=0.95, draws=1000, seed=0) -> low, high: percentiles over rows drawn again."""
+    g, failed = _generator(), []
+    for n, d, level, draws, seed in ((12, 2, None, None, None), (9, 3, 0.8, 300, 4), (15, 1, 0.5, 200, 7), (8, 2, 0.9, 250, 1)):
+        s = _Watched(n, d, g)
+        named = {} if level is None else {"level": level, "draws": draws, "seed": seed}
+        level, draws = level or 0.95, draws or 1000
+        before, state = s.sample.clone(), _random_states()
+        got = _scores(bootstrap_interval(s, s.sample, **named), ("low", "high"))
+        _require(torch.equal(s.sample, before), "it changed the sample in place: draw rows into a new tensor")
+        touched = _touched(state)
+        values = _drawn_rightly(s, draws)
+        first, second, other = (_quick_interval(bootstrap_interval, s, seed) for seed in (3, 3, 8))
+        _require(torch.equal(first, second), f"the same seed gave two intervals: draw with {_OWN_GENERATOR}")
+        _require(not touched, f"it changed the global random state of {touched}: draw with {_OWN_GENERATOR}")
+        want = _f64(*np.quantile(values, [(1 - level) / 2, (1 + level) / 2]))
+        if not _between_neighbours(got, values, level):
+            call = f"the interval at level {level} of {draws} draws"
+            failed.append((call, got, want, _interval_mistakes(s, values, level)))
+    rule = "expected the quantiles (1 - level) / 2 and (1 + level) / 2 of the statistic's values"
+    _all_right(failed, rule, 2e-2)
+    _require(not torch.equal(first, other), f"two seeds gave the same interval: seed is not used, draw with {_OWN_GENERATOR}")
+
+
+def _quick_interval(bootstrap_interval: Callable, s: _Watched, seed: int) -> Tensor:
+    def statistic(rows: object) -> float:
+        return float(torch.as_tensor(rows).double()[:, 0].mean())
+
+    return _scores(bootstrap_interval(statistic, s.sample, 0.9, 40, seed), ("low", "high"))
+
+
+def _random_states() -> dict[str, object]:
+    return {"torch": torch.get_rng_state(), "np.random": np.random.get_state()[1].tolist(), "random": random.getstate()}
+
+
+def _touched(before: dict[str, object]) -> str:
+    """The global random state that is another one now, or ''."""
+    now = _random_states()
+    same = {name: torch.equal(old, now[name]) if name == "torch" else old == now[name] for name, old in before.items()}
+    return next((name for name, unchanged in same.items() if not unchanged), "")
+
+
+def _drawn_rightly(s: _Watched, draws: int) -> list[float]:
+    """The statistic's values on what was drawn; fails unless each draw was n rows of the sample, with replacement."""
+    n, d = s.sample.shape
+    _require(s.given, "the statistic was never called: call it on rows drawn from the sample")
+    shapes = [tuple(rows.shape) for rows in s.given]
+    bad = next((shape for shape in shapes if shape != (n, d)), None)
+    hints = {
+        (n,): "whole rows, not numbers",
+        (d,): "one row at a time is no sample",
+        (n * d,): "whole rows, not numbers",
+        (draws, n, d): "call it once for each draw",
+        (1, d): "one row at a time is no sample",
+    }
+    hint = hints.get(bad, "as many rows as the sample has")
+    _require(bad is None, f"the statistic was given {list(bad or ())}, expected {[n, d]} in each draw: {hint}")
+    given = torch.stack(s.given)  # [calls, n, d]
+    match = given[:, :, None, 0] == s.first  # [calls, n, n]
+    known = match.any(2)
+    place = match.double().argmax(2)
+    whole = s.sample.double()[place]
+    outside = "the statistic was given rows that are not in the sample"
+    _require(known.all() and torch.equal(whole, given), f"{outside}: {_why_outside(s.sample.double(), given)}")
+    order = torch.arange(n)
+    ordered = (place == order).all(1)
+    kept = [i for i in range(len(place)) if not ordered[i]]
+    _require(kept, "the statistic always saw the sample itself: nothing is drawn")
+    drawn = place[kept]
+    permuted = bool((drawn.sort(1).values == order).all())
+    _require(not permuted, "rows are drawn without replacement: each draw is the whole sample again, in another order")
+    distinct = len(drawn.unique(dim=0))
+    generator = "the generator begins anew with the same seed in each: make it once, before the loop"
+    _require(distinct > 1 or len(drawn) < 5, f"all draws are the same: {generator}")
+    right = len(kept) == draws
+    _require(right, f"the statistic was called on {len(kept)} drawn samples, expected draws={draws}")
+    missing = sorted(set(range(n)) - set(drawn.flatten().tolist()))
+    ends = {
+        (0,): "the first row is never drawn: row numbers begin at 0",
+        (n - 1,): "the last row is never drawn: randint leaves out its upper end, which has to be n",
+    }
+    _require(not missing, ends.get(tuple(missing), f"{len(missing)} of {n} rows are never drawn"))
+    shares = torch.bincount(drawn.flatten(), minlength=n) / drawn.numel()
+    even = bool((shares - 1 / n).abs().max() < 0.35 / n)
+    _require(
+        even, f"some rows are drawn {float(shares.max() / shares.min()):.1f} times as often as others: all are equally likely"
+    )
+    _require(
+        (drawn.sort(1).values.diff(dim=1) == 0).double().mean() > 0.15,
+        "hardly any row comes twice in a draw: each row is drawn from all of them, with replacement",
+    )
+    return [s.values[i] for i in kept]
+
+
+def _why_outside(sample: Tensor, given: Tensor) -> str:
+    """What was given in place of whole rows of the sample."""
+    inside = [bool(torch.isin(given[..., j], sample[:, j]).all()) for j in range(sample.shape[1])]
+    if all(inside):
+        return "columns are drawn apart from each other, a row has to stay whole"
+    if bool(torch.isin(given, sample).all()):
+        return "columns changed places, draw rows (axis 0)"
+    return "draw row numbers, and take sample[rows] as it is"
+
+
+def _between_neighbours(got: Tensor, values: list[float], level: float) -> bool:
+    """Whether both ends are the wanted quantiles, by any way of counting them."""
+    ordered, ends = sorted(values), []
+    for share in ((1 - level) / 2, (1 + level) / 2):
+        at = share * (len(ordered) - 1)
+        low, high = ordered[max(0, int(at) - 1)], ordered[min(len(ordered) - 1, int(at) + 2)]
+        ends.append((low - 1e-4 * abs(low), high + 1e-4 * abs(high)))
+    return all(low <= float(end) <= high for end, (low, high) in zip(got, ends))
+
+
+def _interval_mistakes(s: _Watched, values: list[float], level: float) -> dict[str, Tensor]:
+    drawn, whole = np.array(values), float(s.first.mean() ** 2)
+    z, n = NormalDist().inv_cdf((1 + level) / 2), len(s.first)
+    tail = (1 - level) / 2
+    ends = np.quantile(drawn, [tail, 1 - tail])
+    data = s.first.numpy()
+
+    def both(middle: float, half: float) -> Tensor:
+        return _f64(middle - half, middle + half)
+
+    return {
+        "the ends changed places: low comes first": _f64(*ends[::-1]),
+        "each end leaves out 1 - level, expected half of that on either side": _f64(*np.quantile(drawn, [1 - level, level])),
+        "the lower end is missing: both sides lose (1 - level) / 2": _f64(drawn.min(), np.quantile(drawn, level)),
+        "the upper end is missing: both sides lose (1 - level) / 2": _f64(np.quantile(drawn, 1 - level), drawn.max()),
+        "these are the smallest and the largest value": _f64(drawn.min(), drawn.max()),
+        "np.percentile counts to 100: multiply by 100, or take np.quantile": _f64(*np.percentile(drawn, [tail, 1 - tail])),
+        "level is not used, it is 0.95 whatever is asked": _f64(*np.quantile(drawn, [0.025, 0.975])),
+        "level is not used, it is 0.9 whatever is asked": _f64(*np.quantile(drawn, [0.05, 0.95])),
+        "this is the mirrored interval, 2 * value - quantile, expected the quantiles themselves": _f64(
+            *(2 * whole - ends[::-1])
+        ),
+        "this is value - z std, value + z std, expected quantiles of the values: their spread is not symmetric": both(
+            whole, z * drawn.std(ddof=1)
+        ),
+        "this is mean - z std, mean + z std, expected quantiles of the values: their spread is not symmetric": both(
+            drawn.mean(), z * drawn.std(ddof=1)
+        ),
+        "these are one standard deviation on either side, expected quantiles of the values": both(
+            drawn.mean(), drawn.std(ddof=1)
+        ),
+        "these are quantiles of the sample, expected of the statistic's values": _f64(*np.quantile(data, [tail, 1 - tail])),
+        "this is the spread of the sample, expected that of the statistic's values": both(whole, z * data.std(ddof=1)),
+        "this is the sample's mean with z std / sqrt(n), expected quantiles of the statistic's values": both(
+            data.mean(), z * data.std(ddof=1) / n**0.5
+        ),
+        "this is z std / sqrt(n) of the sample, expected quantiles of the statistic's values": both(
+            whole, z * data.std(ddof=1) / n**0.5
+        ),
+        "the spread of the values is divided by sqrt(draws): it is that of the statistic already": both(
+            drawn.mean(), z * drawn.std(ddof=1) / len(drawn) ** 0.5
+        ),
+        "the spread of the values is divided by sqrt(n): it is that of the statistic already": both(
+            whole, z * drawn.std(ddof=1) / n**0.5
+        ),
+        "the values are not sorted before two of them are picked": _f64(
+            drawn[int(tail * len(drawn))], drawn[min(int((1 - tail) * len(drawn)), len(drawn) - 1)]
+        ),
+        "the two ends are given as distances from the value": _f64(whole - ends[0], ends[1] - whole),
+        "the two ends are given as differences to the value": _f64(*(ends - whole)),
+    }
+
+
+def _wilson(successes: int, n: int, z: float, **changed: float) -> Tensor:
+    """Wilson's interval; `changed` replaces the share, what is added in the middle and under the root, and what divides."""
+    p = changed.get("p", successes / n)
+    below = changed.get("below", 1 + z * z / n)
+    middle = (p + changed.get("add", z * z / (2 * n))) / changed.get("below_middle", below)
+    half = z * max(0.0, p * (1 - p) / n + changed.get("under", z * z / (4 * n * n))) ** 0.5 / changed.get("below_half", below)
+    return _f64(middle - half, middle + half)
+
+
+def _wilson_mistakes(successes: int, n: int, level: float) -> dict[str, Tensor]:
+    z, p = NormalDist().inv_cdf((1 + level) / 2), successes / n
+    right, wald = _wilson(successes, n, z), _wilson(successes, n, z, add=0, under=0, below=1)
+    more, q = n + z * z, (successes + z * z / 2) / (n + z * z)
+    return {
+        "low and high changed places": right.flip(0),
+        "this is p -+ z sqrt(p (1 - p) / n), which has no width at 0 and n and leaves [0, 1]": wald,
+        "this is p -+ z sqrt(p (1 - p) / n), cut off at 0 and 1, which has no width at 0 and n": wald.clamp(0, 1),
+        "z is one-sided: half of 1 - level lies on either side, inv_cdf((1 + level) / 2)": _wilson(
+            successes, n, NormalDist().inv_cdf(level)
+        ),
+        "z is taken at (1 - level) / 2, which is the negative one, so that the ends changed places": right.flip(0),
+        "z is taken at 1 - level / 2, expected at (1 + level) / 2": _wilson(successes, n, NormalDist().inv_cdf(1 - level / 2)),
+        "level is not used, it is 0.95 whatever is asked": _wilson(successes, n, NormalDist().inv_cdf(0.975)),
+        "level is not used, z is 2 whatever is asked": _wilson(successes, n, 2.0),
+        "z is 1 whatever level is": _wilson(successes, n, 1.0),
+        "z is the level itself, expected the normal distribution's quantile": _wilson(successes, n, level),
+        "the division by 1 + z^2 / n is missing": _wilson(successes, n, z, below=1),
+        "the middle is not divided by 1 + z^2 / n": _wilson(successes, n, z, below_middle=1),
+        "the half width is not divided by 1 + z^2 / n": _wilson(successes, n, z, below_half=1),
+        "it is divided by 1 + z / n, expected 1 + z^2 / n": _wilson(successes, n, z, below=1 + z / n),
+        "it is divided by 1 + z^2, expected 1 + z^2 / n": _wilson(successes, n, z, below=1 + z * z),
+        "it is divided by n + z^2, expected 1 + z^2 / n": _wilson(successes, n, z, below=n + z * z),
+        "the middle is p: z^2 / (2 n) is missing": _wilson(successes, n, z, add=0),
+        "the middle is p itself, only the width is Wilson's": _wilson(successes, n, z, add=0, below_middle=1),
+        "the middle gets z^2 / n, expected z^2 / (2 n)": _wilson(successes, n, z, add=z * z / n),
+        "the middle gets z / (2 n), expected z^2 / (2 n)": _wilson(successes, n, z, add=z / (2 * n)),
+        "the middle gets z^2 / 2, expected z^2 / (2 n)": _wilson(successes, n, z, add=z * z / 2),
+        "under the root, z^2 / (4 n^2) is missing": _wilson(successes, n, z, under=0),
+        "under the root stands z^2 / (4 n), expected z^2 / (4 n^2)": _wilson(successes, n, z, under=z * z / (4 * n)),
+        "under the root stands z^2 / (2 n^2), expected z^2 / (4 n^2)": _wilson(successes, n, z, under=z * z / (2 * n * n)),
+        "under the root stands z^2 / (2 n)^2 with a wrong bracket, expected z^2 / (4 n^2)": _wilson(
+            successes, n, z, under=z * z / 4 * n * n
+        ),
+        "the root is missing": _f64(
+            *((p + z * z / (2 * n) + sign * z * (p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n) for sign in (-1, 1))
+        ),
+        "this is Agresti and Coull's interval, n + z^2 tries in p -+ z sqrt(p (1 - p) / n)": _f64(
+            *(q + sign * z * (q * (1 - q) / more) ** 0.5 for sign in (-1, 1))
+        ),
+        "this is Agresti and Coull's interval, n + z^2 tries in p -+ z sqrt(p (1 - p) / n), cut off at 0 and 1": _f64(
+            *(q + sign * z * (q * (1 - q) / more) ** 0.5 for sign in (-1, 1))
+        ).clamp(0, 1),
+        "p is (successes + 1) / (n + 2), expected successes / n": _wilson(successes, n, z, p=(successes + 1) / (n + 2)),
+        "these are counts, expected shares": right * n,
+        "these are percent, expected shares": right * 100,
+        "this is the share of failures": 1 - right.flip(0),
+        "these are the middle and the half width, expected low and high": _f64(right.mean(), (right[1] - right[0]) / 2),
+        "the whole width is taken on either side": _f64(*(right + (right[1] - right[0]) / 2 * _f64(-1, 1))),
+        "half of the half width is taken": _f64(*(right + (right[1] - right[0]) / 4 * _f64(1, -1))),
+    }
+
+
+_SHARES = [  # successes, n, level
+    (8, 10, None),
+    (37, 120, None),
+    (0, 10, None),
+    (10, 10, 0.95),
+    (1, 1, None),
+    (0, 1, 0.9),
+    (500, 1000, 0.95),
+    (3, 40, 0.99),
+    (3, 40, 0.8),
+    (12, 30, 0.5),
+    (29, 30, 0.9),
+]
+
+
+@_exercise("wilson_interval", f"{len(_SHARES)} shares, 0 and n of n among them, at 5 levels")
+def test_wilson_interval(wilson_interval=distances.wilson_interval):
+    """wilson_interval(successes, n, level=0.95) -> low, high for a share, within [0, 1]."""
+    failed = []
+    for successes, n, level in _SHARES:
+        named, asked = ({} if level is None else {"level": level}), level or 0.95
+        call = f"the interval of {successes} in {n} at level {asked}"
+        try:
+            got = wilson_interval(successes, n, **named)
+        except (ZeroDivisionError, ValueError, OverflowError) as error:
+            if successes not in (0, n):
+                raise
+            raise _Mistake(
+                f"{call} raised {type(error).__name__}: with z^2 / (4 n^2) under the root, 0 and n need no special case"
+            ) from None
+        got = _scores(got, ("low", "high"))
+        want = _wilson(successes, n, NormalDist().inv_cdf((1 + asked) / 2))
+        if not bool((got - want).abs().max() <= 5e-4):
+            failed.append((call, got, want, _wilson_mistakes(successes, n, asked)))
+    rule = "expected (p + z^2 / (2 n) -+ z sqrt(p (1 - p) / n + z^2 / (4 n^2))) / (1 + z^2 / n)"
+    _all_right(failed, rule, 1e-3)
+
+
+# ---------------------------------------------------------------------------------------------------- 06: moved pictures
+
+
+def _overlap(still: Tensor, moved: Tensor, dx: int, dy: int) -> tuple[Tensor, Tensor]:
+    """What both show of the scene: still pictures without the edge that leaves, moved ones without the edge that enters."""
+    h, w = still.shape[2:]
+    a = still[:, :, max(0, -dy) : h - max(0, dy), max(0, -dx) : w - max(0, dx)]
+    return a, moved[:, :, max(0, dy) : h - max(0, -dy), max(0, dx) : w - max(0, -dx)]
+
+
+def _decibels(error: Tensor, peak: float = 4.0) -> float:
+    return float(10 * torch.log10(peak / error.double()))
+
+
+def _eq_t(still: Tensor, moved: Tensor, shift: tuple[int, int]) -> float:
+    a, b = _overlap(still, moved, *shift)
+    return _decibels((a - b).square().mean())
+
+
+def _eq_t_mistakes(still: Tensor, moved: Tensor, shift: tuple[int, int]) -> dict[str, Tensor]:
+    still, moved, (dx, dy) = still.double(), moved.double(), shift
+    a, b = _overlap(still, moved, dx, dy)
+    away, h, w = a - b, *still.shape[2:]
+    square = away.square()
+    error = square.mean()
+    right = _decibels(error)
+    rolled = (still.roll((dy, dx), (2, 3)) - moved).square()
+    padded = torch.zeros_like(moved)
+    padded[:, :, max(0, dy) : h - max(0, -dy), max(0, dx) : w - max(0, -dx)] = a
+    blank = torch.zeros_like(moved)
+    blank[:, :, max(0, dy) : h - max(0, -dy), max(0, dx) : w - max(0, -dx)] = away
+    x, y, m = abs(dx), abs(dy), max(abs(dx), abs(dy))
+    each = square.mean((1, 2, 3))
+    wrong = {
+        "the still pictures are not moved before they are compared": _decibels((still - moved).square().mean()),
+        "torch.roll's pixels from the other side count: leave out what only one of the two shows": _decibels(rolled.mean()),
+        "dx and dy changed places: the last axis is x": (_eq_t(still, moved, (dy, dx)) if max(x, y) < min(h, w) else np.nan),
+        "dx and dy changed places, and torch.roll's pixels count": _decibels(
+            (still.roll((dx, dy), (2, 3)) - moved).square().mean()
+        ),
+        "it moves the wrong way: right and down are positive": _eq_t(still, moved, (-dx, -dy)),
+        "y goes the wrong way: down is positive": _eq_t(still, moved, (dx, -dy)),
+        "x goes the wrong way: right is positive": _eq_t(still, moved, (-dx, dy)),
+        "the wrong way round, and torch.roll's pixels count": _decibels(
+            (still.roll((-dy, -dx), (2, 3)) - moved).square().mean()
+        ),
+        "the empty border counts: leave out what only one of the two shows": _decibels((padded - moved).square().mean()),
+        "the error is averaged over the whole picture, expected over the pixels that both show": _decibels(
+            blank.square().mean()
+        ),
+        "pixels that both show are left out on the other side": _decibels(_inner(rolled, x, y)),
+        "a border as wide as the larger shift is left out on all sides": _decibels(_inner(rolled, m, m)),
+        "the peak is 1, but [-1, 1] is 2 wide: 10 log10(4 / MSE)": _decibels(error, 1.0),
+        "the peak is 2, expected its square: 10 log10(4 / MSE)": _decibels(error, 2.0),
+        "the peak is 255, but the pictures are in [-1, 1]: 10 log10(4 / MSE)": _decibels(error, 255.0**2),
+        "the peak is the largest value in the pictures, expected 2, the width of [-1, 1]": _decibels(
+            error, float(still.max() ** 2)
+        ),
+        "20 log10 belongs to a ratio of amplitudes, 4 / MSE is one of squares: 10 log10": 2 * right,
+        "the factor 10 is missing": right / 10,
+        "this is the natural logarithm, expected log10": right * np.log(10),
+        "this is log2, expected log10": right * np.log2(10),
+        "the decibels of the pictures are averaged, expected one MSE over everything": float(
+            (10 * torch.log10(4 / each)).mean()
+        ),
+        "the decibels of the channels are averaged, expected one MSE over everything": float(
+            (10 * torch.log10(4 / square.mean((0, 2, 3)))).mean()
+        ),
+        "these are absolute differences, expected squares": _decibels(away.abs().mean()),
+        "the root of the MSE is taken, expected the MSE itself": _decibels(error.sqrt()),
+        "the sign is wrong: a small error is a high number of decibels": -right,
+        "the squares are summed, expected their mean": _decibels(square.sum()),
+        "the squares are summed over the channels, expected their mean": _decibels(square.sum(1).mean()),
+        "the squares are summed over each picture, expected one mean": _decibels(square.sum((1, 2, 3)).mean()),
+        "the MSE came back, expected decibels": float(error),
+        "only the first picture counts": _decibels(each[0]),
+        "the worst picture counts, expected one MSE over everything": _decibels(each.max()),
+        "the differences are averaged before they are squared, so that they cancel": _decibels(away.mean().square()),
+        "the pictures are cut off at 0 first": _decibels((a.clamp_min(0) - b.clamp_min(0)).square().mean()),
+        "the pictures are mapped to [0, 1] first, but the peak is still 2": _decibels(error / 4),
+        "values are rounded to whole grey levels": _decibels(((away * 127.5).round() / 127.5).square().mean()),
+    }
+    return {text: _f64(value) for text, value in wrong.items()}
+
+
+def _inner(square: Tensor, x: int, y: int) -> Tensor:
+    """The mean without x columns on the left and right, and y rows above and below."""
+    h, w = square.shape[2:]
+    return square[:, :, y : h - y, x : w - x].mean()
+
+
+@_exercise("eq_t", "9 shifts, right, down, left, up and none, oblong pictures, equal ones")
+def test_eq_t(eq_t=equivariance.eq_t):
+    """eq_t(still [N, C, H, W], moved [N, C, H, W], shift=(dx, dy)) -> decibels of what both show."""
+    g, failed = _generator(), []
+    cases = ((2, 1), (3, -2), (-2, 3), (0, 0), (0, 2), (-3, 0), (1, 0), (-1, -2), (0, -4))
+    for trial, (dx, dy) in enumerate(cases):
+        n, h, w = (3, 1, 4)[trial % 3], (10, 9, 12)[trial % 3], (12, 11, 9)[trial % 3]
+        still, moved = _moved_pictures(n, h, w, dx, dy, g)
+        call = f"eq_t of {_shape(still)} with shift=({dx}, {dy})"
+        value, want = _in_decibels(eq_t, still, moved, (dx, dy), call), _eq_t(still.double(), moved.double(), (dx, dy))
+        if np.isnan(value):
+            raise _Mistake(f"{call} is NaN, expected {want:.4g}: {_why_empty(dx, dy)}")
+        if not abs(value - want) < 2e-3:
+            failed.append((call, _f64(value), _f64(want), _eq_t_mistakes(still, moved, (dx, dy))))
+    rule = "expected 10 log10(4 / MSE), with the MSE over the pixels that both show"
+    if failed and not [call for call, *_ in failed if "-" not in call]:
+        rule = "right for shifts to the right and down; to the left and up the other edge is left out: max(0, dx), max(0, -dx)"
+    _all_right(failed, rule, 1e-4)
+    _nothing_moved(eq_t, g)
+
+
+def _moved_pictures(n: int, h: int, w: int, dx: int, dy: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pictures in [-1, 1], and the same moved right and down, with errors of another size in each picture and place."""
+    scene = F.interpolate(2 * torch.rand(n, 3, 4, 5, generator=g) - 1, (h + 8, w + 8), mode="bilinear")
+    still, moved = scene[:, :, 4 : 4 + h, 4 : 4 + w], scene[:, :, 4 - dy : 4 - dy + h, 4 - dx : 4 - dx + w]
+    size = (
+        0.02 + 0.15 * torch.rand(n, 3, 1, 1, generator=g) * torch.linspace(0.3, 1.7, w) * torch.linspace(1.5, 0.2, h)[:, None]
+    )
+    moved = moved + size * torch.randn(n, 3, h, w, generator=g) + 0.02
+    edge = torch.ones(n, 3, h, w, dtype=torch.bool)
+    edge[:, :, max(0, dy) : h - max(0, -dy), max(0, dx) : w - max(0, -dx)] = False
+    return still.contiguous(), torch.where(edge, 2 * torch.rand(n, 3, h, w, generator=g) - 1, moved).clamp(-1, 1)
+
+
+def _in_decibels(eq_t: Callable, still: Tensor, moved: Tensor, shift: tuple[int, int], call: str) -> float:
+    before = _flat([still, moved])
+    hint = "both lose |dx| columns and |dy| rows, on opposite sides; with a negative shift the sides change: max(0, dx)"
+    with _sizes_fit(f"{call}: {hint}"):
+        value = _score(eq_t(still, moved, shift), f"the result of {call}")
+    _require(torch.equal(_flat([still, moved]), before), "it changed still or moved in place: make new tensors")
+    return value
+
+
+def _why_empty(dx: int, dy: int) -> str:
+    if 0 in (dx, dy):
+        return "nothing is left to compare: x[:-0] is empty, cut with [: w - dx]"
+    return "nothing is left to compare: with a negative shift the other edge is left out"
+
+
+def _nothing_moved(eq_t: Callable, g: torch.Generator) -> None:
+    still = 2 * torch.rand(2, 3, 8, 8, generator=g) - 1
+    moved = still.roll((1, 2), (2, 3))
+    try:
+        value = _in_decibels(eq_t, still, moved, (2, 1), "eq_t")
+    except (ZeroDivisionError, ValueError) as error:
+        raise _Mistake(
+            f"for pictures that move exactly it raised {type(error).__name__}: return infinity, float('inf')"
+        ) from None
+    small = "a small number added to the MSE limits it" if 30 < value < 1e9 else "4 / 0 has to become infinity"
+    _require(value == np.inf, f"for pictures that move exactly it is {value:.4g}, expected inf: {small}")
+
+
+# --------------------------------------------------------------------------------------------------- 06: sick runs
+
+_OTHER_SPELLINGS = {
+    "memorization": "memorisation",
+    "color shift": "colour shift",
+    "droplet artifacts": "droplet artefacts",
+    "droplets": "droplet artefacts",
+}
+# Where the signs of each are seen: what is said of a wrong answer leads there, and no further.
+_PICTURES_THEMSELVES = "its last pictures, from near and beside training faces"
+_PLACES_OF_SIGNS = dict.fromkeys(symptoms.SICKNESSES, _PICTURES_THEMSELVES) | {
+    "discriminator won": "D's logits over time",
+    "generator won": "D's logits over time",
+    "oscillation": "one noise's pictures over time",
+    "converged": "one noise's pictures over time",
+    symptoms.HEALTHY: "all of its curves and pictures again",
+}
+
+
+def _recorded_name(letter: str) -> str:
+    return next(name for name in (*symptoms.SICKNESSES, symptoms.HEALTHY) if symptoms.is_answer(letter, name))
+
+
+def _recorded_names() -> dict[str, str]:
+    return {letter: _recorded_name(letter) for letter in symptoms.recorded_letters()}
+
+
+@_exercise("name_sickness", "every recorded run")
+def test_name_sickness(answers=_recorded_names):
+    """answers: {letter: one of SICKNESSES, or "healthy"} for all recorded runs, a dictionary or a function that returns one."""
+    answers = answers() if callable(answers) else answers
+    _require(answers is not None, "answers is None: is the return statement missing?")
+    example = '{"a": "mode collapse", ...}'
+    _require(isinstance(answers, Mapping), f"answers is a {type(answers).__name__}, expected a dictionary, {example}")
+    letters, names = symptoms.recorded_letters(), (*symptoms.SICKNESSES, symptoms.HEALTHY)
+    given = {}
+    for letter, name in answers.items():
+        run = " ".join(str(letter).lower().split())
+        ends = f"{letters[0]} to {letters[-1]}"
+        _require(run in letters, f"there is no recorded run {str(letter)[:20]!r}: they are called {ends}")
+        _require(run not in given, f"run {run} is named twice, in capitals and in small letters")
+        if name is None or name is ... or (isinstance(name, str) and not name.strip(" .?")):
+            continue
+        _require(
+            isinstance(name, str),
+            f"run {run}: expected one name, such as 'mode collapse', not a value of type {type(name).__name__}",
+        )
+        said = " ".join(re.sub("[-_]", " ", name.lower()).split()).rstrip(".")
+        said = _OTHER_SPELLINGS.get(said, said)
+        _require(said in names, f"run {run}: {name[:40]!r} is not one of {', '.join(names)}")
+        given[run] = said
+    _require(given, "answers is not written yet: give every recorded run its name")
+    wrong = [run for run in letters if run in given and not symptoms.is_answer(run, given[run])]
+    score = f"{len(given) - len(wrong)} of {len(letters)} runs are named right"
+    if wrong:
+        raise _Mistake(f"{score}; run {wrong[0]}: {_evidence_against(given[wrong[0]], wrong[0])}")
+    missing = [run for run in letters if run not in given]
+    _require(not missing, f"{score}; no name yet: {', '.join(missing)}")
+
+
+def _evidence_against(name: str, letter: str) -> str:
+    """What in a recorded run speaks against a name that is not its own."""
+    place = _PLACES_OF_SIGNS[_recorded_name(letter)]
+    if name == symptoms.HEALTHY:
+        return f"something is wrong with it: look at {place}"
+    stats, samples = symptoms.recorded_run(letter)
+    sign, there = _SIGNS[name](stats, torch.from_numpy(samples), letter)
+    if there and not symptoms.is_answer(letter, symptoms.HEALTHY):
+        return f"{sign}: so it may seem {name!r}, but another sign is plainer, look at {place}"
+    return f"{sign}: that is {'too little for' if there else 'not'} {name!r}, look at {place}"
+
+
+# Each says of a run (its stats, its samples [snapshots, N, H, W, 3], its letter) how the sign stands, and whether it is there.
+
+
+def _tiles(pictures: Tensor, side: int = 8) -> Tensor:
+    """[N, 3 * side * side] in [0, 1], of uint8 [N, H, W, 3]."""
+    return F.adaptive_avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 255, side).flatten(1)
+
+
+@functools.cache
+def _training_faces(letter: str) -> Tensor:
+    """The first 150 pictures that a recorded run was trained on, drawn again: uint8 [M, H, W, 3]."""
+    about = read_config(symptoms.recorded_folder() / letter)
+    count, size, seed = min(150, about["data"]["count"]), about["image_size"], about["config"]["seed"]
+    return facegen.data.load_faces(f"drawn:{count}", size, seed=seed).images.permute(0, 2, 3, 1)
+
+
+def _apart_from_each_other(pictures: Tensor) -> Tensor:
+    """Distances of all pairs."""
+    return F.pdist(_tiles(pictures))
+
+
+def _sign_of_one_face(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    share = float(_apart_from_each_other(samples[-1]).median() / _apart_from_each_other(_training_faces(letter)).median())
+    return f"its last pictures differ from each other {share:.2f} times as much as training faces do", share < 0.3
+
+
+def _sign_of_few_faces(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    twins = 0.25 * _apart_from_each_other(_training_faces(letter)).median()
+    share = float((_apart_from_each_other(samples[-1]) < twins).float().mean())
+    return f"{share:.0%} of the pairs of its last pictures look alike, in a partial collapse some do", 0.02 < share < 0.6
+
+
+def _last_logits(stats: Mapping) -> tuple[float, float]:
+    """D's usual logits of real and of fake pictures in the last third of the steps."""
+    real, fake = (np.asarray(stats[name]) for name in ("logits_real", "logits_fake"))
+    return float(np.median(real[-len(real) // 3 :])), float(np.median(fake[-len(fake) // 3 :]))
+
+
+def _sign_of_a_strong_D(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    real, fake = _last_logits(stats)
+    return f"D's logits end at {real:.1f} for real pictures and {fake:.1f} for fakes", real - fake > 7
+
+
+def _sign_of_a_weak_D(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    real, fake = _last_logits(stats)
+    return f"D's logits end at {real:.1f} for real pictures and {fake:.1f} for fakes", abs(real - fake) < 0.3
+
+
+def _change(samples: Tensor, letter: str) -> float:
+    """Of the same noise's picture from one of the last snapshots to the next, with the distance of two faces as 1."""
+    tiles = [_tiles(pictures) for pictures in samples[-4:]]
+    moved = torch.stack([(a - b).norm(dim=1).median() for a, b in itertools.pairwise(tiles)]).median()
+    return float(moved / _apart_from_each_other(_training_faces(letter)).median())
+
+
+def _sign_of_unrest(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    share = _change(samples, letter)
+    return f"from snapshot to snapshot a picture changes by {share:.2f} of the distance between two faces", share > 0.45
+
+
+def _sign_of_rest(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    share = _change(samples, letter)
+    return f"from snapshot to snapshot a picture changes by {share:.2f} of the distance between two faces", share < 0.08
+
+
+def _sign_of_copies(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    real, fake = _tiles(_training_faces(letter), 16), _tiles(samples[-1], 16)
+    own = _distances(real, real).fill_diagonal_(torch.inf).amin(1).median()
+    share = float(_distances(fake, real).amin(1).median() / own)
+    text = f"its last pictures lie {share:.2f} times as far from the nearest training face as these do from each other"
+    return text, share < 0.6
+
+
+def _strongest_spots(pictures: Tensor) -> float:
+    x = F.adaptive_avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 255, 32)
+    spot = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False) - F.avg_pool2d(x, 9, 1, 4, count_include_pad=False)
+    return float((spot.norm(dim=1).flatten(1).amax(1) / x.flatten(1).std(1).clamp_min(1e-3)).median())
+
+
+def _sign_of_drops(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    share = _strongest_spots(samples[-1]) / _strongest_spots(_training_faces(letter))
+    return f"the strongest spot in its pictures stands out {share:.2f} times as much as in training faces", share > 1.5
+
+
+def _sign_of_a_cast(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    away = samples[-1].float().mean((0, 1, 2)) - _training_faces(letter).float().mean((0, 1, 2))
+    share = float(away.abs().max() / 255)
+    return f"the mean colour of its last pictures is {share:.1%} of the range away from that of training faces", share > 0.08
+
+
+def _sign_of_sticking(stats: Mapping, samples: Tensor, letter: str) -> tuple[str, bool]:
+    return "texture sticks to pixels while a face moves, and none moves here", False
+
+
+_SIGNS: dict[str, Callable[[Mapping, Tensor, str], tuple[str, bool]]] = {
+    "mode collapse": _sign_of_one_face,
+    "partial collapse": _sign_of_few_faces,
+    "discriminator won": _sign_of_a_strong_D,
+    "generator won": _sign_of_a_weak_D,
+    "oscillation": _sign_of_unrest,
+    "converged": _sign_of_rest,
+    "memorisation": _sign_of_copies,
+    "droplet artefacts": _sign_of_drops,
+    "colour shift": _sign_of_a_cast,
+    "texture sticking": _sign_of_sticking,
+}

@@ -1,4 +1,4 @@
-"""What the checks of notebooks 4 and 5 take for right is what the package computes, where it has it in another shape."""
+"""What the checks of notebooks 4 to 6 take for right is what the package computes, where it has it in another shape."""
 
 import importlib.util
 import math
@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from facegen.data.align import square
+from facegen.evaluation import distances, equivariance
 from facegen.latent import edit, project
 from facegen.models import stylegan2, stylegan3
-from facegen.training import ada, stylegan
+from facegen.training import ada, stylegan, symptoms
 
 spec = importlib.util.spec_from_file_location("course_references", Path(__file__).parents[1] / "problem_unittests.py")
 checks = importlib.util.module_from_spec(spec)
@@ -149,11 +150,71 @@ def test_a_step_of_the_projection_goes_down():
     assert losses[-1] < 0.1 * losses[0]
 
 
+@pytest.mark.parametrize(("n", "m", "d"), [(40, 25, 6), (9, 7, 20), (12, 30, 1)])
+def test_distances_are_those_of_the_package(n, m, d):
+    g = torch.Generator().manual_seed(n)
+    real, fake = checks._cloud(n, d, g), 1.3 * checks._cloud(m, d, g)
+    assert float(checks._frechet(real, fake)) == pytest.approx(distances.frechet_distance(real, fake), rel=1e-5)
+    assert float(checks._mmd(real, fake)) == pytest.approx(distances.kid(real, fake), rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_balls_are_those_of_the_package(k):
+    real, fake = checks._two_crowds(40, 30, 3, torch.Generator().manual_seed(k))
+    close(checks._precision_recall(real, fake, k).tolist(), list(distances.precision_recall(real, fake, k)))
+    fake[15:] = fake[:15]
+    close(checks._precision_recall(real, fake, k).tolist(), list(distances.precision_recall(real, fake, k)))
+
+
+def test_neighbours_are_ordered_and_lead_to_the_reals():
+    fake, real = torch.randn(30, 5), torch.randn(40, 5)
+    far, rows = checks._nearest_neighbours(fake, real, 3)
+    close(far, (fake[:, None] - real[rows]).norm(dim=2))
+    assert bool((far.diff(dim=1) > 0).all()) and bool((far[:, :1] <= torch.cdist(fake, real) + 1e-4).all())
+
+
+def test_shares_are_those_of_the_package():
+    for successes, n, level in checks._SHARES:
+        z = checks.NormalDist().inv_cdf((1 + (level or 0.95)) / 2)
+        close(checks._wilson(successes, n, z).tolist(), list(distances.wilson_interval(successes, n, level or 0.95)))
+
+
+@pytest.mark.parametrize("shift", [(2, 1), (-3, 0), (0, 0), (1, -4)])
+def test_decibels_are_those_of_the_package(shift):
+    still, moved = checks._moved_pictures(3, 11, 14, *shift, torch.Generator().manual_seed(5))
+    assert checks._eq_t(still.double(), moved.double(), shift) == pytest.approx(
+        equivariance.eq_t(still, moved, shift), abs=1e-6
+    )
+    assert checks._eq_t(still, still, (0, 0)) == equivariance.eq_t(still, still, (0, 0)) == math.inf
+
+
+def test_a_bootstrap_interval_of_a_mean_is_as_wide_as_theory_says():
+    """The package has another one, for distances: halves without replacement."""
+    sample = torch.randn(400, 1)
+    low, high = checks._bootstrapped(lambda rows: float(rows.mean()), sample)
+    assert high - low == pytest.approx(2 * 1.96 * float(sample.std()) / 20, rel=0.1)
+    assert (low + high) / 2 == pytest.approx(float(sample.mean()), abs=0.02)
+
+
+def test_no_message_about_a_sick_run_gives_its_name_away():
+    right = checks._recorded_names()
+    assert len(right) >= 10 and set(right.values()) <= {*symptoms.SICKNESSES, symptoms.HEALTHY}
+    for letter, name in right.items():
+        for claim in {*symptoms.SICKNESSES, symptoms.HEALTHY} - {name}:
+            with pytest.raises(AssertionError) as raised:
+                checks.test_name_sickness({**right, letter: claim})
+            message = str(raised.value).removeprefix("name_sickness")
+            assert f"run {letter}: " in message and len(message) < 280
+            assert name not in message.replace(claim, ""), message
+
+
 def test_the_rest_is_the_packages_own():
     """What the training loop takes from a learner has the package's function as its reference."""
     own = {"mix_styles": stylegan.mix_styles, "r1_penalty": stylegan.squared_gradients, "update_ema": stylegan.update_ema}
     own |= {"noise_penalty": project.noise_penalty, "learning_rate": project.learning_rate}
     own |= {"slerp": edit.slerp, "mix_layers": edit.mixed, "next_p": ada.next_p}
+    own |= {"frechet_distance": distances.frechet_distance, "kid": distances.kid, "eq_t": equivariance.eq_t}
+    own |= {"precision_recall": distances.precision_recall, "wilson_interval": distances.wilson_interval}
     for name, function in own.items():
         assert getattr(checks, f"test_{name}").__wrapped__.__defaults__ == (function,)
 
@@ -171,6 +232,13 @@ def test_wrong_references_would_fail():
         ("learning_rate", lambda progress, lr, *ramps: project.learning_rate(progress, 1.01 * lr, *ramps)),
         ("slerp", lambda a, b, t: 1.01 * edit.slerp(a, b, t)),
         ("mix_layers", lambda ws, others, layers: edit.mixed(ws, 1.01 * others, layers)),
+        ("frechet_distance", lambda real, fake: 1.01 * distances.frechet_distance(real, fake)),
+        ("kid", lambda real, fake: 1.01 * distances.kid(real, fake)),
+        ("precision_recall", lambda real, fake, k=3: distances.precision_recall(1.01 * real, fake, k)),
+        ("bootstrap_interval", lambda *given, **named: [1.2 * end for end in checks._bootstrapped(*given, **named)]),
+        ("eq_t", lambda *given: 1.01 * equivariance.eq_t(*given)),
+        ("nearest_neighbours", lambda fake, real, k=1: checks._nearest_neighbours(1.01 * fake, real, k)),
+        ("wilson_interval", lambda *given, **named: [0.99 * end for end in distances.wilson_interval(*given, **named)]),
     ):
         with pytest.raises(AssertionError):
             getattr(checks, f"test_{name}")(wrong)

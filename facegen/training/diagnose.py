@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from facegen.files import InputError, replacing
 from facegen.training.fit import Snapshot
 
-__all__ = ["Alarm", "Watch", "change_made", "diagnose", "diversity_kept", "identity_kept"]
+__all__ = ["Alarm", "Watch", "both_logits", "change_made", "diagnose", "diversity_kept", "identity_kept"]
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -125,8 +125,7 @@ class Watch:
 
     def __call__(self, snapshot: Snapshot) -> None:
         """Print the alarms of a snapshot, and add them to the run's alarms.jsonl, one line each."""
-        logits = [[_both(line, sort) for line in snapshot.stats] for sort in ("real", "fake")]
-        real, fake = logits if all(logits) and snapshot.stats else (None, None)
+        real, fake = (both_logits(snapshot.stats, sort) for sort in ("real", "fake"))
         alarms = diagnose(
             self.originals, snapshot.samples, embed=self.embed, logits_real=real, logits_fake=fake, loss=self.loss
         )
@@ -141,9 +140,9 @@ class Watch:
             temporary.write_text("".join(f"{line}\n" for line in old + new), encoding="utf-8")
 
 
-def _both(line: dict[str, float], sort: str) -> list[float]:
-    """What both discriminators said of real, or of fake, pictures in a logged step."""
-    return [line[f"logits_{sort}_{letter}"] for letter in "AB"]
+def both_logits(stats: Sequence[dict[str, float]], sort: str) -> list[list[float]] | None:
+    """What both discriminators said of "real", or of "fake", pictures in each logged step; None before the first."""
+    return [[line[f"logits_{sort}_{letter}"] for letter in "AB"] for line in stats] or None
 
 
 def _lines(path: Path) -> list[str]:

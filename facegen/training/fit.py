@@ -123,14 +123,14 @@ class History:
         about = read_config(outdir)
         pictures = sorted((outdir / "samples").glob("step-*.png"))
         size, per_step = about["image_size"], about["images_per_step"]
-        samples = [_cut_grid(path, size, about["samples"]) for path in pictures]
+        samples = [cut_grid(path, size, about["samples"]) for path in pictures]
         empty = torch.empty(0, about["samples"], 3, size, size, dtype=torch.uint8)
         originals = outdir / "samples" / "originals.png"
         return cls(
             torch.stack(samples) if samples else empty,
-            [_step_of(path) * per_step / 1000 for path in pictures],
+            [step_of(path) * per_step / 1000 for path in pictures],
             read_stats(outdir / "stats.jsonl"),
-            _cut_grid(originals, size, about["samples"]) if originals.exists() else None,
+            cut_grid(originals, size, about["samples"]) if originals.exists() else None,
         )
 
 
@@ -354,7 +354,7 @@ class _Run:
     def _cut_after(self, step: int) -> None:
         """Remove what the killed run wrote after its last checkpoint: the resumed run will write it again."""
         for path in (self.outdir / "samples").glob("step-*.png"):
-            if _step_of(path) > step:
+            if step_of(path) > step:
                 path.unlink()
         for number in range(step // self.snap_steps + 1, self.method.steps // self.snap_steps + 2):
             label = self.method.label(min(number * self.snap_steps, self.method.steps))
@@ -497,7 +497,7 @@ class _Run:
         if kind == "last":
             old = paths[:-number]
         elif kind == "every":
-            old = [p for p in paths[:-1] if _step_of(p) == 0 or _step_of(p) % (number * self.snap_steps)]
+            old = [p for p in paths[:-1] if step_of(p) == 0 or step_of(p) % (number * self.snap_steps)]
         else:
             old = []
         for path in old:
@@ -649,7 +649,7 @@ def _load_into(net: nn.Module, weights: dict[str, Tensor], what: str) -> None:
         raise InputError(f"{what} does not fit the network: {' '.join(str(error).split())[:160]}") from None
 
 
-def _step_of(path: Path) -> int:
+def step_of(path: Path) -> int:
     return int(re.search(r"step-(\d+)", path.name).group(1))
 
 
@@ -664,7 +664,7 @@ def _join_grid(pictures: Tensor) -> Image.Image:
     return Image.fromarray(sheet.numpy())
 
 
-def _cut_grid(path: Path, size: int, n: int) -> Tensor:
+def cut_grid(path: Path, size: int, n: int) -> Tensor:
     """The pictures of `_join_grid` again: uint8 [n, 3, size, size]."""
     sheet = torch.from_numpy(np.array(Image.open(path)))
     rows, columns = sheet.shape[0] // size, sheet.shape[1] // size

@@ -5,7 +5,7 @@ READY := .venv/ready
 # In a container one is often root, which Jupyter refuses unless told.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab course test bench clean
+.PHONY: lab course test student bank bench clean
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(AS_ROOT)
@@ -18,6 +18,13 @@ test: $(READY)  ## lint, the package's tests, the course's checks, and the noteb
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile tests problem_unittests.py
 	OMP_NUM_THREADS=1 FACEGEN_PRESET=ci $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval notebooks
+
+student: $(READY)  ## what learners get, in build/student: the course with a stub in the place of every solution
+	rm -rf build/student
+	$(BIN)/python -m facegen student build/student
+
+bank: $(READY)  ## every check against wrong and right solutions, with 20 seeds: build/bank/bank.html
+	$(BIN)/python -m facegen bank --out build/bank --seeds 20
 
 bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/dcgan_step.py

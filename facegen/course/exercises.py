@@ -1,0 +1,250 @@
+"""What an exercise is: a cell with a marked solution, the check in the next code cell, and its marks in Instructions.md."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen.files import InputError
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+_LIKE_A_MARKER = re.compile(r"^\s*#+\s*(BEGIN|END)\s*SOLUTIONS?\b", re.IGNORECASE)
+_CHECK = re.compile(r"tests\.(test_\w+)\(\w+\)")
+_ROW = re.compile(r"^\| (\d\d) \|.*\| `tests\.(test_\w+)\([^`]*\)` \| (\d+) \|$")
+_WIDTH = 92  # of a stub, as that of the notebooks' cells
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise of the course."""
+
+    notebook: str  # the file's name without its ending, "02_dcgan"
+    name: str  # "discriminator"
+    cell: str  # id of the cell with the solution
+    check_cell: str  # id of the next code cell, which calls the check
+    check: str  # "test_discriminator"
+    marks: int
+
+
+def read_exercises(tree: Path) -> list[Exercise]:
+    """All exercises of a course, in its order, from notebooks/*.ipynb and the table of marks in Instructions.md.
+
+    Rows without a check ("to come") and rows of a notebook that is not there are passed over.
+
+    Args:
+        tree: the course's folder.
+
+    Raises:
+        InputError: naming notebook and cell, if markers are unbalanced, a solution has no check in the next code cell,
+            a check has no marks, a check is called for two exercises, or there are marks for no exercise.
+    """
+    tree = Path(tree)
+    paths = sorted((tree / "notebooks").glob("*.ipynb"))
+    if not paths:
+        raise InputError(f"{tree} is not the course: it holds no notebooks/*.ipynb; give the folder that holds notebooks/")
+    marks = read_marks(tree / "Instructions.md")
+    exercises: list[Exercise] = []
+    for path in paths:
+        for exercise in _exercises_of(path, marks):
+            if twin := next((other for other in exercises if other.check == exercise.check), None):
+                where = f"{path.name}, cell {exercise.check_cell}"
+                raise InputError(f"{where}: {exercise.check} is already the check of {twin.notebook}, cell {twin.cell}")
+            exercises.append(exercise)
+    there = {path.stem[:2] for path in paths}
+    taken = {(exercise.notebook[:2], exercise.check) for exercise in exercises}
+    for number, check in marks:
+        if number in there and (number, check) not in taken:
+            raise InputError(f"Instructions.md gives marks to {check}, but notebook {number} has no exercise with this check")
+    return exercises
+
+
+def read_cells(path: Path) -> list[dict[str, Any]]:
+    """The cells of a notebook file, each with its source as one string.
+
+    Raises:
+        InputError: if the file is no notebook of format 4.
+    """
+    try:
+        cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
+        return [{**cell, "source": _joined(cell["source"])} for cell in cells]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: not a readable notebook ({' '.join(reason.split())})") from None
+
+
+def _joined(source: str | list[str]) -> str:
+    return source if isinstance(source, str) else "".join(source)
+
+
+def read_marks(path: Path) -> dict[tuple[str, str], int]:
+    """(notebook's number, check) -> marks, from the rows of the table in Instructions.md, in their order.
+
+    Raises:
+        InputError: if the file is missing or a row comes twice or is worth nothing.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing: its table says how many marks each check is worth")
+    marks: dict[tuple[str, str], int] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if match := _ROW.match(line):
+            number, check, worth = match.groups()
+            if (number, check) in marks or int(worth) == 0:
+                raise InputError(f"{path}: the row of {check} comes twice or is worth no marks")
+            marks[number, check] = int(worth)
+    return marks
+
+
+def _exercises_of(path: Path, marks: dict[tuple[str, str], int]) -> Iterator[Exercise]:
+    cells = [cell for cell in read_cells(path) if cell.get("cell_type") == "code"]
+    ids = [cell.get("id") for cell in cells]
+    for cell, following in zip(cells, [*cells[1:], None]):
+        where = f"{path.name}, cell {cell.get('id')}"
+        if not _regions(cell["source"], where):
+            continue
+        if cell.get("id") is None or ids.count(cell["id"]) > 1:
+            raise InputError(f"{where}: an exercise's cell needs an id of its own; grading finds it by that")
+        called = _CHECK.fullmatch(following["source"].strip()) if following else None
+        if called is None or following.get("id") is None:
+            raise InputError(f"{where}: a solution without a check; the next code cell has to be tests.test_NAME(NAME)")
+        check = called[1]
+        if (worth := marks.get((path.stem[:2], check))) is None:
+            raise InputError(f"{path.name}, cell {following['id']}: {check} has no row with marks in Instructions.md")
+        yield Exercise(path.stem, check.removeprefix("test_"), cell["id"], following["id"], check, worth)
+
+
+# -- solutions and stubs
+
+
+def _regions(source: str, where: str) -> list[tuple[int, int]]:
+    """Line numbers, from 0, of each pair of markers.
+
+    Raises:
+        InputError: if one is misspelt, nested, open, or without its beginning.
+    """
+    regions: list[tuple[int, int]] = []
+    begun: int | None = None
+    for number, line in enumerate(source.split("\n")):  # lines as Python counts them; splitlines knows more ends
+        if not _LIKE_A_MARKER.match(line):
+            continue
+        marker, at = line.strip(), f"{where}, line {number + 1}"
+        if marker not in (BEGIN, END):
+            raise InputError(f"{at}: {marker!r} is not a marker; write {BEGIN!r} or {END!r}")
+        if (marker == BEGIN) == (begun is not None):
+            what = "inside a solution that is still open" if begun is not None else f"without {BEGIN!r} before it"
+            raise InputError(f"{at}: unbalanced markers, {marker!r} {what}")
+        if begun is not None:
+            regions.append((begun, number))
+        begun = number if begun is None else None
+    if begun is not None:
+        raise InputError(f"{where}, line {begun + 1}: unbalanced markers, {BEGIN!r} without {END!r}")
+    return regions
+
+
+def has_solution(source: str) -> bool:
+    """Whether a cell holds a pair of markers. Raises InputError where they are unbalanced."""
+    return bool(_regions(source, "cell"))
+
+
+def without_solution(source: str) -> str:
+    """A cell's source with what stands between the markers replaced by a stub of the same depth; markers stay.
+
+    The stub says what to write, in words taken from the signature and docstring around it, and which names the lines
+    after it use; and it raises NotImplementedError, which a check reports as "not written yet".
+
+    Raises:
+        InputError: if the markers are unbalanced or the cell is not Python.
+    """
+    regions = _regions(source, "cell")
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise InputError(f"cell, line {error.lineno}: not Python, so no stub can be written for it: {error.msg}") from None
+    lines = source.split("\n")
+    for begin, end in reversed(regions):
+        lines[begin + 1 : end] = _stub(tree, lines, begin, end, regions)
+    return "\n".join(lines)
+
+
+_Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _stub(tree: ast.Module, lines: list[str], begin: int, end: int, regions: list[tuple[int, int]]) -> list[str]:
+    depth = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
+    around = _definitions_around(tree, begin + 1, len(depth))
+    nodes = [node for node in ast.walk(tree) if hasattr(node, "lineno")]
+    inside = [node for node in nodes if begin + 1 < node.lineno <= end]
+    outside = [node for node in nodes if not any(first + 1 < node.lineno <= last for first, last in regions)]
+    name = around[0].name if around else _last_bound(inside)
+    text = _what_to_write(around, inside) if around else [f"Write {name} here."]
+    if needed := _needed_outside(around, inside, outside, end):
+        text.append(f"The lines around it use {_listed(needed)}: keep to {'these names' if needed[1:] else 'this name'}.")
+    comment = [line for sentence in text for line in textwrap.wrap(sentence, _WIDTH - len(depth) - 2)]
+    refusal = f'raise NotImplementedError("{name} is not written yet: write it in place of this line")'
+    return [depth + line for line in (*(f"# {line}" for line in comment), refusal)]
+
+
+def _definitions_around(tree: ast.Module, line: int, depth: int) -> list[ast.AST]:
+    """The classes and functions that a line of this depth belongs to, from the outside in."""
+    before = sorted((n for n in ast.walk(tree) if isinstance(n, _Definition) and n.lineno < line), key=lambda n: -n.lineno)
+    around: list[ast.AST] = []
+    for node in before:
+        if node.col_offset < depth:
+            around.insert(0, node)
+            depth = node.col_offset
+    return around
+
+
+def _what_to_write(around: list[ast.AST], inside: list[ast.AST]) -> list[str]:
+    inner = around[-1]
+    promise = " ".join((ast.get_docstring(around[0]) or "").split("\n\n")[0].split())
+    promises = [f"{around[0].name}: {promise}"] if promise else []
+    if isinstance(inner, ast.ClassDef):
+        return ["Write the rest of the class here.", *promises]
+    taken = [argument.arg for argument in (*inner.args.posonlyargs, *inner.args.args, *inner.args.kwonlyargs)]
+    signature = f"{inner.name}({', '.join(name for name in taken if name != 'self')})"
+    if inner.name == "__init__":
+        return [f"Write {signature} here: what the other methods are going to need. You may add methods of your own."]
+    returns = any(isinstance(node, ast.Return) and node.value is not None for node in inside)
+    first = f"Write {signature} here" + (" and return its result" if returns else "")
+    if inner is around[0]:  # a function's docstring stands right above
+        return [first + (", as the docstring says." if promise else ".")]
+    return [first + ".", *promises]
+
+
+def _needed_outside(around: list[ast.AST], inside: list[ast.AST], outside: list[ast.AST], end: int) -> list[str]:
+    """Names that a solution binds and the given code reads: after it in the same function, or of self anywhere."""
+    scope = around[-1] if around and not isinstance(around[-1], ast.ClassDef) else None
+    last = scope.end_lineno if scope else 1 << 30
+    names = [node for node in outside if isinstance(node, ast.Name) and end < node.lineno <= last]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    of_self = {node.attr for node in outside if _is_of_self(node, ast.Load)}
+    needed: dict[str, None] = {}  # in the order of the solution
+    for node in sorted(inside, key=lambda node: (node.lineno, node.col_offset)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in read:
+            needed[node.id] = None
+        elif _is_of_self(node, ast.Store) and node.attr in of_self:
+            needed[f"self.{node.attr}"] = None
+    return list(needed)
+
+
+def _is_of_self(node: ast.AST, context: type) -> bool:
+    attribute = isinstance(node, ast.Attribute) and isinstance(node.ctx, context)
+    return attribute and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def _last_bound(inside: list[ast.AST]) -> str:
+    """The name that a solution outside of every function ends in."""
+    bound = [n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    bound += [n.name for n in inside if isinstance(n, _Definition)]
+    return bound[-1] if bound else "this cell"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,6 @@
+"""Never returns."""
+
+
+def scale(x, feature_range=(-1, 1)):
+    while True:
+        x = x + 0

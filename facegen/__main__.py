@@ -19,9 +19,15 @@ from typing import TYPE_CHECKING
 
 from facegen import __version__
 from facegen.files import InputError
+from facegen.verbs.audit import add_audit
 from facegen.verbs.common import GRID_SIDE, add_verb, check_file, check_folder, check_picture, pair_of, seeds_of
+from facegen.verbs.diagnose import add_diagnose
 from facegen.verbs.edit import add_editing
+from facegen.verbs.evaluate import add_evaluate
+from facegen.verbs.grade import add_grade
 from facegen.verbs.project import add_project
+from facegen.verbs.search import add_search
+from facegen.verbs.student import add_bank, add_student
 
 if TYPE_CHECKING:
     import torch
@@ -105,8 +111,15 @@ def _parser(recipe: str | None = "dcgan") -> argparse.ArgumentParser:
     add_project(verbs)
     add_editing(verbs)
     _add_compare(verbs)
+    add_search(verbs)
+    add_evaluate(verbs)
+    add_diagnose(verbs)
+    add_audit(verbs)
     for add in (_add_convert, _add_info, _add_models, _add_course):
         add(verbs)
+    add_student(verbs)
+    add_grade(verbs)
+    add_bank(verbs)
     return parser
 
 
@@ -390,6 +403,7 @@ def _train_style(args: argparse.Namespace, chosen: StyleConfig, sized: bool) -> 
     from facegen.data.pictures import table
     from facegen.training.fit import fit
     from facegen.training.stylegan import stylegan_from
+    from facegen.training.symptoms import RunWatch
 
     on = device(args.device)
     if not sized and not args.data.startswith("drawn"):
@@ -419,6 +433,7 @@ def _train_style(args: argparse.Namespace, chosen: StyleConfig, sized: bool) -> 
         keep=args.keep,
         keep_networks=args.keep_networks,
         resume=not args.new,
+        on_snapshot=RunWatch(faces.images, chosen.loss),
         tensorboard=args.tensorboard,
     )
     print(f"done: {args.outdir / 'network.safetensors'}, pictures in {args.outdir / 'samples'}")
@@ -451,6 +466,7 @@ def _train_faces(args: argparse.Namespace, chosen: TrainConfig) -> int:
     from facegen.data.pictures import table
     from facegen.training.fit import fit
     from facegen.training.steps import dcgan_from
+    from facegen.training.symptoms import RunWatch
 
     method = dcgan_from(chosen, device(args.device))
     if args.dry_run:
@@ -468,6 +484,7 @@ def _train_faces(args: argparse.Namespace, chosen: TrainConfig) -> int:
         keep=args.keep,
         keep_networks=args.keep_networks,
         resume=not args.new,
+        on_snapshot=RunWatch(faces.images, chosen.loss),
         tensorboard=args.tensorboard,
     )
     print(f"done: {args.outdir / 'network.safetensors'}, pictures in {args.outdir / 'samples'}")

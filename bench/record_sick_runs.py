@@ -4,8 +4,8 @@
     python bench/record_sick_runs.py --only oscillation  # this one, left in build/sick
 
 Every run is trained by the package's own `fit` on drawn faces. What makes it sick is one entry of CASES. Only the droplets
-are planted, into the pictures of a healthy run: the networks of the course have none. Settings that would
-give the answer away are left out of the recorded config.json.
+are planted, into the pictures of a healthy run: the networks of the course have none. Settings that would give the answer
+away are left out of the recorded config.json. Runs that are done already are not trained again.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ USUAL_DISTANCE, USUAL_VARIETY, USUAL_CONTRAST = 0.2, 1.1, 0.16
 # Distance of two pictures, in median distances of real ones, below which they show one face. Share of such pairs among drawn
 # faces and among portraits: 3e-5.
 TWINS = 0.25
+SOME = 512  # pictures are enough for statistics
 PALE = 0.5  # contrast, with that of real pictures as 1: grey pictures that stay grey have not converged
 HISTORY = 8  # snapshots that the live watch remembers
 MOST_REAL = 8192  # real pictures that are looked at,
@@ -178,7 +179,7 @@ class Look:
         fine: [N, 3 * 256], at 16 x 16.
         variety: as `variety`.
         contrast: mean standard deviation within a picture at 8 x 8.
-        spots: [N, 4]: strength and colour of each picture's strongest spot.
+        spots: [N, 4]: strength and colour of each picture's strongest spot, of the first 512.
     """
 
     coarse: Tensor
@@ -190,10 +191,9 @@ class Look:
     @classmethod
     def at(cls, pictures: Tensor) -> Look:
         """Of uint8 [N, 3, H, W]."""
-        small = [
-            (_small(_unit_range(x), SIDE), _small(_unit_range(x), 2 * SIDE), strongest_spots(x)) for x in pictures.split(256)
-        ]
-        coarse, fine, spots = (torch.cat(parts) for parts in zip(*small))
+        small = [_both_sizes(piece) for piece in pictures.split(256)]  # as floats all would take four times the memory
+        coarse, fine = (torch.cat(parts) for parts in zip(*small))
+        spots = strongest_spots(pictures[:SOME])
         return cls(coarse, fine, variety(pictures), coarse.std(dim=1).mean().item(), spots)
 
 
@@ -211,12 +211,12 @@ class Reference:
         """From uint8 [M, 3, H, W], M >= 2."""
         if len(reals) < 2:
             raise InputError("one real picture has nothing to be compared with: give two or more")
-        look = Look.at(reals[: max(512, min(MOST_REAL, MOST_BYTES // reals[0].numel()))].cpu())
-        some = look.fine[:512]
+        look = Look.at(reals[: max(SOME, min(MOST_REAL, MOST_BYTES // reals[0].numel()))].cpu())
+        some = look.fine[:SOME]
         d = _distances(some, look.fine)
         d[torch.arange(len(some)), torch.arange(len(some))] = math.inf
         nearest = d.min(dim=1).values.median().item()
-        return cls(look, _median_distance(look.coarse[:512]), nearest, look.spots[:, 0].quantile(0.95).item())
+        return cls(look, _median_distance(look.coarse[:SOME]), nearest, look.spots[:, 0].quantile(0.95).item())
 
 
 def judge(
@@ -268,7 +268,7 @@ def variety(pictures: Tensor) -> float:
 
     pictures: uint8 [N, 3, H, W]. Unrelated pictures: 1.4; faces: 1.0 to 1.3.
     """
-    x = F.adaptive_avg_pool2d(_unit_range(pictures[:512]), SIDE)
+    x = F.adaptive_avg_pool2d(_unit_range(pictures[:SOME]), SIDE)
     x = (x - x.mean(dim=(2, 3), keepdim=True)).flatten(1)
     contrast = x.std(dim=1).mean().clamp_min(1e-3)
     return (F.pdist(x).mean() / math.sqrt(x.shape[1]) / contrast).item()
@@ -425,6 +425,11 @@ def _unit_range(pictures: Tensor) -> Tensor:
     return pictures.float() / 255
 
 
+def _both_sizes(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    x = _unit_range(pictures)
+    return _small(x, SIDE), _small(x, 2 * SIDE)
+
+
 def _small(x: Tensor, side: int) -> Tensor:
     return F.adaptive_avg_pool2d(x, side).flatten(1)
 
@@ -451,7 +456,7 @@ def _finding(name: str, scale: Scale, value: float, evidence: str, severity: str
     if not scale.raised(value):
         return None
     confidence = scale.confidence(value)
-    return Finding(name, evidence, ADVICE[name], severity if confidence >= 0.7 else "warning", confidence)
+    return Finding(name, evidence, ADVICE[name], severity if severity == "note" or confidence >= 0.7 else "warning", confidence)
 
 
 def _by_verdicts(stats: Sequence[dict[str, float]], loss: str) -> Finding | None:

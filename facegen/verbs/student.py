@@ -34,7 +34,7 @@ def add_bank(verbs) -> None:
     parser.add_argument("--out", type=Path, default=Path("build/bank"), metavar="DIR", help="where bank.html and bank.csv go")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="how many seeds each check runs with")
     parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=[], metavar="NAME,...", help="these exercises only"
+        "--only", type=lambda text: text.split(","), metavar="NAME,...", help="these exercises only"
     )
     parser.add_argument("-j", "--workers", type=int, metavar="N", help="processes (default: one per CPU)")
 
@@ -43,7 +43,7 @@ def _bank(args: argparse.Namespace) -> int:
     from facegen.course.bank import run_bank, table, write_report
 
     check_folder("--out", args.out)
-    bank = run_bank(args.tree, seeds=args.seeds, workers=args.workers, only=args.only)
+    bank = run_bank(args.tree, seeds=args.seeds, workers=args.workers, only=args.only or ())
     write_report(bank, args.out)
     print(table(bank))
     for problem in bank.problems:

@@ -33,9 +33,7 @@ def add_bank(verbs) -> None:
     parser.add_argument("--tree", type=Path, default=Path(), metavar="DIR", help="the course: the folder with tests/wrong")
     parser.add_argument("--out", type=Path, default=Path("build/bank"), metavar="DIR", help="where bank.html and bank.csv go")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="how many seeds each check runs with")
-    parser.add_argument(
-        "--only", type=lambda text: text.split(","), metavar="NAME,...", help="these exercises only"
-    )
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAME,...", help="these exercises only")
     parser.add_argument("-j", "--workers", type=int, metavar="N", help="processes (default: one per CPU)")
 
 

@@ -20,7 +20,7 @@ import symtable
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +101,8 @@ def grade(
     """Grade one notebook, or a folder of hand-ins.
 
     Args:
-        submission: an .ipynb file; or a folder, in which every .ipynb file and every folder with .ipynb files is a hand-in.
+        submission: an .ipynb file; a folder with notebooks under their names in the course, which is one learner's; or a
+            folder in which every .ipynb file and every folder with .ipynb files is a hand-in.
         tree: the teacher's tree, with solutions; default: that of this package.
         jobs: hand-ins that are graded at the same time; each takes a processor and 0.5 GB.
         timeout: seconds of processor time that one exercise may take, four times as many on the clock.
@@ -116,10 +117,10 @@ def grade(
         InputError: if there is nothing to grade, or the tree is not the course.
         RuntimeError: if the grader itself fails.
     """
-    hand_ins = find_hand_ins(Path(submission))
     tree = _tree(tree)
     exercises = read_exercises(tree)
     course = {path.stem: read_cells(path) for path in sorted((tree / "notebooks").glob("*.ipynb"))}
+    hand_ins = find_hand_ins(Path(submission), course)
     jobs = max(1, min(jobs, len(hand_ins)))
     read = [_read(hand_in, course) for hand_in in hand_ins]
     stems = {stem for books, _ in read for stem in books}
@@ -177,8 +178,8 @@ def _tree(tree: str | Path | None) -> Path:
 # -- what was handed in
 
 
-def find_hand_ins(submission: Path) -> list[HandIn]:
-    """The hand-ins in a file or folder; see `grade`.
+def find_hand_ins(submission: Path, course: Collection[str] = ()) -> list[HandIn]:
+    """The hand-ins in a file or folder; see `grade`. `course` holds the names of its notebooks, without .ipynb.
 
     Raises:
         InputError: if there is none.
@@ -187,10 +188,13 @@ def find_hand_ins(submission: Path) -> list[HandIn]:
         return [HandIn(submission.stem, (submission,))]
     if not submission.exists():
         raise InputError(f"{submission}: no such file or folder")
-    found = [HandIn(path.stem, (path,)) for path in _notebooks(submission.glob("*.ipynb"))]
+    files = _notebooks(submission.glob("*.ipynb"))
+    if files and {path.stem for path in files} <= set(course):
+        return [HandIn(submission.resolve().name, tuple(files))]
+    found = [HandIn(path.stem, (path,)) for path in files]
     for folder in sorted(path for path in submission.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if files := _notebooks(folder.rglob("*.ipynb")):
-            found.append(HandIn(folder.name, tuple(files)))
+        if inside := _notebooks(folder.rglob("*.ipynb")):
+            found.append(HandIn(folder.name, tuple(inside)))
     if not found:
         raise InputError(f"{submission}: no .ipynb file in it; give a notebook, or a folder with one file or folder for each")
     return sorted(found, key=lambda hand_in: hand_in.name)

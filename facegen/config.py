@@ -330,6 +330,20 @@ class Preset:
     style_samples: int  # generated pictures in each measurement
     transfer_kimg: float  # of the two runs from nothing and from the shipped network, at 64 pixels
     compare_kimg: float  # of each run in the comparison
+    # 05, projection
+    project_steps: int  # of each search
+    project_tune_steps: int  # of each tuning of weights
+    project_samples: int  # w whose mean and spread are taken
+    project_faces: int  # of the network's own pictures that are measured
+    project_people: int  # strangers who are projected
+    project_frames: int  # from one face to the next
+    # 06, evaluation
+    evaluate_faces: int  # in each set that is measured
+    evaluate_rounds: int  # of each interval by halves
+    evaluate_moves: int  # pictures that are moved for EQ-T
+    evaluate_epochs: int  # of the CycleGAN that is measured
+    audit_faces: int  # of 32 pixels, in each set of the audit
+    audit_kimg: float  # of each of its two runs
 
 
 PRESETS: dict[str, Preset] = {
@@ -357,6 +371,18 @@ PRESETS: dict[str, Preset] = {
         style_samples=24,
         transfer_kimg=0.064,
         compare_kimg=0.032,
+        project_steps=8,
+        project_tune_steps=4,
+        project_samples=1000,
+        project_faces=24,
+        project_people=2,
+        project_frames=4,
+        evaluate_faces=32,
+        evaluate_rounds=40,
+        evaluate_moves=4,
+        evaluate_epochs=2,
+        audit_faces=300,
+        audit_kimg=0.64,
     ),
     "cpu": Preset(
         "cpu",
@@ -382,6 +408,18 @@ PRESETS: dict[str, Preset] = {
         style_samples=128,
         transfer_kimg=2.4,
         compare_kimg=1.6,
+        project_steps=250,
+        project_tune_steps=120,
+        project_samples=10000,
+        project_faces=200,
+        project_people=2,
+        project_frames=36,
+        evaluate_faces=400,
+        evaluate_rounds=100,
+        evaluate_moves=60,
+        evaluate_epochs=4,
+        audit_faces=2000,
+        audit_kimg=16,
     ),
     "gpu": Preset(
         "gpu",
@@ -407,6 +445,18 @@ PRESETS: dict[str, Preset] = {
         style_samples=500,
         transfer_kimg=24,
         compare_kimg=20,
+        project_steps=500,
+        project_tune_steps=250,
+        project_samples=10000,
+        project_faces=400,
+        project_people=6,
+        project_frames=60,
+        evaluate_faces=1000,
+        evaluate_rounds=200,
+        evaluate_moves=200,
+        evaluate_epochs=8,
+        audit_faces=4000,
+        audit_kimg=60,
     ),
 }
 

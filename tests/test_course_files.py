@@ -26,7 +26,8 @@ def code_cells(book):
 
 
 def test_there_are_notebooks():
-    assert [p.stem for p in NOTEBOOKS][:4] == ["01_data_loading", "02_dcgan", "03_cyclegan_face2fake", "04_stylegan"]
+    names = ["01_data_loading", "02_dcgan", "03_cyclegan_face2fake", "04_stylegan", "05_stylegan_projection"]
+    assert [p.stem for p in NOTEBOOKS][:5] == names
 
 
 def test_badge_and_clone_use_the_one_address(notebook):
@@ -41,6 +42,14 @@ def test_set_up_cells_are_the_same_and_never_install_torch():
     assert len(cells) == 1
     needed = re.search(r"needed = \((.*?)\)", cells.pop(), re.DOTALL).group(1)
     assert not {"torch", "torchvision"} & set(re.findall(r'"([^"]+)"', needed))
+
+
+def test_a_package_that_would_replace_torch_is_installed_without_what_it_asks_for(notebook):
+    requirements = (ROOT / "requirements.txt").read_text()
+    for cell in code_cells(notebook[1]):
+        if "facenet-pytorch" in cell.source and "pip" in cell.source:
+            assert '"--no-deps"' in cell.source
+            assert re.search(r"facenet-pytorch==[\d.]+", cell.source).group() in requirements
 
 
 def test_stored_notebooks_are_clean(notebook):
@@ -99,6 +108,7 @@ def test_marks_add_up():
     assert sum(marks["02_dcgan"]) + 1 == 20  # exercises 4 and 5 share a heading, one mark each
     assert sum(marks["03_cyclegan_face2fake"]) == 20
     assert sum(marks["04_stylegan"]) == 20
+    assert sum(marks["05_stylegan_projection"]) == 15
 
 
 def _text(path):

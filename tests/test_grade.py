@@ -312,7 +312,7 @@ def test_hand_ins_are_files_and_folders_but_no_links_and_copies(tmp_path):
         (tmp_path / "link.ipynb").symlink_to(tmp_path / "b.ipynb")
     found = {hand_in.name: [path.name for path in hand_in.files] for hand_in in find_hand_ins(tmp_path)}
     assert found == {"a": ["y.ipynb", "x.ipynb"], "b": ["b.ipynb"]}
-    assert [hand_in.name for hand_in in find_hand_ins(tmp_path / "a" / "deep", {"y", "z"})] == ["deep"]  # a learner's own folder
+    assert [hand_in.name for hand_in in find_hand_ins(tmp_path / "a" / "deep", {"y", "z"})] == ["deep"]  # one learner's
     with pytest.raises(InputError, match="no such file"):
         find_hand_ins(tmp_path / "nobody")
     with pytest.raises(InputError, match=r"no \.ipynb file"):

@@ -26,8 +26,8 @@ def code_cells(book):
 
 
 def test_there_are_notebooks():
-    names = ["01_data_loading", "02_dcgan", "03_cyclegan_face2fake", "04_stylegan", "05_stylegan_projection"]
-    assert [p.stem for p in NOTEBOOKS][:5] == names
+    names = ["01_data_loading", "02_dcgan", "03_cyclegan_face2fake", "04_stylegan", "05_stylegan_projection", "06_evaluation"]
+    assert [p.stem for p in NOTEBOOKS] == names
 
 
 def test_badge_and_clone_use_the_one_address(notebook):
@@ -109,6 +109,7 @@ def test_marks_add_up():
     assert sum(marks["03_cyclegan_face2fake"]) == 20
     assert sum(marks["04_stylegan"]) == 20
     assert sum(marks["05_stylegan_projection"]) == 15
+    assert sum(marks["06_evaluation"]) == 15
 
 
 def _text(path):

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import functools
 import itertools
+import math
 import random
 import re
 import tempfile
@@ -68,14 +69,39 @@ _HINTS = {
     " the sum of D's outputs",
     r"backward through the graph a second": "a graph was used twice: run D again on detached pictures",
     r"'tuple' object has no attribute": "torch.autograd.grad gives a tuple: take its first entry, [0]",
-    r"not implemented for 'Long'|output type Long": "whole numbers, such as batch norm's count of batches, have no average:"
-    " buffers are copied",
     r"'NoneType' and 'int'|'int' and 'NoneType'": "None is no number: ask `is None` before you compare",
     r"truth value of a Tensor|Boolean value of Tensor": "`if` wants one answer, but each row has its own: take torch.where",
     r"3D or 4D \\(batch mode\\)|3D or 4D input|non-empty 3D or 4D": "pooling wants [N, C, H, W]: noise[None, None]",
     r"object is not subscriptable": "layer_of is a function: layer_of(name)",
     r"No CUDA|not compiled with CUDA|NVIDIA driver": "no device belongs inside: checks run on the CPU",
 }
+_WHOLE = r"not implemented for 'Long'|output type Long|can't be cast to.*Long"
+_TARGET_HINTS = {
+    _WHOLE: "the target holds whole numbers: write 1.0, or torch.ones_like(logits)",
+    r"'(int|float|bool)' object has no attribute|must be Tensor, not (int|float)": "the target has to be a tensor of the logits'"
+    " shape: ones_like",
+}
+# The same error means something else in some exercises; these come first.
+_OWN_HINTS = {
+    "get_dataloader": {
+        r"ToTensor.*(takes|argument)": "write ToTensor() with brackets",
+        r"batch must contain tensors.*PIL": "the data set gives pictures, not tensors: is ToTensor() among the transforms, and"
+        " is transform=... given to ImageFolder?",
+    },
+    "Discriminator": {
+        r"expected input.*channels|to have.*channels": "the first layer takes 3 channels, each further one what the layer before"
+        " it gives, batch norm too",
+    },
+    "Generator": {
+        r"Kernel size can't be greater": "is it ConvTranspose2d? Conv2d makes the picture smaller",
+    },
+    "weights_init_normal": {r"truth value of a Tensor|Boolean value of Tensor": "ask `if m.bias is not None`"},
+    "real_loss": _TARGET_HINTS,
+    "fake_loss": {pattern: hint.replace("1.0", "0.0").replace("ones", "zeros") for pattern, hint in _TARGET_HINTS.items()},
+    "update_ema": {_WHOLE: "whole numbers, such as batch norm's count of batches, have no average: buffers are copied"},
+}
+# Files of PyTorch that stand between a check and the learner's forward or decorated function.
+_CALLING = ("module.py", "_contextlib.py")
 
 
 def _explained(name: str, error: Exception) -> str:
@@ -87,8 +113,10 @@ def _explained(name: str, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if f.filename != __file__ and not f.filename.startswith(installed)]
     place = f" in {own[-1].name}, line {own[-1].lineno}" if own else ""
-    hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), None)
-    if hint is None and isinstance(error, TypeError) and not own:
+    hints = [*_OWN_HINTS.get(name, {}).items(), *_HINTS.items()]
+    hint = next((hint for pattern, hint in hints if re.search(pattern, text)), None)
+    refused = all(f.filename == __file__ or f.filename.endswith(_CALLING) for f in frames)  # the call itself failed
+    if hint is None and isinstance(error, TypeError) and refused:
         hint = "check the signature, it has to be as the exercise says"
     start, end = f"{name} raised {type(error).__name__}{place}: ", f" -- {hint}" if hint else ""
     return start + text[: max(20, min(120, 290 - len(start) - len(end)))] + end
@@ -113,7 +141,10 @@ def _sandbox() -> Iterator[None]:
 
 
 def _exercise(name: str, verified: str) -> Callable:
-    """Turn a check into what the notebook calls: any failure becomes an AssertionError of one line, success prints one."""
+    """Turn a check into what the notebook calls: any failure becomes an AssertionError of one line, success prints one.
+
+    What a check returns, if anything, is a note for the learner whose component is right; it ends the line.
+    """
 
     def decorate(check: Callable) -> Callable:
         @functools.wraps(check)
@@ -122,14 +153,14 @@ def _exercise(name: str, verified: str) -> Callable:
             problem = None
             with _sandbox():
                 try:
-                    check(*component, **named)
+                    note = check(*component, **named)
                 except _Mistake as mistake:
                     problem = f"{name}: {mistake}"
                 except Exception as error:
                     problem = _explained(name, error)
             if problem:  # raised out here, so that no second traceback hangs on it
                 raise AssertionError(" ".join(problem.split()))
-            print(f"{name}: passed ({verified})")
+            print(f"{name}: passed ({verified})" + (f"; but {note}" if note else ""))
 
         return run
 
@@ -195,19 +226,19 @@ _SCALE_MISTAKES: dict[str, Mapped] = {
 }
 
 _UNSCALE_MISTAKES: dict[str, Mapped] = {
-    "it took the minimum and maximum of this batch; the ends are those of feature_range": lambda y, lo, hi: (
-        (y - y.min()) / (y.max() - y.min()).clamp_min(1e-9)
+    "it took the minimum and maximum of this batch; the ends a, b are those of feature_range": lambda x, lo, hi: (
+        (x - x.min()) / (x.max() - x.min()).clamp_min(1e-9)
     ),
-    "y came back as it was": lambda y, lo, hi: y,
-    "brackets are missing around x - min: division goes first": lambda y, lo, hi: y - lo / (hi - lo),
-    "feature_range is ignored": lambda y, lo, hi: (y + 1) / 2,
-    "this is scale itself, not its inverse": lambda y, lo, hi: y * (hi - lo) + lo,
-    "the minimum is not subtracted": lambda y, lo, hi: y / (hi - lo),
-    "the difference is not divided by the width max - min": lambda y, lo, hi: y - lo,
-    "it divides by the maximum, not by the width max - min of the range": lambda y, lo, hi: (y - lo) / hi if hi else y * 0,
-    "it ends in 0..255, expected [0, 1]": lambda y, lo, hi: (y - lo) / (hi - lo) * 255,
-    "it is upside down: the minimum has to become 0": lambda y, lo, hi: (hi - y) / (hi - lo),
-    "it clamps; it has to shrink the range": lambda y, lo, hi: y.clamp(0, 1),
+    "x came back as it was": lambda x, lo, hi: x,
+    "brackets are missing around x - min, that is x - a: division goes first": lambda x, lo, hi: x - lo / (hi - lo),
+    "feature_range is ignored": lambda x, lo, hi: (x + 1) / 2,
+    "this is scale itself, not its inverse": lambda x, lo, hi: x * (hi - lo) + lo,
+    "the minimum is not subtracted: x - a": lambda x, lo, hi: x / (hi - lo),
+    "the difference is not divided by the width b - a": lambda x, lo, hi: x - lo,
+    "it divides by the end b, not by the width b - a of the range": lambda x, lo, hi: (x - lo) / hi if hi else x * 0,
+    "it ends in 0..255, expected [0, 1]": lambda x, lo, hi: (x - lo) / (hi - lo) * 255,
+    "it is upside down: the end a has to become 0": lambda x, lo, hi: (hi - x) / (hi - lo),
+    "it clamps; it has to shrink the range": lambda x, lo, hi: x.clamp(0, 1),
 }
 
 
@@ -305,7 +336,8 @@ def _recognise(picture: Tensor, size: int) -> int:
     upright = float(above.sum() - below.sum()) > 0.05 * float(above.sum())
     _require(
         upright and float((left - right).abs().max()) < 0.1,
-        "a picture does not stand upright: flipped, or rows and columns changed places (a permute or reshape too many)",
+        "a picture does not stand upright: flipped, or rows and columns changed places (a permute or reshape too many),"
+        " or not the centre was cut out (CenterCrop)",
     )
     distance, swapped = ((colours - c).abs().amax(1) for c in (above, above.flip(0)))
     number = int(distance.argmin())
@@ -723,8 +755,11 @@ def _check_loss(loss: Callable, right: Callable[[Tensor], Tensor], mistakes: Map
         _require(value.numel() == 1, f"the loss of logits {_shape(x)} has shape {_shape(value)}, expected one number: the mean")
         want = right(logits)
         if not _close(value.detach().reshape(()), want):
-            wrong = {text: mistake(logits) for text, mistake in mistakes.items()}
-            text = _name_of(value.detach().reshape(()), want, wrong, f"expected the binary cross-entropy against {target}")
+            # A second set of logits tells apart what agrees by chance on the first.
+            pair = logits, ordinary[2]
+            wrong = {text: torch.stack([mistake(x) for x in pair]) for text, mistake in mistakes.items()}
+            got, both = torch.stack([loss(x).detach().mean() for x in pair]), torch.stack([right(x) for x in pair])
+            text = _name_of(got, both, wrong, f"expected the binary cross-entropy against {target}")
             shown = f"logits {[round(v, 2) for v in logits.flatten()[:3].tolist()]}"
             shown += "" if len(logits) < 4 else f" and {len(logits) - 3} more"
             raise _Mistake(f"{shown} give {float(value.detach()):.4f}, expected {float(want):.4f}: {text}")
@@ -752,16 +787,26 @@ def _smooth_real(x: Tensor) -> Tensor:
     return (0.9 * F.softplus(-x) + 0.1 * F.softplus(x)).mean()
 
 
+def _bce_swapped(x: Tensor, target: float) -> Tensor:
+    """The loss with the target taken for the logits and the logits for the target."""
+    return F.binary_cross_entropy_with_logits(torch.full_like(x, target), x)
+
+
 @_exercise("real_loss", "closed form with and without smoothing, gradients, logits up to 500")
 def test_real_loss(real_loss=losses.real_loss):
     """real_loss(logits, smooth=False): binary cross-entropy against 1, or against 0.9 if smooth."""
     plain = lambda x: F.softplus(-x).mean()  # noqa: E731
-    _check_loss(real_loss, plain, _BCE_MISTAKES | {"it is smoothed although smooth is False": _smooth_real}, "the target 1")
+    mistakes = _BCE_MISTAKES | {
+        "it is smoothed although smooth is False": _smooth_real,
+        "the arguments are swapped: logits come first, then the target": lambda x: _bce_swapped(x, 1.0),
+    }
+    _check_loss(real_loss, plain, mistakes, "the target 1")
     smooth_mistakes = {
         "smooth has no effect, expected the target 0.9": plain,
         "the target is 0.1, expected 0.9": lambda x: (0.1 * F.softplus(-x) + 0.9 * F.softplus(x)).mean(),
         "the loss is multiplied by 0.9, expected the target 0.9": lambda x: 0.9 * F.softplus(-x).mean(),
         "the logits are multiplied by 0.9, expected the target 0.9": lambda x: F.softplus(-0.9 * x).mean(),
+        "the arguments are swapped: logits come first, then the target": lambda x: _bce_swapped(x, 0.9),
         "the target is 1.1, expected 0.9": lambda x: (1.1 * F.softplus(-x) - 0.1 * F.softplus(x)).mean(),
         "this is the sum, expected the mean": lambda x: _smooth_real(x) * x.numel(),
     }
@@ -780,6 +825,8 @@ def test_fake_loss(fake_loss=losses.fake_loss):
         "the logits went through a sigmoid twice": lambda x: F.softplus(x.sigmoid()).mean(),
         "this is the squared distance to the target (least squares)": lambda x: x.square().mean(),
         "the squared distance of the probability, expected cross-entropy": lambda x: x.sigmoid().square().mean(),
+        "this is real_loss(1 - logits), but logits are no probabilities: the target has to be 0": lambda x: F.softplus(x - 1).mean(),
+        "the arguments are swapped: logits come first, then the target": lambda x: _bce_swapped(x, 0.0),
         "it is smoothed, expected the target 0: only real labels are smoothed": lambda x: (
             0.9 * F.softplus(x) + 0.1 * F.softplus(-x)
         ).mean(),
@@ -886,7 +933,8 @@ def _wrong_losses(s: SimpleNamespace, trains_D: bool) -> dict[str, Tensor]:
     if trains_D:
         return {
             "the targets are swapped: real pictures are 1, G's are 0": sp(real).mean() + sp(-fake).mean(),
-            "only the real pictures count, expected the sum of real and fake loss": sp(-real).mean(),
+            "only the real pictures count, expected the sum of real and fake loss (is fake_logits itself detached? Cut at the"
+            " pictures: D(G(z).detach()))": sp(-real).mean(),
             "only the fake pictures count, expected the sum of real and fake loss": sp(fake).mean(),
             "G's pictures are called real too: their target is 0": sp(-real).mean() + sp(-fake).mean(),
             "the real pictures are called fake too: their target is 1": sp(real).mean() + sp(fake).mean(),
@@ -914,13 +962,15 @@ def _moved_rightly(s: SimpleNamespace, own: str) -> None:
     wrong |= {f"{text}; and zero_grad() is missing": gradient + s.stale for text, gradient in list(wrong.items())[2:]}
     _require(
         (s.moved != 0).any(),
-        f"{own}'s weights did not move: is backward() missing, its graph cut, or zero_grad() between backward() and step()?",
+        f"{own}'s weights did not move: is backward() missing, its graph cut, or zero_grad() between backward() and step()?"
+        + (" Is there a detach()? Here the gradient must flow through D into G" if own == "G" else ""),
     )
     if not _close(s.moved, s.want_gradient, 1e-2):
         size, cosine = float(s.moved.norm() / s.want_gradient.norm()), float(F.cosine_similarity(s.moved, s.want_gradient, 0))
+        angle = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
         mistake = _name_of(s.moved, s.want_gradient, wrong, "another loss, or gradients from elsewhere", 1e-2)
         raise _Mistake(
-            f"{own}'s weights moved {size:.2f} times as far as expected (cosine to the right way {cosine:.2f}): {mistake}"
+            f"{own}'s weights moved wrongly: {mistake} -- {size:.2f} times as far as expected, {angle:.0f} degrees off"
         )
 
 
@@ -948,6 +998,14 @@ def test_discriminator_step(discriminator_step=steps.discriminator_step):
         after = F.softplus(-s.D(s.real)).mean() + F.softplus(s.D(s.G(s.z))).mean()
         _returned_loss(s, "loss_D", after)
     _separate_batches(discriminator_step)
+    return _asks_for_dict(s.returned, "loss_D")
+
+
+def _asks_for_dict(returned: object, key: str) -> str | None:
+    """A note where a step returned its bare loss: right, but the notebook's training joins two dictionaries."""
+    if isinstance(returned, dict):
+        return None
+    return f"the training below expects the dictionary {{{key!r}: ...}}: let the cell end in its own return"
 
 
 def _separate_batches(step: Callable) -> None:
@@ -977,6 +1035,7 @@ def test_generator_step(generator_step=steps.generator_step):
     for s in _watched_steps(generator_step, trains_D=False):
         _moved_rightly(s, "G")
         _returned_loss(s, "loss_G", F.softplus(-s.D(s.G(s.z))).mean())
+    return _asks_for_dict(s.returned, "loss_G")
 
 
 # --------------------------------------------------------------------------------------------- 02: gradient penalty
@@ -1076,7 +1135,8 @@ def _interpolates(gradient_penalty: Callable, axes: tuple[int, ...], g: torch.Ge
     _require(not _close(x, fake), "the gradient is taken at the fake pictures, expected random points between real and fake")
     _require(
         _close(x.flatten(1), line, 1e-3),
-        "a point is not on the line from its fake to its real picture: one share per picture [N, 1, 1, 1], not per pixel",
+        "a point is not on the line from its fake to its real picture: is it eps * real + (1 - eps) * fake, with one eps per"
+        " picture [N, 1, 1, 1], not per pixel?",
     )
     spread = float(share.max() - share.min())
     _require(spread > 1e-3, f"all pictures are mixed with one share, {float(share[0]):.2f}: expected a random one per picture")

@@ -140,6 +140,12 @@ class InPlace(Base):
         return super().forward(x.mul_(0.5).add_(0.5))
 
 
+class ChannelsOfTheInput(Base):
+    def __init__(self, conv_dim):
+        super().__init__(conv_dim)
+        self.convs[0] = nn.Conv2d(1, conv_dim, 4, 2, 1)
+
+
 WRONG = [
     ("sigmoid at the end", ending_in(torch.sigmoid), "sigmoid at the end"),
     ("tanh at the end", ending_in(torch.tanh), "tanh"),
@@ -164,6 +170,7 @@ WRONG = [
     ("forward inside __init__", MisplacedForward, "define forward"),
     ("F.dropout", DropoutForEver, "dropout"),
     ("in place on the input", InPlace, "changed the pictures"),
+    ("a layer for one channel", ChannelsOfTheInput, "the first layer takes 3 channels"),
 ]
 
 

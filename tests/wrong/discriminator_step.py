@@ -130,6 +130,16 @@ def in_one_pass(D, G, d_optimizer, real, z):
     return {"loss_D": update(d_optimizer, loss).detach(), "accuracy": ((logits > 0).float().mean())}
 
 
+def logits_detached(D, G, d_optimizer, real, z):
+    return update(d_optimizer, right_loss(D(real), D(G(z)).detach()))
+
+
+def fakes_judged_under_no_grad(D, G, d_optimizer, real, z):
+    with torch.no_grad():
+        fake_logits = D(G(z))
+    return update(d_optimizer, right_loss(D(real), fake_logits))
+
+
 WRONG = [
     ("one batch of both", in_one_pass, "two separate calls"),
     ("no detach", _step(right_loss, detached=False), "detach"),
@@ -159,6 +169,8 @@ WRONG = [
     ("G left in eval", leaves_G_in_eval, "eval mode"),
     ("G left frozen", leaves_G_frozen, "frozen"),
     ("G moves too", moves_G_too, "G's weights moved"),
+    ("logits detached", logits_detached, "is fake_logits itself detached?"),
+    ("fakes judged under no_grad", fakes_judged_under_no_grad, "D(G(z).detach())"),
 ]
 
 

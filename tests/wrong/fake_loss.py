@@ -66,6 +66,18 @@ def unwritten(logits):
     raise NotImplementedError
 
 
+def of_one_minus_logits(logits):
+    return bce(1 - logits, 1.0)
+
+
+def plain_target(logits):
+    return F.binary_cross_entropy_with_logits(logits, 0)
+
+
+def arguments_swapped(logits):
+    return F.binary_cross_entropy_with_logits(torch.zeros_like(logits), logits)
+
+
 WRONG = [
     ("swapped", swapped, "swapped"),
     ("smoothed", smoothed, "only real labels are smoothed"),
@@ -81,6 +93,9 @@ WRONG = [
     ("hinge", hinge, "hinge"),
     ("no_grad", no_graph, "no gradient"),
     ("not written", unwritten, "not written yet"),
+    ("real_loss(1 - logits)", of_one_minus_logits, "real_loss(1 - logits)"),
+    ("a plain number as target", plain_target, "zeros_like"),
+    ("target first", arguments_swapped, "logits come first, then the target"),
 ]
 
 

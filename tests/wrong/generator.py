@@ -140,6 +140,12 @@ def a_function(z_size, conv_dim):
     return lambda z: torch.tanh(z[:, :3, None, None].expand(-1, -1, 64, 64))
 
 
+class NotTransposed(Base):
+    def __init__(self, z_size, conv_dim):
+        super().__init__(z_size, conv_dim)
+        self.convs = nn.ModuleList(nn.Conv2d(c.in_channels, c.out_channels, 4, 2, 1) for c in self.convs)
+
+
 WRONG = [
     ("no tanh", ending_in(lambda x: x), "tanh at the end is missing"),
     ("sigmoid", ending_in(torch.sigmoid), "sigmoid at the end"),
@@ -168,6 +174,7 @@ WRONG = [
     ("flat colour", OneColour, "one flat colour"),
     ("no return", NoReturn, "return statement missing"),
     ("a function", a_function, "expected an nn.Module"),
+    ("Conv2d", NotTransposed, "is it ConvTranspose2d?"),
 ]
 
 

@@ -118,7 +118,7 @@ WRONG = [
     ("smoothed", _step(lambda fake: bce(fake, 0.9)), "smoothed"),
     ("Wasserstein", _step(lambda fake: -fake.mean()), "Wasserstein"),
     ("sigmoid twice", _step(lambda fake: bce(fake.sigmoid(), 1.0)), "sigmoid twice"),
-    ("detach", detached, "graph cut"),
+    ("detach", detached, "Here the gradient must flow through"),
     ("no_grad", under_no_grad, "no_grad"),
     ("no zero_grad", stale, "zero_grad()"),
     ("only D cleared", clears_D_only, "zero_grad()"),

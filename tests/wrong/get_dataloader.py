@@ -131,6 +131,24 @@ def one_class_only(batch_size, image_size, data_dir):
     return DataLoader(Files(first, _square(image_size)), batch_size=batch_size, shuffle=True)
 
 
+def without_to_tensor(batch_size, image_size, data_dir):
+    return DataLoader(_folder(data_dir, _square(image_size)[:2]), batch_size=batch_size, shuffle=True)
+
+
+def without_transform(batch_size, image_size, data_dir):
+    return DataLoader(datasets.ImageFolder(data_dir), batch_size=batch_size, shuffle=True)
+
+
+def without_brackets(batch_size, image_size, data_dir):
+    steps = [*_square(image_size)[:2], transforms.ToTensor]
+    return DataLoader(_folder(data_dir, steps), batch_size=batch_size, shuffle=True)
+
+
+def cropped_anywhere(batch_size, image_size, data_dir):
+    steps = [transforms.Resize(image_size), transforms.RandomCrop(image_size), transforms.ToTensor()]
+    return DataLoader(_folder(data_dir, steps), batch_size=batch_size, shuffle=True)
+
+
 WRONG = [
     ("squeezed", squeezed, "distorted"),
     ("not shuffled", not_shuffled, "not shuffled"),
@@ -152,6 +170,10 @@ WRONG = [
     ("shuffled once", shuffled_once, "shuffled once"),
     ("the index as label", number_as_label, "labels"),
     ("one class only", one_class_only, "every class folder"),
+    ("no ToTensor", without_to_tensor, "is ToTensor() among the transforms"),
+    ("no transform", without_transform, "given to ImageFolder?"),
+    ("ToTensor without brackets", without_brackets, "write ToTensor() with brackets"),
+    ("RandomCrop", cropped_anywhere, "not the centre was cut out"),
 ]
 
 

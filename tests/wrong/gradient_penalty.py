@@ -61,6 +61,12 @@ def fixed_seed(real):
     return torch.rand(len(real), 1, 1, 1)
 
 
+def real_not_weighted(D, real, fake):
+    x = (real + torch.rand(len(real), 1, 1, 1) * fake).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
 WRONG = [
     ("no create_graph", _penalty(create_graph=False), "create_graph=True"),
     ("retain_graph instead", _penalty(norms=lambda g: g.detach().flatten(1).norm(dim=1)), "create_graph=True"),
@@ -91,6 +97,7 @@ WRONG = [
     ("in place", mixes_in_place, "in place"),
     ("x without gradient", input_without_grad, "graph"),
     ("a number", _penalty(value=lambda n: ((n - 1) ** 2).mean().item()), "float"),
+    ("real + eps * fake", real_not_weighted, "is it eps * real + (1 - eps) * fake"),
 ]
 
 

@@ -86,6 +86,18 @@ def without_smooth(logits):
     return bce(logits, 1.0)
 
 
+def whole_target(logits, smooth=False):
+    return F.binary_cross_entropy_with_logits(logits, torch.full(logits.shape, 1))
+
+
+def plain_target(logits, smooth=False):
+    return F.binary_cross_entropy_with_logits(logits, 1)
+
+
+def arguments_swapped(logits, smooth=False):
+    return F.binary_cross_entropy_with_logits(torch.full_like(logits, 0.9 if smooth else 1.0), logits)
+
+
 WRONG = [
     ("swapped", swapped, "swapped"),
     ("always smooth", always_smooth, "smoothed although"),
@@ -105,6 +117,9 @@ WRONG = [
     ("sign", negative, "sign is wrong"),
     ("least squares", least_squares, "least squares"),
     ("no smooth argument", without_smooth, "signature"),
+    ("whole numbers as target", whole_target, "write 1.0, or torch.ones_like(logits)"),
+    ("a plain number as target", plain_target, "the target has to be a tensor"),
+    ("target first", arguments_swapped, "logits come first, then the target"),
 ]
 
 

@@ -54,6 +54,13 @@ def frozen(m):
     m.requires_grad_(False)
 
 
+def asks_for_the_bias(m):
+    if isinstance(m, LAYERS):
+        normal(m.weight)
+        if m.bias:
+            nn.init.zeros_(m.bias)
+
+
 WRONG = [
     ("0.2", _initialiser(lambda w: normal(w, 0.2)), "0.2 instead of 0.02"),
     ("variance", _initialiser(lambda w: normal(w, 0.02**0.5)), "variance"),
@@ -75,6 +82,7 @@ WRONG = [
     ("in-place on a leaf", in_the_graph, "no_grad"),
     ("seeded", seeded, "manual_seed"),
     ("frozen", frozen, "requires_grad"),
+    ("if m.bias", asks_for_the_bias, "ask `if m.bias is not None`"),
 ]
 
 

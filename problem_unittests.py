@@ -78,8 +78,8 @@ _HINTS = {
 _WHOLE = r"not implemented for 'Long'|output type Long|can't be cast to.*Long"
 _TARGET_HINTS = {
     _WHOLE: "the target holds whole numbers: write 1.0, or torch.ones_like(logits)",
-    r"'(int|float|bool)' object has no attribute|must be Tensor, not (int|float)": "the target has to be a tensor of the logits'"
-    " shape: ones_like",
+    r"'(int|float|bool)' object has no attribute|must be Tensor, not (int|float)": "the target has to be a tensor of"
+    " the logits' shape: torch.ones_like(logits)",
 }
 # The same error means something else in some exercises; these come first.
 _OWN_HINTS = {
@@ -89,8 +89,8 @@ _OWN_HINTS = {
         " is transform=... given to ImageFolder?",
     },
     "Discriminator": {
-        r"expected input.*channels|to have.*channels": "the first layer takes 3 channels, each further one what the layer before"
-        " it gives, batch norm too",
+        r"expected input.*channels|to have.*channels": "the first layer takes 3 channels, each further one what the layer"
+        " before it gives, batch norm too",
     },
     "Generator": {
         r"Kernel size can't be greater": "is it ConvTranspose2d? Conv2d makes the picture smaller",
@@ -825,7 +825,9 @@ def test_fake_loss(fake_loss=losses.fake_loss):
         "the logits went through a sigmoid twice": lambda x: F.softplus(x.sigmoid()).mean(),
         "this is the squared distance to the target (least squares)": lambda x: x.square().mean(),
         "the squared distance of the probability, expected cross-entropy": lambda x: x.sigmoid().square().mean(),
-        "this is real_loss(1 - logits), but logits are no probabilities: the target has to be 0": lambda x: F.softplus(x - 1).mean(),
+        "this is real_loss(1 - logits): logits are no probabilities, the target has to be 0": lambda x: F.softplus(
+            x - 1
+        ).mean(),
         "the arguments are swapped: logits come first, then the target": lambda x: _bce_swapped(x, 0.0),
         "it is smoothed, expected the target 0: only real labels are smoothed": lambda x: (
             0.9 * F.softplus(x) + 0.1 * F.softplus(-x)
@@ -1135,8 +1137,8 @@ def _interpolates(gradient_penalty: Callable, axes: tuple[int, ...], g: torch.Ge
     _require(not _close(x, fake), "the gradient is taken at the fake pictures, expected random points between real and fake")
     _require(
         _close(x.flatten(1), line, 1e-3),
-        "a point is not on the line from its fake to its real picture: is it eps * real + (1 - eps) * fake, with one eps per"
-        " picture [N, 1, 1, 1], not per pixel?",
+        "a point is not on the line from its fake to its real picture: one share per picture [N, 1, 1, 1], not per pixel;"
+        " and is it eps * real + (1 - eps) * fake?",
     )
     spread = float(share.max() - share.min())
     _require(spread > 1e-3, f"all pictures are mixed with one share, {float(share[0]):.2f}: expected a random one per picture")

@@ -2,10 +2,14 @@
 
     python bench/record_sick_runs.py                     # all of them, half a minute to two minutes each on one core
     python bench/record_sick_runs.py --only oscillation  # this one, left in build/sick
+    python bench/record_sick_runs.py --styles            # two StyleGANs, 5 and 15 minutes, into assets/sick_styles
 
 Every run is trained by the package's own `fit` on drawn faces. What makes it sick is one entry of CASES. Only the droplets
 are planted, into the pictures of a healthy run: the networks of the course have none. Settings that would give the answer
 away are left out of the recorded config.json. Runs that are done already are not trained again.
+
+Texture sticking shows only where pictures move, so that its run is recorded with its network: a StyleGAN2, and beside it a
+StyleGAN3-T of the same settings, which is healthy. Nobody has to guess these two, so they lie in a folder of their own.
 """
 
 from __future__ import annotations
@@ -23,10 +27,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from facegen.config import TrainConfig
+from facegen.config import StyleConfig, TrainConfig
 from facegen.data.packed import Faces, load_faces
 from facegen.training.fit import fit
 from facegen.training.steps import GAN, dcgan_from
+from facegen.training.stylegan import stylegan_from
 from facegen.training.symptoms import HEALTHY, hidden_answer
 
 COMMON = {
@@ -128,12 +133,53 @@ CASES: dict[str, Case] = {
 }
 
 
+STYLES = {
+    "image_size": 32,
+    "cbase": 512,
+    "cmax": 32,
+    "z_dim": 32,
+    "w_dim": 32,
+    "map_depth": 2,
+    "gamma": 0.5,
+    "pl_weight": 0.0,
+    "aug": "noaug",
+    "mirror": True,
+    "batch": 16,
+    "ema_kimg": 1.0,
+    "precision": "float32",
+    "seed": 1,
+}
+STYLE_CASES = {
+    "stylegan2": StyleConfig(architecture="stylegan2", kimg=48.0, **STYLES),
+    "stylegan3-t": StyleConfig(architecture="stylegan3-t", kimg=24.0, layers=6, **STYLES),
+}
+
+
 def record(name: str, out: Path) -> None:
     """Train one case in `out`."""
     case = CASES[name]
     config = TrainConfig(**(COMMON | case.settings))
     faces = load_faces(f"drawn:{case.pictures}", config.image_size, seed=config.seed)
     fit(case.build(config), faces, out, snap_kimg=config.kimg / SNAPSHOTS, samples=SAMPLES, keep="last:1", progress=False)
+
+
+def record_styles(work: Path, dest: Path) -> None:
+    """Train the two StyleGANs in `work`, and copy what a diagnosis needs, networks too."""
+    for name, config in STYLE_CASES.items():
+        begun = time.perf_counter()
+        faces = load_faces("drawn:1000", config.image_size, seed=config.seed)
+        fit(
+            stylegan_from(config),
+            faces,
+            work / name,
+            snap_kimg=config.kimg / SNAPSHOTS,
+            samples=SAMPLES,
+            keep="last:1",
+            progress=False,
+        )
+        publish(work / name, dest / name)
+        shutil.copyfile(work / name / "network.safetensors", dest / name / "network.safetensors")
+        print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
 
 
 def letters() -> dict[str, str]:
@@ -166,7 +212,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/sick"), help="where the runs are trained; begun ones go on")
     parser.add_argument("--out", type=Path, default=Path("assets/sick"), help="where the recorded runs go")
     parser.add_argument("--only", choices=CASES, help="train this one, and record nothing")
+    parser.add_argument("--styles", action="store_true", help="train and record the two StyleGANs instead, beside --out")
     args = parser.parse_args()
+    if args.styles:
+        record_styles(args.work, args.out.with_name(args.out.name + "_styles"))
+        return
     for name in [args.only] if args.only else CASES:
         begun = time.perf_counter()
         record(name, args.work / name.replace(" ", "_"))

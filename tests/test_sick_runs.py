@@ -247,6 +247,15 @@ def test_samples_of_other_shapes_are_refused(shape):
 # -- texture sticking
 
 
+@pytest.mark.parametrize("run, found", [("stylegan2", ["texture sticking"]), ("stylegan3-t", [])])
+def test_the_recorded_stylegan2_sticks_and_the_recorded_stylegan3_is_healthy(run, found, tmp_path, capsys):
+    folder, report = recorded_folder().with_name("sick_styles") / run, tmp_path / "found.json"
+    assert main(["diagnose", str(folder), "--json", str(report)]) == 0
+    said = json.loads(report.read_text())
+    assert [finding["name"] for finding in said["findings"]] == found and not said["not looked for"]
+    assert ("Nothing found" in capsys.readouterr().out) == (not found)
+
+
 def test_texture_sticks_in_the_shipped_stylegan2_and_not_in_stylegan3(people):
     stuck, free = (interpolations(load(WEIGHTS / f"{name}.safetensors").G.eval()) for name in ("stylegan2-64", "stylegan3r-64"))
     assert sticking(stuck) > symptoms.STUCK.alarm > sticking(free)

@@ -20,6 +20,7 @@ from facegen.course.grade import _code_cells, _Plan, find_hand_ins, grade, names
 from facegen.course.report import summary, write_csv, write_junit, write_page
 from facegen.course.student import build_student
 from facegen.files import InputError
+from facegen.training.symptoms import HEALTHY, SICKNESSES, is_answer, recorded_letters
 
 ROOT = Path(__file__).parent.parent
 STEM = "01_data_loading"
@@ -171,6 +172,46 @@ def test_a_cheat_gets_what_its_honest_part_deserves(name, grades):
     assert marks(graded) == {"scale": 0, "unscale": 2, "get_dataloader": 0}, [m.message for m in graded.marks]
     assert re.search(SAID[name], graded.marks[0].message), graded.marks[0].message
     assert "not written yet" in graded.marks[2].message
+
+
+ANSWERS_KNOWN = """
+from facegen.training.symptoms import HEALTHY, SICKNESSES, is_answer, recorded_letters
+answers = {letter: next(name for name in (*SICKNESSES, HEALTHY) if is_answer(letter, name)) for letter in recorded_letters()}
+"""
+ANSWERS_READ = """
+import json
+from facegen.training.symptoms import HEALTHY, SICKNESSES, hidden_answer, recorded_folder
+seen = json.loads(recorded_folder().joinpath("answers.json").read_text())
+names = (*SICKNESSES, HEALTHY)
+answers = {letter: next(name for name in names if hidden_answer(letter, name) == seen[letter]) for letter in seen}
+"""
+ANSWERS_ASKED = ANSWERS_KNOWN.replace("answers =", "answers = lambda:")
+
+
+@pytest.mark.parametrize("isolation", ["auto", "guards"] if sandbox.can_fork else ["auto"])
+def test_the_names_of_the_recorded_runs_cannot_be_looked_up(isolation, tmp_path):
+    stem = "06_evaluation"
+    exercise = next(e for e in read_exercises(ROOT) if e.name == "name_sickness")
+    named = {letter: next(n for n in (*SICKNESSES, HEALTHY) if is_answer(letter, n)) for letter in recorded_letters()}
+    sources = {
+        "known": ANSWERS_KNOWN,
+        "read": ANSWERS_READ,
+        "asked": ANSWERS_ASKED,
+        "honest": f"answers = {named}",
+        "guessed": f"answers = {dict.fromkeys(named, HEALTHY)}",
+    }
+    pristine = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))
+    for name, source in sources.items():
+        book = {**pristine, "cells": [{**cell_of(pristine, exercise.cell), "source": source}]}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{stem}.ipynb").write_text(json.dumps(book), encoding="utf-8")
+    grades = grade(tmp_path, timeout=RUNS_ON, notebook=False, isolation=isolation)
+    assert {graded.name: graded.total for graded in grades.graded} == {name: 2 * (name == "honest") for name in sources}
+    said = {
+        graded.name: next(m.message for m in graded.marks if m.exercise.name == "name_sickness") for graded in grades.graded
+    }
+    assert "switched off" in said["known"] and "is_answer" in said["asked"] and "1" in said["guessed"]
+    assert re.search("not allowed|JSONDecodeError", said["read"])
 
 
 def test_a_perfect_a_half_and_an_empty_hand_in(grades):

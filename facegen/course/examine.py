@@ -51,9 +51,11 @@ from torch import Tensor, nn
 from facegen.course import sandbox
 from facegen.course.exercises import read_cells
 from facegen.course.sandbox import Isolation, Limits, View
+from facegen.training import symptoms
 
 SEEDS = range(1, 20)  # of the checks' second run, beside their own
 WRONG_ONES = 3  # of the bank, for each exercise
+ANSWERS = "assets/sick/answers.json"
 FORGED = "the grader's checks do not work as they should after this cell has run, so that no check could be trusted: no marks"
 
 _MODULE = "__main__"
@@ -72,6 +74,8 @@ class Examiner:
         self.tree = tree
         self.checks = _private(tree / "problem_unittests.py")
         _harden(self.checks)
+        if hasattr(self.checks, "symptoms"):
+            self.checks.symptoms = _knowing(symptoms)
         sys.modules["problem_unittests"] = _decoy(self.checks)
         for path in sorted((tree / "notebooks").glob("*.ipynb")):
             _import_all(path)
@@ -85,7 +89,9 @@ class Examiner:
     def bank_of(self, name: str) -> types.ModuleType | None:
         path = self.tree / "tests" / "wrong" / f"{name}.py"
         if name not in self.bank:
-            self.bank[name] = _private(path, listed=True) if path.is_file() else None
+            self.bank[name] = bank = _private(path, listed=True) if path.is_file() else None
+            if hasattr(bank, "is_answer"):
+                bank.is_answer = self.checks.symptoms.is_answer
         return self.bank[name]
 
     def candidates(self, job: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
@@ -112,6 +118,7 @@ class Examiner:
 
     def _verdict(self, job: Mapping[str, Any], kind: str, number: int, seed: int) -> tuple[bool, str]:
         text = str
+        symptoms.is_answer = _no_answers
         namespace, problem = _load(job["cells"])
         if problem:
             return False, problem
@@ -179,6 +186,18 @@ def _decoy(checks: types.ModuleType) -> types.ModuleType:
         if name.startswith("test_"):
             setattr(module, name, lambda *component, **named: None)
     return module
+
+
+def _knowing(module: types.ModuleType) -> types.SimpleNamespace:
+    """The symptoms, with the names of the recorded runs, which lie hidden from learners' code while it is graded."""
+    names = (*module.SICKNESSES, module.HEALTHY)
+    runs = module.recorded_letters()
+    truth = {letter: next(name for name in names if module.is_answer(letter, name)) for letter in runs}
+    return types.SimpleNamespace(**{**vars(module), "is_answer": lambda letter, name: truth[letter] == name})
+
+
+def _no_answers(letter: str, name: str) -> bool:
+    raise RuntimeError("is_answer is switched off while this is graded: write down the names that you found")
 
 
 _TENSORS = tuple(kind for kind in (Tensor, nn.Parameter, getattr(nn, "Buffer", None)) if kind is not None)
@@ -474,7 +493,7 @@ def guard(isolation: Isolation, readable: list[str], writable: list[str]) -> Non
     An audit hook cannot be removed. `readable` and `writable` are the folders left open where there is no namespace.
     """
     frame_of, real, join = sys._getframe, os.path.realpath, os.path.join
-    state = {"busy": False}
+    state, answers = {"busy": False}, os.path.normpath(ANSWERS)
     outside = not isolation.namespaces
     may_read = tuple(join(real(path), "") for path in (*readable, *writable))
     may_write = tuple(join(real(path), "") for path in writable)
@@ -498,6 +517,8 @@ def guard(isolation: Isolation, readable: list[str], writable: list[str]) -> Non
         name = real(os.fsdecode(path))
         if name.startswith("/proc/") and name.rsplit("/", 1)[-1] in ("mem", "maps", "environ", "smaps", "syscall"):
             refuse("reading a process' memory")
+        if name.endswith(answers):
+            refuse("reading the answers")
         if outside and name != os.devnull:
             writes = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)) if isinstance(flags, int) else mode not in ("r", "rb")
             if not (name + os.sep).startswith(may_write if writes else may_read):
@@ -551,7 +572,8 @@ class Server:
         self.tree, self.student, self.scratch = tree, student, scratch
         root = scratch / "root"
         root.mkdir(exist_ok=True)
-        self.view = View(tree, student, root, ("notebooks", "build", "runs"), ("problem_unittests.py",))
+        hidden = [name for name in ("problem_unittests.py", ANSWERS) if (student / name).is_file()]
+        self.view = View(tree, student, root, ("notebooks", "build", "runs"), tuple(hidden))
         for path in (*sandbox.python_folders(), *(tree / name for name in self.view.writable)):
             if tree in path.parents:
                 (student / path.relative_to(tree)).mkdir(parents=True, exist_ok=True)

@@ -181,9 +181,9 @@ answers = {letter: next(name for name in (*SICKNESSES, HEALTHY) if is_answer(let
 ANSWERS_READ = """
 import json
 from facegen.training.symptoms import HEALTHY, SICKNESSES, hidden_answer, recorded_folder
-seen = json.loads(recorded_folder().joinpath("answers.json").read_text())
-names = (*SICKNESSES, HEALTHY)
-answers = {letter: next(name for name in names if hidden_answer(letter, name) == seen[letter]) for letter in seen}
+file_says = json.loads(recorded_folder().joinpath("answers.json").read_text())
+all_of_them = (*SICKNESSES, HEALTHY)
+answers = {run: next(name for name in all_of_them if hidden_answer(run, name) == file_says[run]) for run in file_says}
 """
 ANSWERS_ASKED = ANSWERS_KNOWN.replace("answers =", "answers = lambda:")
 

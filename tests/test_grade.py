@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -212,6 +213,22 @@ def test_the_names_of_the_recorded_runs_cannot_be_looked_up(isolation, tmp_path)
     }
     assert "switched off" in said["known"] and "is_answer" in said["asked"] and "1" in said["guessed"]
     assert re.search("not allowed|JSONDecodeError", said["read"])
+
+
+def test_another_tree_is_graded_with_its_own_package(stubs, tmp_path):
+    """Its package differs, and a hand-in imports a part of it that the checks do not."""
+    tree = tmp_path / "tree"
+    for name in ("facegen", "notebooks", "assets"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, tree)
+    (tree / "facegen" / "theirs.py").write_text("answer = 2\n")
+    source = "from facegen.theirs import answer\n" + SOLVED["scale"]
+    handed_in(stubs, tmp_path / "ada.ipynb", scale=source)
+    assert grade(tmp_path / "ada.ipynb", tree=tree, timeout=RUNS_ON, notebook=False).graded[0].total == 2
+    message = grade(tmp_path / "ada.ipynb", timeout=RUNS_ON, notebook=False).graded[0].marks[0].message
+    assert "facegen.theirs" in message
 
 
 def test_a_perfect_a_half_and_an_empty_hand_in(grades):

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from facegen.course import examine, sandbox
-from facegen.course.exercises import read_cells, read_exercises
-from facegen.course.grade import _code_cells, _Plan, find_hand_ins, grade, names_of, needed_cells
+from facegen.course.exercises import names_of, read_cells, read_exercises
+from facegen.course.grade import _code_cells, _Plan, find_hand_ins, grade, needed_cells
 from facegen.course.report import summary, write_csv, write_junit, write_page
 from facegen.course.student import build_student
 from facegen.files import InputError

@@ -16,7 +16,6 @@ import os
 import re
 import secrets
 import subprocess
-import symtable
 import sys
 import tempfile
 import threading
@@ -29,7 +28,7 @@ from typing import Any
 from tqdm import tqdm
 
 import facegen
-from facegen.course.exercises import Exercise, read_cells, read_exercises
+from facegen.course.exercises import Exercise, names_of, read_cells, read_exercises
 from facegen.course.student import build_student
 from facegen.files import InputError
 
@@ -348,36 +347,6 @@ def _is_python(source: str) -> bool:
 
 def _is_import(statement: str) -> bool:
     return bool(re.match(r"(import|from)\s", statement)) and "\n" not in statement
-
-
-def names_of(source: str) -> tuple[set[str], set[str]]:
-    """The notebook's names that a piece of code reads, in functions too, and those that it binds, fills or changes.
-
-    Of what is no Python (magics, or a mistake) every word counts as read, and what begins a line as bound.
-    """
-    try:
-        tables, nodes = [symtable.symtable(source, "cell", "exec")], list(ast.walk(ast.parse(source)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        words = set(re.findall(r"[A-Za-z_]\w*", source))
-        return words, set(re.findall(r"^(?:def |class )?([A-Za-z_]\w*)", source, re.M))
-    read: set[str] = set()
-    bound: set[str] = set()
-    for table in tables:
-        top = table is tables[0]
-        for name in table.get_symbols():
-            if name.is_referenced() and (top or name.is_global()):
-                read.add(name.get_name())
-            if (name.is_assigned() or name.is_imported()) and (top or name.is_declared_global()):
-                bound.add(name.get_name())
-        tables += table.get_children()
-    for node in nodes:  # x.y = 1, x[0] = 1, x.append(1)
-        target = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else node
-        if isinstance(target, (ast.Attribute, ast.Subscript)) and (target is not node or isinstance(node.ctx, ast.Store)):
-            while isinstance(target, (ast.Attribute, ast.Subscript)):
-                target = target.value
-            if isinstance(target, ast.Name) and target.id in read:
-                bound.add(target.id)
-    return read, bound
 
 
 # -- marking

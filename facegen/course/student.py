@@ -6,13 +6,12 @@ import ast
 import json
 import re
 import shutil
-import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facegen.course.exercises import Exercise, has_solution, read_exercises, without_solution
+from facegen.course.exercises import Exercise, has_solution, names_of, read_exercises, without_solution
 from facegen.files import InputError, replacing_folder
 
 # What a learner works with. Tests, benchmarks and whatever else the teacher's tree holds stay behind.
@@ -202,7 +201,7 @@ def _follow(source: str, learners: set[str], *, all_of_it: bool) -> bool:
     for statement in _simple(ast.parse(source).body):
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             continue
-        read, bound = _names(statement)
+        read, bound = names_of(ast.unparse(statement))
         if read & learners:
             touched = True
             learners |= bound
@@ -233,24 +232,3 @@ def _simple(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
         bodies[1:1] = [handler.body for handler in getattr(statement, "handlers", [])]
         for body in (bodies[0], *bodies) if isinstance(statement, (ast.For, ast.While)) else bodies:
             yield from _simple(body)
-
-
-def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
-    """The notebook's names that a statement reads, functions' bodies included, and those that it binds or fills."""
-    read: set[str] = set()
-    top = symtable.symtable(ast.unparse(statement), "cell", "exec")
-    tables = [top]
-    while tables:
-        table = tables.pop()
-        tables += table.get_children()
-        read |= {name.get_name() for name in table.get_symbols() if name.is_referenced() and (table is top or name.is_global())}
-    bound = {name.get_name() for name in top.get_symbols() if name.is_assigned()}
-    for node in ast.walk(statement):
-        place = node if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store) else None
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):  # rows.append(...)
-            place = node.value.func
-        while isinstance(place, (ast.Subscript, ast.Attribute)):
-            place = place.value
-            if isinstance(place, ast.Name) and place.id in read:
-                bound.add(place.id)
-    return read, bound

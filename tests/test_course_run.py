@@ -36,8 +36,12 @@ def write(path, *cells, kernel="python3"):
 
 
 def start(notebooks, out, preset, env):
-    """The course in a process of its own, which alone can be interrupted and knows nothing of the test runner."""
-    code = "import sys; from facegen.course.run import *; sys.exit(run_course(*sys.argv[1:3], preset=sys.argv[3]))"
+    """The course in a process of its own, which alone can be interrupted and knows nothing of the test runner.
+
+    Started in the background by a shell the tests inherit that Ctrl-C is ignored: the process listens to it all the same.
+    """
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from facegen.course.run import *; "
+    code += "sys.exit(run_course(*sys.argv[1:3], preset=sys.argv[3]))"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **env}
     command = [sys.executable, "-c", code, str(notebooks), str(out), preset]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)

@@ -2,7 +2,7 @@
 
     python bench/record_sick_runs.py                     # all of them, half a minute to two minutes each on one core
     python bench/record_sick_runs.py --only oscillation  # this one, left in build/sick
-    python bench/record_sick_runs.py --styles            # two StyleGANs, 5 and 15 minutes, into assets/sick_styles
+    python bench/record_sick_runs.py --styles            # two StyleGANs, 6 and 15 minutes, into assets/sick_styles
 
 Every run is trained by the package's own `fit` on drawn faces. What makes it sick is one entry of CASES. Only the droplets
 are planted, into the pictures of a healthy run: the networks of the course have none. Settings that would give the answer

@@ -31,7 +31,7 @@ from facegen.config import StyleConfig, TrainConfig
 from facegen.data.packed import Faces, load_faces
 from facegen.training.fit import fit
 from facegen.training.steps import GAN, dcgan_from
-from facegen.training.stylegan import stylegan_from
+from facegen.training.stylegan import StyleGAN, stylegan_from
 from facegen.training.symptoms import HEALTHY, hidden_answer
 
 COMMON = {
@@ -160,7 +160,11 @@ def record(name: str, out: Path) -> None:
     case = CASES[name]
     config = TrainConfig(**(COMMON | case.settings))
     faces = load_faces(f"drawn:{case.pictures}", config.image_size, seed=config.seed)
-    fit(case.build(config), faces, out, snap_kimg=config.kimg / SNAPSHOTS, samples=SAMPLES, keep="last:1", progress=False)
+    _train(case.build(config), faces, out)
+
+
+def _train(method: GAN | StyleGAN, faces: Faces, out: Path) -> None:
+    fit(method, faces, out, snap_kimg=method.config.kimg / SNAPSHOTS, samples=SAMPLES, keep="last:1", progress=False)
 
 
 def record_styles(work: Path, dest: Path) -> None:
@@ -168,15 +172,7 @@ def record_styles(work: Path, dest: Path) -> None:
     for name, config in STYLE_CASES.items():
         begun = time.perf_counter()
         faces = load_faces("drawn:1000", config.image_size, seed=config.seed)
-        fit(
-            stylegan_from(config),
-            faces,
-            work / name,
-            snap_kimg=config.kimg / SNAPSHOTS,
-            samples=SAMPLES,
-            keep="last:1",
-            progress=False,
-        )
+        _train(stylegan_from(config), faces, work / name)
         publish(work / name, dest / name)
         shutil.copyfile(work / name / "network.safetensors", dest / name / "network.safetensors")
         print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)

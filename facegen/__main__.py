@@ -31,11 +31,10 @@ from facegen.verbs.student import add_bank, add_student
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from facegen.config import CycleConfig, StyleConfig, TrainConfig
     from facegen.data.unpaired import Unpaired
-    from facegen.models.pretrained import Loaded
     from facegen.show.figures import Chart
     from facegen.training.cyclegan import CycleGAN
     from facegen.training.fit import Snapshot
@@ -1166,7 +1165,7 @@ def _convert(args: argparse.Namespace) -> int:
         raise InputError(f"{args.dest}: the name must end in .safetensors")
 
     from facegen.files import sha256_of
-    from facegen.models.pretrained import load, plain_json, save
+    from facegen.models.pretrained import format_name, load, plain_json, save
     from facegen.models.published import find, network_file
     from facegen.models.rebuild import one_line
 
@@ -1183,7 +1182,7 @@ def _convert(args: argparse.Namespace) -> int:
     if (known := find(args.source)) is not None:
         info["licence"] = known.licence
     info.pop("format", None)
-    origin = {"file": source.name, "sha256": sha256_of(source), "format": _format(source, loaded)}
+    origin = {"file": source.name, "sha256": sha256_of(source), "format": format_name(source, loaded)}
     save(args.dest, loaded.G, loaded.D, {**info, "converted_from": origin})
     print(f"{args.dest}: {'G and D' if loaded.D is not None else 'G'} of {source.name}")
     return 0
@@ -1200,21 +1199,15 @@ def _info(args: argparse.Namespace) -> int:
     if Path(args.network).is_dir():
         return _run_info(Path(args.network))
 
-    from facegen.models.pretrained import load
+    from facegen.models.pretrained import claims, describe, load
     from facegen.models.published import find, network_file
 
-    path = network_file(args.network)
+    path, known = network_file(args.network), find(args.network)
     loaded = load(path)
-    facts = {"file": f"{path.name}, {path.stat().st_size:,} bytes", "format": _format(path, loaded), **_network_facts(loaded)}
-    if (known := find(args.network)) is not None:
-        facts["terms"] = known.licence
-    said = dict(loaded.info)
-    if "kimg" not in said and (match := re.search(r"network-snapshot-(\d{6,9})(?!\d)", path.name)):
-        said["kimg"] = f"{int(match.group(1))}, by the file's name"
-    for name, value in facts.items():
+    for name, value in describe(path, loaded, known and known.licence):
         print(_fact(name, value))
     print("the file says:")
-    for name, value in _file_facts(said):
+    for name, value in claims(path, loaded):
         print(_fact(f"  {name}", value))
     return 0
 
@@ -1268,9 +1261,6 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-MOST_FACTS = 60
-
-
 def _fact(name: str, value: object) -> str:
     """A line, or several that are indented: whatever a file says, it cannot look like a line of ours."""
     import textwrap
@@ -1279,61 +1269,6 @@ def _fact(name: str, value: object) -> str:
 
     text = one_line(value, 600) or "(empty)"
     return textwrap.fill(text, 120, initial_indent=f"{name:14} ", subsequent_indent=" " * 15)
-
-
-def _format(path: Path, loaded: Loaded) -> str:
-    """Of ours by the file's first bytes, of others as their reader says; what our files say about it is only their word."""
-    from facegen.models.pretrained import file_format
-
-    return "facegen's safetensors" if file_format(path) == ".safetensors" else str(loaded.info["format"])
-
-
-def _architecture(G: nn.Module) -> str:
-    family = type(G).__module__.rpartition(".")[2]
-    if family == "stylegan3":
-        return "stylegan3-r" if G.settings["use_radial_filters"] and G.settings["conv_kernel"] == 1 else "stylegan3-t"
-    return f"{family} {type(G).__name__}" if family == "cyclegan" else family
-
-
-def _network_facts(loaded: Loaded) -> dict[str, object]:
-    """What the networks themselves say: architecture, sizes, numbers of weights."""
-    G, D, info = loaded
-    architecture, claim = _architecture(G), info.get("architecture")
-    facts = {
-        "architecture": architecture if claim in (None, architecture) else f"{architecture}, noted as {_flat(claim)!r}",
-        "resolution": f"{G.img_resolution} x {G.img_resolution}" if hasattr(G, "img_resolution") else None,
-        "channels": getattr(G, "img_channels", None),
-        "weights of G": f"{sum(p.numel() for p in G.parameters()):,}",
-        "weights of D": f"{sum(p.numel() for p in D.parameters()):,}" if D is not None else "no D in this file",
-        "z": getattr(G, "z_dim", None),
-        "w": f"{G.w_dim}, for {G.num_ws} layers" if hasattr(G, "num_ws") else None,
-        "classes": getattr(G, "c_dim", 0) or "none",
-    }
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _file_facts(info: dict[str, object]) -> list[tuple[str, str]]:
-    """What the file says besides: training, data, licence, origin; names and values without anything unprintable."""
-    from facegen.models.rebuild import one_line
-
-    facts: dict[str, object] = {"licence": "the file states none", "kimg": "unknown", "data": "unknown"}
-    facts |= {key: value for key, value in info.items() if key not in ("format", "architecture")}
-    if facts["data"] == "unknown" and isinstance(facts.get("training_set"), dict):
-        facts["data"] = facts["training_set"].get("path", "unknown")
-    shown = [(one_line(key, 40), _flat(value)) for key, value in list(facts.items())[:MOST_FACTS]]
-    return shown + ([("...", f"and {len(facts) - MOST_FACTS} more")] if len(facts) > MOST_FACTS else [])
-
-
-def _flat(value: object) -> str:
-    """A value of a file's info as part of one line."""
-    from facegen.models.rebuild import one_line
-
-    try:
-        if isinstance(value, dict):
-            value = ", ".join(f"{name} {setting}" for name, setting in value.items()) or "nothing"
-        return one_line(value, 600)
-    except RecursionError:
-        return "dicts and lists too deep to show"
 
 
 def _add_models(verbs) -> None:

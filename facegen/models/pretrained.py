@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import reprlib
 from pathlib import Path
 from typing import NamedTuple
@@ -197,3 +198,67 @@ def _rebuild(part: str, entry: dict, file: safe_open) -> nn.Module:
         return file.get_tensor(f"{part}.{name}").clone()
 
     return rebuild.network(entry["class"], entry["settings"], shapes, read)
+
+
+# ---------------------------------------------------------------- what `facegen info` says
+
+MOST_CLAIMS = 60
+
+
+def format_name(path: Path, loaded: Loaded) -> str:
+    """Of ours by the file's first bytes, of others as their reader says; what our files say about it is only their word."""
+    return "facegen's safetensors" if file_format(path) == ".safetensors" else str(loaded.info["format"])
+
+
+def describe(path: Path, loaded: Loaded, terms: str | None = None) -> list[tuple[str, str]]:
+    """Names and values of what is known of a network file without believing what it says about itself.
+
+    Args:
+        path: the file that `loaded` came from.
+        terms: of a published network, its licence.
+    """
+    G, D, info = loaded
+    architecture, claim = _architecture(G), info.get("architecture")
+    facts = {
+        "file": f"{path.name}, {path.stat().st_size:,} bytes",
+        "format": format_name(path, loaded),
+        "architecture": architecture if claim in (None, architecture) else f"{architecture}, noted as {_flat(claim)!r}",
+        "resolution": f"{G.img_resolution} x {G.img_resolution}" if hasattr(G, "img_resolution") else None,
+        "channels": getattr(G, "img_channels", None),
+        "weights of G": f"{sum(p.numel() for p in G.parameters()):,}",
+        "weights of D": f"{sum(p.numel() for p in D.parameters()):,}" if D is not None else "no D in this file",
+        "z": getattr(G, "z_dim", None),
+        "w": f"{G.w_dim}, for {G.num_ws} layers" if hasattr(G, "num_ws") else None,
+        "classes": getattr(G, "c_dim", 0) or "none",
+        "terms": terms,
+    }
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def claims(path: Path, loaded: Loaded) -> list[tuple[str, str]]:
+    """What the file says of itself: training, data, licence, origin; names and values without anything unprintable."""
+    facts: dict[str, object] = {"licence": "the file states none", "kimg": "unknown", "data": "unknown"}
+    if match := re.search(r"network-snapshot-(\d{6,9})(?!\d)", path.name):
+        facts["kimg"] = f"{int(match.group(1))}, by the file's name"
+    facts |= {key: value for key, value in loaded.info.items() if key not in ("format", "architecture")}
+    if facts["data"] == "unknown" and isinstance(facts.get("training_set"), dict):
+        facts["data"] = facts["training_set"].get("path", "unknown")
+    shown = [(one_line(key, 40), _flat(value)) for key, value in list(facts.items())[:MOST_CLAIMS]]
+    return shown + ([("...", f"and {len(facts) - MOST_CLAIMS} more")] if len(facts) > MOST_CLAIMS else [])
+
+
+def _architecture(G: nn.Module) -> str:
+    family = type(G).__module__.rpartition(".")[2]
+    if family == "stylegan3":
+        return "stylegan3-r" if G.settings["use_radial_filters"] and G.settings["conv_kernel"] == 1 else "stylegan3-t"
+    return f"{family} {type(G).__name__}" if family == "cyclegan" else family
+
+
+def _flat(value: object) -> str:
+    """A value of a file's info as part of one line."""
+    try:
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {setting}" for name, setting in value.items()) or "nothing"
+        return one_line(value, 600)
+    except RecursionError:
+        return "dicts and lists too deep to show"

@@ -84,7 +84,7 @@ def course(tmp_path_factory):
     (books / "04_broken.ipynb").write_text('{"cells": ')
     env = {"FACEGEN_PRESET": "gpu"}  # must not reach the kernels
     process = start(books, folder / "out", "ci", env)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     return folder, process.returncode, out, err
 
 
@@ -156,17 +156,21 @@ def test_index_shows_the_last_real_picture_rather_than_a_blank_chart(course):
     assert thumbnail(index, "02_fails") is None
 
 
-def test_a_tag_chooses_the_thumbnail_and_a_slow_cell_is_given_up(tmp_path, capsys):
+def test_a_tag_chooses_the_thumbnail(tmp_path):
     write(
         tmp_path / "tagged.ipynb",
         new_code_cell(PICTURE.format(picture="Image.new('RGB', (80, 60), 'red')"), metadata={"tags": ["thumbnail"]}),
         new_code_cell(PICTURE.format(picture="Image.radial_gradient('L')")),
-        new_code_cell("# wait\nimport time\ntime.sleep(60)"),
     )
-    assert run_course([tmp_path / "tagged.ipynb"], tmp_path / "out", preset="ci", timeout=2) == 1
-    assert "tagged.ipynb, cell 3 (# wait): TimeoutError: no end after 2 s" in capsys.readouterr().err
+    assert run_course([tmp_path / "tagged.ipynb"], tmp_path / "out", preset="ci") == 0
     red, green, blue = thumbnail((tmp_path / "out" / "index.html").read_text(), "tagged").getpixel((40, 30))
     assert red > 200 and green < 60 and blue < 60
+
+
+def test_a_cell_without_an_end_is_given_up(tmp_path, capsys):
+    write(tmp_path / "slow.ipynb", new_code_cell("# wait\nimport threading\nthreading.Event().wait()"))
+    assert run_course([tmp_path / "slow.ipynb"], tmp_path / "out", preset="ci", timeout=2) == 1
+    assert "slow.ipynb, cell 1 (# wait): TimeoutError: no end after 2 s" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
@@ -176,12 +180,11 @@ def test_ctrl_c_ends_the_kernel_and_writes_the_index_so_far(tmp_path):
     write(tmp_path / "a.ipynb", new_code_cell(f"{note}\ntime.sleep(99)"))
     write(tmp_path / "b.ipynb", new_code_cell("x = 1"))
     process = start(tmp_path, tmp_path / "out", "cpu", {})
-    deadline = time.monotonic() + 60
-    while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
+    while process.poll() is None and not (started.exists() and started.read_text()):
         time.sleep(0.05)
     kernel = int(started.read_text())
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate()
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)

@@ -32,7 +32,7 @@ from facegen.files import InputError, sha256_of
 from facegen.models import weights
 from facegen.models.judges import Inception, Lite0, build
 
-QUICK = Patience(timeout=5, stall=1, delays=(0.0,))
+QUICK = Patience(delays=(0.0,))
 
 
 def pattern(n, height, width):

@@ -353,12 +353,12 @@ def test_a_cyclegan_file_that_does_not_fit_is_refused(tmp_path):
 
 
 def refused(path, says="", readers=(foreign.from_torch,)):
-    """`path` is refused in one line that names it, in under 2 s."""
+    """`path` is refused in one line that names it, in under 2 s of processor time: the machine may be busy."""
     for read in readers:
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(InputError) as caught:
             read(path)
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2
         message = str(caught.value)
         assert "\n" not in message and len(message) < 600 and message.startswith(str(path)), message
         assert says in message, message

@@ -13,7 +13,7 @@ from facegen.models import perceptual as module
 from facegen.models.perceptual import Perceptual, load_perceptual, random_vgg
 from facegen.models.weights import Weights
 
-QUICK = Patience(delays=(0.0,), timeout=2.0)
+QUICK = Patience(delays=(0.0,))
 
 
 @pytest.fixture(scope="module")

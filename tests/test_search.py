@@ -244,9 +244,8 @@ def test_a_search_that_was_killed_goes_on_by_the_same_command(tmp_path, capsys):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     child = subprocess.Popen([sys.executable, "-m", "facegen", *words], env=environment, stdout=subprocess.DEVNULL)
     try:
-        limit = time.monotonic() + 240
         while not (outdir / "trials" / "001" / "config.json").exists():
-            assert child.poll() is None and time.monotonic() < limit
+            assert child.poll() is None
             time.sleep(0.01)
     finally:
         child.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))

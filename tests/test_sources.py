@@ -27,7 +27,7 @@ from facegen.data.fetch import Bounds, FetchError, Patience, download, extract, 
 from facegen.data.sources import SOURCES, Repository, fetch, table
 from facegen.files import InputError, replacing_folder
 
-QUICK = Patience(timeout=5, stall=0.5, least_speed=1000, delays=(0.0, 0.0, 0.0))
+QUICK = Patience(delays=(0.0, 0.0, 0.0))
 ONCE = replace(QUICK, delays=())
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -290,7 +290,7 @@ def test_slow_drip_is_a_stall(server: Server, tmp_path: Path) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(CONTENT)))
         handler.end_headers()
-        for i in range(200):  # 20 bytes a second, for 10 s if nobody hangs up
+        for i in range(len(CONTENT)):  # 20 bytes a second, for more than an hour if nobody hangs up
             try:
                 handler.wfile.write(CONTENT[i : i + 1])
                 handler.wfile.flush()
@@ -299,19 +299,20 @@ def test_slow_drip_is_a_stall(server: Server, tmp_path: Path) -> None:
             time.sleep(0.05)
 
     server.answers["/a"] = drip
-    started = time.monotonic()
+    impatient = replace(ONCE, stall=0.5, least_speed=1000)
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=ONCE)
-    assert time.monotonic() - started < 3
+        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=impatient)
     one_line(caught, "/a", "stalled", "run the same command again")
     left = everything(tmp_path)
     assert left == ["a.part"] and (tmp_path / "a.part").read_bytes() == CONTENT[: (tmp_path / "a.part").stat().st_size]
 
 
 def test_silence_times_out(server: Server, tmp_path: Path) -> None:
-    server.answers["/a"] = lambda handler: time.sleep(1.0)
+    given_up = threading.Event()
+    server.answers["/a"] = lambda handler: given_up.wait()
     with pytest.raises(FetchError) as caught:
         download(f"{server.url}/a", tmp_path / "a", 5, (sha256(b"12345"),), patience=replace(ONCE, timeout=0.2))
+    given_up.set()
     one_line(caught, "no answer in time")
     assert everything(tmp_path) == []
 
@@ -330,7 +331,7 @@ def test_delays_are_waited_for(server: Server, tmp_path: Path) -> None:
     started = time.monotonic()
     patience = replace(QUICK, delays=(0.3,))
     download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=patience)
-    assert 0.3 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.3
 
 
 def test_read_json_refuses_pages_and_floods(server: Server) -> None:

@@ -34,8 +34,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.config import CycleConfig, device
-from facegen.data.align import find_faces, measure_framing
-from facegen.data.framing import FFHQ_CROP, Framing, framing, reframe
+from facegen.data.faces import find_faces
+from facegen.data.framing import FFHQ_CROP, Framing, framing, measure_framing, reframe
 from facegen.data.packed import Faces, content_hash, load_faces
 from facegen.data.unpaired import Unpaired, load_unpaired, reframed
 from facegen.files import replacing

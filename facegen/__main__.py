@@ -557,7 +557,7 @@ def _face_loss(chosen: CycleConfig, on: torch.device) -> Callable[[Tensor, Tenso
 
 def _say_framing(data: Unpaired) -> None:
     """Name a difference in framing before hours are spent on learning it. Pictures without faces can be trained on too."""
-    from facegen.data.align import check_framing
+    from facegen.data.framing import check_framing
 
     try:
         lines = str(check_framing(data)).splitlines()
@@ -891,7 +891,7 @@ def _add_align(verbs) -> None:
 
 
 def _align(args: argparse.Namespace) -> int:
-    from facegen.data.align import align, default_warnings
+    from facegen.data.photos import align, default_warnings
 
     warnings = args.warnings or default_warnings(args.source, args.out)
     report = align(args.source, args.out, args.size, zoom=args.zoom, warnings=warnings)

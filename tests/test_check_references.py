@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegen.data.align import square
+from facegen.data.faces import square
 from facegen.evaluation import distances, equivariance
 from facegen.latent import edit, project
 from facegen.models import stylegan2, stylegan3

@@ -13,8 +13,8 @@ from test_edit_verbs import small
 from test_project import perceptual
 from torch import Tensor
 
-from facegen.data.align import framed
 from facegen.data.drawn import drawn
+from facegen.data.faces import framed
 from facegen.files import InputError
 from facegen.latent.project import Search
 from facegen.models import dcgan

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from facegen.data import align
-from facegen.data.align import check_framing, measure_framing
+from facegen.data import faces as finding
 from facegen.data.drawn import drawn
+from facegen.data.framing import check_framing, measure_framing
 from facegen.data.packed import Faces, load_faces
 from facegen.data.unpaired import Unpaired, crop_offsets, drawn_unpaired, load_unpaired, prepare_unpaired
 from facegen.files import InputError
@@ -536,6 +536,6 @@ def test_reframing_refuses_in_one_line_and_leaves_nothing(tmp_path, monkeypatch)
     refused("no usable picture among the 6 files.*no face found", reframe=True)
     refused("zoom 7 is out of range", reframe=7)
     refused("zoom 0 is out of range", reframe=0.0)
-    monkeypatch.setattr(align, "find_spec", lambda name: None)
-    align._networks.cache_clear()
+    monkeypatch.setattr(finding, "find_spec", lambda name: None)
+    finding._networks.cache_clear()
     refused("pip install facenet-pytorch", reframe=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from facegen.data.align import find_faces
+from facegen.data.faces import find_faces
 from facegen.latent.sample import can_move, latents, moved, sample
 from facegen.models.pretrained import load
 

@@ -4,9 +4,8 @@ Two sets of faces that are framed differently teach a translation between them t
 published face2fake run had that trouble: deep-funneled LFW faces on one side, FFHQ crops on the other. `framing` measures a
 set, `compare` names what differs, and `reframe` moves every face by one similarity transform.
 
-Landmarks are [N, 5, 2]: (x, y) in pixels from the picture's upper left corner, x to the right and y down, a pixel being
-one unit wide, of the eye on the picture's left, the eye on its right, the nose tip, and the mouth's left and right corner.
-`drawn` gives them; for photographs they come from a detector.
+Landmarks are [N, 5, 2], in the order and units of `facegen.data.faces`. `drawn` gives them; for photographs they come from
+the detector there.
 """
 
 from __future__ import annotations
@@ -14,19 +13,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facegen.data.faces import EYES_TO_MOUTH, find_faces
+from facegen.data.packed import Faces
 from facegen.files import InputError
+
+if TYPE_CHECKING:
+    from facegen.data.unpaired import Unpaired
 
 CONFIDENCE = 0.999
 """Chance that two sets framed alike are reported as such, over all eight comparisons of one report."""
-
-EYES_TO_MOUTH = 10 / 9
-"""Eye-to-mouth distance of a typical frontal face in eye-to-eye distances: the 4.0 : 3.6 of the crop that made CelebA-HQ
-and FFHQ (Karras, Aila, Laine and Lehtinen 2018, appendix C)."""
 
 _NORMAL = 1.4826  # times the median absolute deviation: the standard deviation, where values are normal
 _CHUNK_VALUES = 1 << 24  # sampled values in flight: 64 MiB of float32
@@ -450,3 +452,79 @@ def _warp(images: Tensor, forward: Tensor, shift: Tensor) -> Tensor:
             seen = F.grid_sample(images[part].float(), grid, mode="bicubic", padding_mode="reflection", align_corners=False)
             result[part] = F.avg_pool2d(seen, k).round().clamp(0, 255).to(torch.uint8)
     return result
+
+
+# --------------------------------------------------------------------------------------------------------- checking
+
+
+def measure_framing(faces: Faces, most: int = 200, seed: int = 0) -> Framing:
+    """How the faces of a set sit in their pictures, from its landmarks where it has them, else from found ones.
+
+    Args:
+        faces: any set.
+        most: how many pictures to search for faces, chosen at random; known landmarks are all used.
+        seed: of the choice.
+
+    Raises:
+        InputError: `most` is below 1, no face was found, or the package facenet-pytorch is missing.
+    """
+    return _measured(faces, most, seed)[0]
+
+
+def _measured(faces: Faces, most: int, seed: int) -> tuple[Framing, int]:
+    """The framing, and how many pictures were looked at."""
+    if most < 1:
+        raise InputError(f"most is {most}: search at least 1 picture, better 200")
+    size = tuple(faces.images.shape[2:])
+    if faces.landmarks is not None:
+        return framing(faces.landmarks, size), len(faces)
+    chosen = torch.from_numpy(np.sort(np.random.default_rng([4, seed]).permutation(len(faces))[:most]))
+    found = find_faces(faces.images[chosen.to(faces.images.device)], progress=True)
+    if not bool(found.found.any()):
+        raise InputError(f"no face was found in {len(chosen):,} pictures of {faces.name}: give photographs of faces")
+    return framing(found.landmarks[found.found], size), len(chosen)
+
+
+@dataclass(frozen=True)
+class FramingCheck(FramingReport):
+    """A report on two domains. looked_a, looked_b: how many pictures were searched; n_a and n_b had a face."""
+
+    looked_a: int
+    looked_b: int
+
+    def __str__(self) -> str:
+        lines = [super().__str__()]
+        for letter, n, looked in (("A", self.n_a, self.looked_a), ("B", self.n_b, self.looked_b)):
+            if n < looked:
+                lines.append(f"no face was found in {looked - n:,} of {looked:,} pictures of {letter}")
+        if self.mismatches:
+            lines.append(
+                "a network learns to zoom and shift first: frame both alike with `facegen prepare-unpaired --reframe`, "
+                "with `facegen align` for each folder, or while training, less sharply, with `facegen train --reframe`"
+            )
+        return "\n".join(lines)
+
+
+def check_framing(data: Unpaired, most: int = 200, seed: int = 0) -> FramingCheck:
+    """Compare how faces are framed in the training pictures of both domains.
+
+    Sets that are smaller than a comparison needs give a report without differences, which is not `conclusive`.
+
+    Args:
+        data: two domains.
+        most, seed: as for `measure_framing`.
+
+    Raises:
+        InputError: a face was found in too few pictures of a domain to tell anything, or facenet-pytorch is missing.
+    """
+    (a, looked_a), (b, looked_b) = (_measured(faces, most, seed) for faces in (data.A, data.B))
+    needed = compare(a, a).needed
+    for letter, faces, n, looked in (("A", data.A, a.n, looked_a), ("B", data.B, b.n, looked_b)):
+        if n < needed <= looked:
+            raise InputError(
+                f"a face was found in only {n:,} of {looked:,} pictures of domain {letter} ({faces.name}), and a comparison "
+                f"of framings needs {needed}: give pictures of faces, or train without the check"
+            )
+    # Of fewer faces nothing can be said, not even how little.
+    differences = compare(a, b).differences if min(a.n, b.n) >= needed else ()
+    return FramingCheck(differences, a.n, b.n, needed, looked_a, looked_b)

@@ -23,10 +23,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from facegen.data.align import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, measure_framing, safe_name
 from facegen.data.drawn import drawn
 from facegen.data.duplicates import Fingerprints, fingerprints, matching
-from facegen.data.framing import Framing, reframe
+from facegen.data.faces import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, safe_name
+from facegen.data.framing import Framing, measure_framing, reframe
 from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, nothing_usable
 from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, printable, table
 from facegen.files import InputError, replacing_folder
@@ -262,7 +262,7 @@ def reframed(data: Unpaired, *, target: Framing | None = None, most: int = 200, 
     Args:
         data: two domains.
         target: where to move both domains.
-        most, seed: of the search for faces where no landmarks are known (`facegen.data.align.measure_framing`).
+        most, seed: of the search for faces where no landmarks are known (`measure_framing`).
 
     Raises:
         InputError: no face was found in the pictures of a domain, or the package facenet-pytorch is missing.
@@ -378,7 +378,7 @@ def prepare_unpaired(
         size: write centred squares of so many pixels, as PNG. None copies plain JPEG and PNG files byte for byte and
             writes other pictures (other formats, turned, grey, with alpha, 16 bits) as PNG, converted to RGB.
         reframe: find the largest face of every picture, at its full size, and cut out the square around it that FFHQ
-            would have, turned upright (`facegen.data.align.framed`), so that both domains are framed alike. Pictures
+            would have, turned upright (`facegen.data.faces.framed`), so that both domains are framed alike. Pictures
             without a face are left out. The squares are written as PNG, at `size` or 256. A number, 0.5 to 3, makes them
             so many times smaller: where pictures show little around the face, FFHQ's square would be half mirror image.
         copies: True keeps near-duplicates, and only pictures with equal pixels are the same.

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.align import safe_name
+from facegen.data.faces import safe_name
 from facegen.data.packed import nothing_usable
 from facegen.data.pictures import (
     OneFile,

@@ -19,9 +19,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from facegen.data.align import framed, square
+from facegen.data.faces import framed, square
+from facegen.data.photos import PhotoCheck, check_photo
 from facegen.data.pictures import Unusable, decode, printable
-from facegen.data.warnings import PhotoCheck, check_photo
 from facegen.files import InputError
 from facegen.latent.edit import check_styles
 from facegen.latent.project import SPACES, Perceptual, Projection, Search, project

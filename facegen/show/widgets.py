@@ -15,7 +15,7 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image, ImageDraw, features
 
-from facegen.data.align import framed
+from facegen.data.faces import framed
 from facegen.data.pictures import Unusable, decode
 from facegen.files import InputError, replacing
 from facegen.show.figures import series, smooth, smoothing_width, strip
@@ -276,7 +276,7 @@ class PointMarker(ipywidgets.VBox):
 
     Attributes:
         points: float64 [3, 2], (x, y) in the photograph's pixels of the eye on the picture's left, the eye on its right and
-            the middle of the mouth. It may be set. `facegen.data.align.framed` takes it as it is.
+            the middle of the mouth. It may be set. `facegen.data.faces.framed` takes it as it is.
         sliders: six FloatSliders: across and down for each point.
         picture: an Image widget with the crosses. preview: one with the framed face.
         message: an HTML widget; it says what is wrong with the points, if anything.

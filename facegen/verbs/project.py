@@ -163,7 +163,7 @@ def _job(args: argparse.Namespace) -> _Job:
 
 def _targets(args: argparse.Namespace, G: nn.Module, control: int | None) -> Iterator[tuple[str, Tensor, str]]:
     """Name, uint8 [3, H, W] of the model's size, and what was done to it."""
-    from facegen.data.align import align
+    from facegen.data.photos import align
     from facegen.latent.sample import sample
 
     if control is not None:
@@ -183,7 +183,7 @@ def _pictures(source: Path, size: int, note: str) -> Iterator[tuple[str, Tensor,
     import torch
     from PIL import Image
 
-    from facegen.data.align import safe_name
+    from facegen.data.faces import safe_name
     from facegen.data.pictures import Unusable, decode, open_source
 
     taken: set[str] = set()

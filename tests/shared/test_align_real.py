@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from facegen.data.align import align, check_framing, find_faces, framed, square
-from facegen.data.framing import framing
+from facegen.data.faces import find_faces, framed, square
+from facegen.data.framing import check_framing, framing
 from facegen.data.packed import Faces, load_faces
+from facegen.data.photos import LIMITS, NAMES, align, check_photo
 from facegen.data.unpaired import Unpaired
 from facegen.data.visibility import PARTS
-from facegen.data.warnings import LIMITS, NAMES, check_photo
 
 # set, how many pictures, their size, in how many a face must be found
 RATES = [

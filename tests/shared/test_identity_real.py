@@ -26,7 +26,7 @@ def lfw():
     """Faces in FFHQ framing, uint8 [N, 3, 256, 256], and pairs of the same person and of two."""
     from conftest import SHARED
 
-    align = pytest.importorskip("facegen.data.align")
+    align = pytest.importorskip("facegen.data.faces")
     pytest.importorskip("facenet_pytorch")
     files = sorted((SHARED / "data/lfw_gray").glob("*.jpg"))
     if not files:

@@ -1,26 +1,26 @@
-"""Where the faces are in photographs, and photographs framed like FFHQ.
+"""Where the faces are in photographs, and the square around a face that FFHQ would show.
 
 find_faces(faces.images).landmarks  # [N, 5, 2], NaN where there is no face
-print(check_framing(load_unpaired("data/face2fake")))
-print(align("photos", "photos-aligned", size=256))
+framed(image, landmarks, 256)  # the face as a picture of its own
 
 The detector is the cascade of Zhang, Zhang, Li and Qiao 2016 (MTCNN): a small network looks at every place and size, two
 larger ones look again at what it liked, and the last one gives five landmarks. Its weights (2 MB) come inside the package
 facenet-pytorch 2.5.3 (MIT licence), so nothing is downloaded.
+
+Landmarks are (x, y) in pixels from the picture's upper left corner, x to the right and y down, a pixel being one unit wide,
+of the eye on the picture's left, the eye on its right, the nose tip, and the mouth's left and right corner.
 """
 
 from __future__ import annotations
 
 import functools
-import io
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,48 +29,29 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.framing import EYES_TO_MOUTH, Framing, FramingReport, compare, framing
-from facegen.data.packed import Faces, nothing_usable
-from facegen.data.pictures import (
-    MAX_ENLARGE,
-    PICTURE_SUFFIXES,
-    Decoded,
-    Note,
-    OneFile,
-    Row,
-    Source,
-    Unusable,
-    decode,
-    in_order,
-    no_bomb_warnings,
-    open_source,
-    printable,
-    table,
-)
-from facegen.files import InputError, replacing, replacing_folder
-
-if TYPE_CHECKING:
-    from facegen.data.unpaired import Unpaired
-    from facegen.data.warnings import PhotoCheck
+from facegen.data.pictures import MAX_ENLARGE, Decoded, Note, Row, Unusable, decode, in_order
+from facegen.files import InputError
 
 __all__ = [
-    "AlignReport",
+    "EYES_TO_MOUTH",
+    "Face",
     "FoundFaces",
-    "FramingCheck",
-    "align",
-    "check_framing",
     "check_zoom",
-    "default_warnings",
     "find_faces",
     "frame_all",
     "framed",
-    "measure_framing",
     "safe_name",
     "search_picture",
     "square",
 ]
 
 T = TypeVar("T")
+Face = tuple[Tensor, float, int]
+"""Landmarks [5, 2], how sure the detector is (0 to 1), and how many faces there are in the picture."""
+
+EYES_TO_MOUTH = 10 / 9
+"""Eye-to-mouth distance of a typical frontal face in eye-to-eye distances: the 4.0 : 3.6 of the crop that made CelebA-HQ
+and FFHQ (Karras, Aila, Laine and Lehtinen 2018, appendix C)."""
 
 SURE = 0.9
 """Probability from which something counts as a face beside others. Less sure ones, from 0.7 on, count where there is none."""
@@ -84,7 +65,6 @@ Thresholds = tuple[float, float, float]
 THRESHOLDS: Thresholds = (0.6, 0.7, 0.7)  # least probability after each of the three networks, as published
 _BATCH = 16
 _MIRRORED = 0.25  # from this share of mirror image on the report says so
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that a single aligned picture may have
 NO_FACE = "no face found"
 NEAR_BORDER = ("face near the border", "square filled with the mirror image")
 
@@ -96,7 +76,7 @@ NEAR_BORDER = ("face near the border", "square filled with the mirror image")
 class FoundFaces:
     """The largest face of each picture.
 
-    landmarks: float32 [N, 5, 2] on the CPU, in the order and units of `facegen.data.framing`; NaN where there is no face.
+    landmarks: float32 [N, 5, 2] on the CPU, in the order and units that the module says; NaN where there is no face.
     probability: float32 [N], how sure the detector is; 0 where there is no face.
     count: int64 [N], faces in the picture.
     """
@@ -135,10 +115,7 @@ def find_faces(images: Tensor, *, progress: bool = False) -> FoundFaces:
     return _collected(found)
 
 
-_Face = tuple[Tensor, float, int]  # landmarks [5, 2], probability, how many faces there are
-
-
-def _collected(found: list[_Face | None]) -> FoundFaces:
+def _collected(found: list[Face | None]) -> FoundFaces:
     nowhere = torch.full((5, 2), math.nan)
     landmarks = [nowhere if face is None else face[0] for face in found]
     return FoundFaces(
@@ -150,7 +127,7 @@ def _collected(found: list[_Face | None]) -> FoundFaces:
 
 def search_picture(
     image: Image.Image, side: int = WORK_SIDE, smallest: float = SMALLEST, least: Thresholds = THRESHOLDS
-) -> _Face | None:
+) -> Face | None:
     """The largest face of one picture, searched at another size than `find_faces` does.
 
     Args:
@@ -172,13 +149,13 @@ def search_picture(
 @torch.no_grad()
 def _search(
     images: Tensor, side: int = WORK_SIDE, smallest: float = SMALLEST, least: Thresholds = THRESHOLDS
-) -> list[_Face | None]:
+) -> list[Face | None]:
     """The largest face of each of a batch of pictures, uint8 [N, 3, H, W]."""
     height, width = images.shape[2:]
     images = _at_work_size(images.float(), side)
     boxes, chances, owners = _cascade(images, _networks(images.device), smallest, least)
     back = torch.tensor([width / images.shape[3], height / images.shape[2]])
-    faces: list[_Face | None] = [None] * len(images)
+    faces: list[Face | None] = [None] * len(images)
     for i in range(len(images)):
         mine = (owners == i).nonzero().flatten()
         if not len(mine):
@@ -326,83 +303,7 @@ def _landmarks(pixels: Tensor, box: Tensor, network: nn.Module) -> Tensor:
     return box[0, :2] + (seen[0] + turned) / 2 * (box[0, 2:] - box[0, :2])
 
 
-# --------------------------------------------------------------------------------------------------------- checking
-
-
-def measure_framing(faces: Faces, most: int = 200, seed: int = 0) -> Framing:
-    """How the faces of a set sit in their pictures, from its landmarks where it has them, else from found ones.
-
-    Args:
-        faces: any set.
-        most: how many pictures to search for faces, chosen at random; known landmarks are all used.
-        seed: of the choice.
-
-    Raises:
-        InputError: `most` is below 1, no face was found, or the package facenet-pytorch is missing.
-    """
-    return _measured(faces, most, seed)[0]
-
-
-def _measured(faces: Faces, most: int, seed: int) -> tuple[Framing, int]:
-    """The framing, and how many pictures were looked at."""
-    if most < 1:
-        raise InputError(f"most is {most}: search at least 1 picture, better 200")
-    size = tuple(faces.images.shape[2:])
-    if faces.landmarks is not None:
-        return framing(faces.landmarks, size), len(faces)
-    chosen = torch.from_numpy(np.sort(np.random.default_rng([4, seed]).permutation(len(faces))[:most]))
-    found = find_faces(faces.images[chosen.to(faces.images.device)], progress=True)
-    if not bool(found.found.any()):
-        raise InputError(f"no face was found in {len(chosen):,} pictures of {faces.name}: give photographs of faces")
-    return framing(found.landmarks[found.found], size), len(chosen)
-
-
-@dataclass(frozen=True)
-class FramingCheck(FramingReport):
-    """A report on two domains. looked_a, looked_b: how many pictures were searched; n_a and n_b had a face."""
-
-    looked_a: int
-    looked_b: int
-
-    def __str__(self) -> str:
-        lines = [super().__str__()]
-        for letter, n, looked in (("A", self.n_a, self.looked_a), ("B", self.n_b, self.looked_b)):
-            if n < looked:
-                lines.append(f"no face was found in {looked - n:,} of {looked:,} pictures of {letter}")
-        if self.mismatches:
-            lines.append(
-                "a network learns to zoom and shift first: frame both alike with `facegen prepare-unpaired --reframe`, "
-                "with `facegen align` for each folder, or while training, less sharply, with `facegen train --reframe`"
-            )
-        return "\n".join(lines)
-
-
-def check_framing(data: Unpaired, most: int = 200, seed: int = 0) -> FramingCheck:
-    """Compare how faces are framed in the training pictures of both domains.
-
-    Sets that are smaller than a comparison needs give a report without differences, which is not `conclusive`.
-
-    Args:
-        data: two domains.
-        most, seed: as for `measure_framing`.
-
-    Raises:
-        InputError: a face was found in too few pictures of a domain to tell anything, or facenet-pytorch is missing.
-    """
-    (a, looked_a), (b, looked_b) = (_measured(faces, most, seed) for faces in (data.A, data.B))
-    needed = compare(a, a).needed
-    for letter, faces, n, looked in (("A", data.A, a.n, looked_a), ("B", data.B, b.n, looked_b)):
-        if n < needed <= looked:
-            raise InputError(
-                f"a face was found in only {n:,} of {looked:,} pictures of domain {letter} ({faces.name}), and a comparison "
-                f"of framings needs {needed}: give pictures of faces, or train without the check"
-            )
-    # Of fewer faces nothing can be said, not even how little.
-    differences = compare(a, b).differences if min(a.n, b.n) >= needed else ()
-    return FramingCheck(differences, a.n, b.n, needed, looked_a, looked_b)
-
-
-# --------------------------------------------------------------------------------------------------------- aligning
+# ---------------------------------------------------------------------------------------------------------- framing
 
 
 def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: float = 1.0) -> tuple[Image.Image, list[Note]]:
@@ -415,7 +316,7 @@ def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: 
 
     Args:
         image: mode "RGB", any size.
-        landmarks: [5, 2], in the order and units of `facegen.data.framing`; or [3, 2]: the eye on the picture's left, the
+        landmarks: [5, 2], in the order and units that the module says; or [3, 2]: the eye on the picture's left, the
             eye on its right and the middle of the mouth.
         size: side of the result in pixels.
         zoom: above 1 for a square so many times smaller, about the same middle.
@@ -484,7 +385,7 @@ def _outside(corner: np.ndarray, across: np.ndarray, down: np.ndarray, size: tup
     return float(((points < 0) | (points >= size)).any(2).mean())
 
 
-LookAgain = Callable[[str, Image.Image, "_Face | None"], "_Face | None"]
+LookAgain = Callable[[str, Image.Image, Face | None], Face | None]
 
 
 class Pictures(Protocol):
@@ -526,7 +427,7 @@ def frame_all(
         small = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
         return _Looked(name, None, torch.from_numpy(small).permute(2, 0, 1))
 
-    def one(item: tuple[_Looked, _Face | None]) -> Decoded:
+    def one(item: tuple[_Looked, Face | None]) -> Decoded:
         looked, face = item
         nothing = Decoded(looked.name, None, looked.row or Row(looked.name, NO_FACE, "left out", False))
         if looked.row or (face is None and look_again is None):
@@ -566,7 +467,7 @@ class _Looked:
         return self.pixels.shape[2], self.pixels.shape[1]
 
 
-def _located(looked: Iterable[_Looked]) -> Iterator[tuple[_Looked, _Face | None]]:
+def _located(looked: Iterable[_Looked]) -> Iterator[tuple[_Looked, Face | None]]:
     """Each picture with its face, pictures of one size searched together."""
     waiting: list[_Looked] = []
     for item in looked:
@@ -577,8 +478,8 @@ def _located(looked: Iterable[_Looked]) -> Iterator[tuple[_Looked, _Face | None]
     yield from _searched(waiting)
 
 
-def _searched(items: list[_Looked]) -> Iterator[tuple[_Looked, _Face | None]]:
-    faces: dict[int, _Face | None] = {}
+def _searched(items: list[_Looked]) -> Iterator[tuple[_Looked, Face | None]]:
+    faces: dict[int, Face | None] = {}
     shapes = {item.pixels.shape for item in items if item.pixels is not None}
     for shape in shapes:
         same = [i for i, item in enumerate(items) if item.pixels is not None and item.pixels.shape == shape]
@@ -613,62 +514,6 @@ def _safe_part(part: str) -> str:
     return f"_{part}" if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d) *(\..*)?", part, re.IGNORECASE) else part
 
 
-@dataclass(frozen=True)
-class AlignReport:
-    """What `align` did.
-
-    Attributes:
-        dest: the folder or file written.
-        count: pictures written.
-        seen: files looked at.
-        size: their side in pixels.
-        faceless: files without a face, which were left out.
-        several: files with several faces, of which the largest was taken.
-        rows: every file that was left out or about which there is something to say.
-        checks: what `facegen.data.warnings` found in each picture that could be read.
-    """
-
-    dest: Path
-    count: int
-    seen: int
-    size: int
-    faceless: tuple[str, ...] = field(repr=False)
-    several: tuple[str, ...] = field(repr=False)
-    rows: tuple[Row, ...] = field(repr=False)
-    checks: tuple[PhotoCheck, ...] = field(default=(), repr=False)
-
-    def table(self, lines: int = 60) -> str:
-        """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
-        return table(self.rows, lines)
-
-    def __str__(self) -> str:
-        lines = [f"{self.dest}: {self.count:,} of {self.seen:,} files framed at {self.size}x{self.size}"]
-        groups = ((self.faceless, "without a face, left out"), (self.several, "with several faces, the largest taken"))
-        for names, what in groups:
-            if names:
-                shown = ", ".join(printable(name) for name in names[:10])
-                more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-                lines.append(f"{len(names):,} {what}: {shown}{more}")
-        lines += _named(self.checks)
-        told = {*self.faceless, *self.several}
-        rest = [row for row in self.rows if row.file not in told]
-        return "\n".join([*lines, *([table(rest)] if rest else [])])
-
-
-def _named(checks: Sequence[PhotoCheck]) -> list[str]:
-    """A line for each kind of warning, with the pictures and numbers."""
-    kinds: dict[str, list[str]] = {}
-    for check in checks:
-        for warning in check.warnings:
-            if warning.name not in ("no-face", "several-faces"):  # which have lines of their own
-                kinds.setdefault(warning.name, []).append(f"{printable(check.name)} ({warning.number})")
-    return [
-        f"warning: {len(files):,} {name}: {', '.join(files[:10])}"
-        + (f" and {len(files) - 10:,} more" if len(files) > 10 else "")
-        for name, files in kinds.items()
-    ]
-
-
 def check_zoom(zoom: float) -> float:
     """`zoom`, if faces can be framed so.
 
@@ -678,91 +523,3 @@ def check_zoom(zoom: float) -> float:
     if not 0.5 <= zoom <= 3:
         raise InputError(f"zoom {zoom:g} is out of range: give 0.5 to 3, where 1 frames faces as FFHQ does")
     return zoom
-
-
-def align(
-    source: str | Path, dest: str | Path, size: int = 256, *, zoom: float = 1.0, warnings: str | Path | None = None
-) -> AlignReport:
-    """Frame the largest face of every photograph as FFHQ would: see `framed`.
-
-    What may spoil the result is looked for in every picture and named in the report: see `facegen.data.warnings`. Faces that
-    stand upside down, lie on their sides or are tiny are found as well.
-
-    Args:
-        source: a folder (nested is fine) or a zip of pictures, or one picture.
-        dest: a new or empty folder, which appears complete or not at all, with PNG files named like the originals, in
-            folders named like theirs. For one picture, a name ending in .png, .jpg or .webp writes that file.
-        size: side of the squares, 16 to 4096 pixels.
-        zoom: 0.5 to 3; above 1 cuts tighter than FFHQ does, for pictures that show little around the face.
-        warnings: where the checks go, if anywhere: report.json, and where there are warnings warnings.html, with a picture of
-            each. It may be `dest`; where no face is found in any picture, another folder is written all the same.
-
-    Raises:
-        InputError: no such source, no face in any picture, a `dest` in use, a number out of range, or the package
-            facenet-pytorch is missing. Nothing is written then.
-    """
-    from facegen.data.warnings import Checks  # which searches with this module
-
-    if not 16 <= size <= 4096:
-        raise InputError(f"size {size} is out of range: choose 16 to 4096 pixels")
-    check_zoom(zoom)
-    source, dest = Path(source).expanduser(), Path(dest).expanduser()
-    with ExitStack() as stack:
-        stack.enter_context(no_bomb_warnings())
-        opened = stack.enter_context(open_source(source))
-        single = isinstance(opened, OneFile)
-        as_file = single and dest.suffix.lower() in _FORMATS and not dest.is_dir()
-        if single and dest.suffix.lower() in PICTURE_SUFFIXES and not as_file and not dest.is_dir():
-            raise InputError(f"{dest}: pictures are written as {', '.join(_FORMATS)}: choose one of these, or a folder")
-        place = stack.enter_context((replacing if as_file else replacing_folder)(dest))
-        rows: list[Row] = list(opened.rows)
-        several: list[str] = []
-        count, taken = 0, set()
-        kind = _FORMATS[dest.suffix.lower()] if as_file else "PNG"
-        checks = Checks(size, pictures=warnings is not None)
-        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind), checks.look_again)
-        with closing(results), tqdm(total=len(opened.names), desc="Aligning", unit="img", disable=None) as bar:
-            for result in results:
-                bar.update()
-                if result.row:
-                    rows.append(result.row)
-                if result.value is None:
-                    continue
-                data, faces = result.value
-                several += [result.name] if faces > 1 else []
-                file = place if as_file else place / safe_name(result.name, ".png", taken, folders=True)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
-                count += 1
-        faceless = tuple(row.file for row in rows if row.what == NO_FACE)
-        inside = warnings is not None and not as_file and Path(warnings).expanduser() == dest
-        if warnings is not None and (count or not inside):
-            checks.write(place if inside else Path(warnings).expanduser())
-        if not count:
-            raise _nothing_framed(opened, faceless, rows, checks.all)
-    return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows), checks.all)
-
-
-def default_warnings(source: str | Path, dest: str | Path) -> Path:
-    """Where `facegen align` puts the checks unless told: in the new folder, or for a single file in a folder beside it."""
-    source, dest = Path(source).expanduser(), Path(dest).expanduser()
-    one = source.is_file() and dest.suffix.lower() in _FORMATS and not dest.is_dir()
-    return dest.with_name(f"{dest.stem}-warnings") if one else dest
-
-
-def _nothing_framed(
-    source: Source | OneFile, faceless: Sequence[str], rows: list[Row], checks: Sequence[PhotoCheck]
-) -> InputError:
-    if not faceless:
-        error = nothing_usable(source, rows)
-        names = dict.fromkeys(warning.name for check in checks for warning in check.warnings)
-        return InputError(f"{', '.join(names)}: {error}") if names else error
-    n = len(source.names)
-    where = f"the {n:,} files of {source.path}" if n > 1 else str(source.path)
-    return InputError(f"no-face: no face was found in {where}: give photographs in which faces are upright and not tiny")
-
-
-def _encoded(image: Image.Image, faces: int, *, kind: str) -> tuple[bytes, int]:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **({} if kind == "PNG" else {"quality": 95}))
-    return buffer.getvalue(), faces

@@ -1,7 +1,8 @@
-"""What may spoil a portrait before an hour of work goes into it: each fault by its name, with a number and a picture.
+"""Photographs before an hour of work goes into them: framed like FFHQ, and what may spoil each, by name and number.
 
 print(check_photo(Image.open("me.jpg").convert("RGB")))
 # me.jpg: occluded: eyes seen with chance 0.03, at least 0.15 is wanted; ...
+print(align("photos", "photos-aligned", size=256))
 
 A projection of a face in a helmet, with sunglasses or cut through the chin runs as long as any other, and its result looks
 wrong for a reason that could be seen beforehand. `check_photo` looks for it. Every check is one measured number against one
@@ -17,19 +18,43 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from tqdm.auto import tqdm
 
-from facegen.data.align import _Face, framed, search_picture, square
-from facegen.data.pictures import Unusable, printable
+from facegen.data.faces import NO_FACE, Face, check_zoom, frame_all, framed, safe_name, search_picture, square
+from facegen.data.packed import nothing_usable
+from facegen.data.pictures import (
+    PICTURE_SUFFIXES,
+    OneFile,
+    Row,
+    Source,
+    Unusable,
+    no_bomb_warnings,
+    open_source,
+    printable,
+    table,
+)
 from facegen.data.visibility import PARTS, ZOOM, seen
-from facegen.files import replacing
+from facegen.files import InputError, replacing, replacing_folder
 
-__all__ = ["LIMITS", "NAMES", "Checks", "PhotoCheck", "PhotoWarning", "annotated", "check_photo"]
+__all__ = [
+    "LIMITS",
+    "NAMES",
+    "AlignReport",
+    "Checks",
+    "PhotoCheck",
+    "PhotoWarning",
+    "align",
+    "annotated",
+    "check_photo",
+    "default_warnings",
+]
 
 NAMES = (
     "no-face",
@@ -79,6 +104,7 @@ _DOUBTFUL = (0.5, 0.4, 0.3)  # what the detector's networks must say of a face t
 _LARGE = 768  # shorter side of the picture in which tiny faces are looked for
 _MOST_PICTURES = 200  # in one report
 _SHOWN = 480  # longer side of the pictures in a report
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}  # that a single aligned picture may have
 
 
 @dataclass(frozen=True)
@@ -168,7 +194,7 @@ def check_photo(image: Image.Image, size: int = 256, *, name: str = "picture") -
     return _checked(image, search_picture(image), size, name)
 
 
-def _checked(image: Image.Image, first: _Face | None, size: int, name: str) -> PhotoCheck:
+def _checked(image: Image.Image, first: Face | None, size: int, name: str) -> PhotoCheck:
     found = find_again(image, first)
     if found is None:
         chance = 0.0 if first is None else first[1]
@@ -184,7 +210,7 @@ def _checked(image: Image.Image, first: _Face | None, size: int, name: str) -> P
 # --------------------------------------------------------------------------------------------------------- finding
 
 
-def find_again(image: Image.Image, first: _Face | None) -> tuple[_Face, int] | None:
+def find_again(image: Image.Image, first: Face | None) -> tuple[Face, int] | None:
     """A face that the first search found, or one that stands on its head, lies on its side, is tiny, or is cut.
 
     Args:
@@ -220,7 +246,7 @@ def find_again(image: Image.Image, first: _Face | None) -> tuple[_Face, int] | N
     return best and (best, turned)
 
 
-def _refined(image: Image.Image, face: _Face) -> _Face:
+def _refined(image: Image.Image, face: Face) -> Face:
     """The landmarks of a tilted face once more, in the picture turned by its tilt: the detector knows upright faces best."""
     across = square(face[0])[1]
     tilt = math.atan2(across[1], across[0])
@@ -239,14 +265,14 @@ def _refined(image: Image.Image, face: _Face) -> _Face:
     return points, again[1], face[2]
 
 
-def _turned_back(face: _Face, degrees: int, size: tuple[int, int]) -> _Face:
+def _turned_back(face: Face, degrees: int, size: tuple[int, int]) -> Face:
     """A face in the picture as it was, from one in the picture turned clockwise by so many degrees."""
     (x, y), (width, height) = face[0].unbind(1), size
     x, y = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[degrees]
     return torch.stack([x, y], 1), *face[1:]
 
 
-def _tiny(image: Image.Image) -> _Face | None:
+def _tiny(image: Image.Image) -> Face | None:
     """A face that is too small for the first search."""
     side = min(_LARGE, max(256, 2 * min(image.size)))
     face = search_picture(image, side, 20 / side)
@@ -255,7 +281,7 @@ def _tiny(image: Image.Image) -> _Face | None:
     return face if min(_parts(image, face[0])) >= _CLEAR else None
 
 
-def _hidden(image: Image.Image) -> _Face | None:
+def _hidden(image: Image.Image) -> Face | None:
     """A face so covered that the detector doubts it: its eyes or its mouth must be seen beyond doubt."""
     face = search_picture(image, least=_DOUBTFUL)
     if face is None:
@@ -264,7 +290,7 @@ def _hidden(image: Image.Image) -> _Face | None:
     return face if max(min(shown[:2]), shown[2]) >= _SURE else None
 
 
-def _beyond_the_border(image: Image.Image) -> _Face | None:
+def _beyond_the_border(image: Image.Image) -> Face | None:
     """A face that is larger than the picture."""
     margin = max(image.size) // 3
     colour = tuple(int(v) for v in np.asarray(image).reshape(-1, 3).mean(0))
@@ -526,7 +552,7 @@ def _wrapped(line: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, widt
 
 
 class Checks:
-    """The checks of a whole source, made while `facegen.data.align.frame_all` goes through it.
+    """The checks of a whole source, made while `frame_all` goes through it.
 
     Attributes:
         size: as for `check_photo`.
@@ -538,7 +564,7 @@ class Checks:
         self._checks: dict[str, PhotoCheck] = {}
         self._shown: dict[str, bytes] = {}
 
-    def look_again(self, name: str, image: Image.Image, first: _Face | None) -> _Face | None:
+    def look_again(self, name: str, image: Image.Image, first: Face | None) -> Face | None:
         """Check one photograph; returns the face that is to be framed. Threads may call it."""
         check = self._checks[name] = _checked(image, first, self.size, name)
         if self.pictures and check.warnings and len(self._shown) < _MOST_PICTURES:
@@ -590,3 +616,148 @@ img { max-width: 100%; height: auto }
 BODY
 </body></html>
 """
+
+
+# --------------------------------------------------------------------------------------------------------- aligning
+
+
+@dataclass(frozen=True)
+class AlignReport:
+    """What `align` did.
+
+    Attributes:
+        dest: the folder or file written.
+        count: pictures written.
+        seen: files looked at.
+        size: their side in pixels.
+        faceless: files without a face, which were left out.
+        several: files with several faces, of which the largest was taken.
+        rows: every file that was left out or about which there is something to say.
+        checks: what was found in each picture that could be read.
+    """
+
+    dest: Path
+    count: int
+    seen: int
+    size: int
+    faceless: tuple[str, ...] = field(repr=False)
+    several: tuple[str, ...] = field(repr=False)
+    rows: tuple[Row, ...] = field(repr=False)
+    checks: tuple[PhotoCheck, ...] = field(default=(), repr=False)
+
+    def table(self, lines: int = 60) -> str:
+        """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
+        return table(self.rows, lines)
+
+    def __str__(self) -> str:
+        lines = [f"{self.dest}: {self.count:,} of {self.seen:,} files framed at {self.size}x{self.size}"]
+        groups = ((self.faceless, "without a face, left out"), (self.several, "with several faces, the largest taken"))
+        for names, what in groups:
+            if names:
+                shown = ", ".join(printable(name) for name in names[:10])
+                more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+                lines.append(f"{len(names):,} {what}: {shown}{more}")
+        lines += _named(self.checks)
+        told = {*self.faceless, *self.several}
+        rest = [row for row in self.rows if row.file not in told]
+        return "\n".join([*lines, *([table(rest)] if rest else [])])
+
+
+def _named(checks: Sequence[PhotoCheck]) -> list[str]:
+    """A line for each kind of warning, with the pictures and numbers."""
+    kinds: dict[str, list[str]] = {}
+    for check in checks:
+        for warning in check.warnings:
+            if warning.name not in ("no-face", "several-faces"):  # which have lines of their own
+                kinds.setdefault(warning.name, []).append(f"{printable(check.name)} ({warning.number})")
+    return [
+        f"warning: {len(files):,} {name}: {', '.join(files[:10])}"
+        + (f" and {len(files) - 10:,} more" if len(files) > 10 else "")
+        for name, files in kinds.items()
+    ]
+
+
+def align(
+    source: str | Path, dest: str | Path, size: int = 256, *, zoom: float = 1.0, warnings: str | Path | None = None
+) -> AlignReport:
+    """Frame the largest face of every photograph as FFHQ would: see `facegen.data.faces.framed`.
+
+    What may spoil the result is looked for in every picture and named in the report: see `check_photo`. Faces that
+    stand upside down, lie on their sides or are tiny are found as well.
+
+    Args:
+        source: a folder (nested is fine) or a zip of pictures, or one picture.
+        dest: a new or empty folder, which appears complete or not at all, with PNG files named like the originals, in
+            folders named like theirs. For one picture, a name ending in .png, .jpg or .webp writes that file.
+        size: side of the squares, 16 to 4096 pixels.
+        zoom: 0.5 to 3; above 1 cuts tighter than FFHQ does, for pictures that show little around the face.
+        warnings: where the checks go, if anywhere: report.json, and where there are warnings warnings.html, with a picture of
+            each. It may be `dest`; where no face is found in any picture, another folder is written all the same.
+
+    Raises:
+        InputError: no such source, no face in any picture, a `dest` in use, a number out of range, or the package
+            facenet-pytorch is missing. Nothing is written then.
+    """
+    if not 16 <= size <= 4096:
+        raise InputError(f"size {size} is out of range: choose 16 to 4096 pixels")
+    check_zoom(zoom)
+    source, dest = Path(source).expanduser(), Path(dest).expanduser()
+    with ExitStack() as stack:
+        stack.enter_context(no_bomb_warnings())
+        opened = stack.enter_context(open_source(source))
+        single = isinstance(opened, OneFile)
+        as_file = single and dest.suffix.lower() in _FORMATS and not dest.is_dir()
+        if single and dest.suffix.lower() in PICTURE_SUFFIXES and not as_file and not dest.is_dir():
+            raise InputError(f"{dest}: pictures are written as {', '.join(_FORMATS)}: choose one of these, or a folder")
+        place = stack.enter_context((replacing if as_file else replacing_folder)(dest))
+        rows: list[Row] = list(opened.rows)
+        several: list[str] = []
+        count, taken = 0, set()
+        kind = _FORMATS[dest.suffix.lower()] if as_file else "PNG"
+        checks = Checks(size, pictures=warnings is not None)
+        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind), checks.look_again)
+        with closing(results), tqdm(total=len(opened.names), desc="Aligning", unit="img", disable=None) as bar:
+            for result in results:
+                bar.update()
+                if result.row:
+                    rows.append(result.row)
+                if result.value is None:
+                    continue
+                data, faces = result.value
+                several += [result.name] if faces > 1 else []
+                file = place if as_file else place / safe_name(result.name, ".png", taken, folders=True)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+                count += 1
+        faceless = tuple(row.file for row in rows if row.what == NO_FACE)
+        inside = warnings is not None and not as_file and Path(warnings).expanduser() == dest
+        if warnings is not None and (count or not inside):
+            checks.write(place if inside else Path(warnings).expanduser())
+        if not count:
+            raise _nothing_framed(opened, faceless, rows, checks.all)
+    return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows), checks.all)
+
+
+def default_warnings(source: str | Path, dest: str | Path) -> Path:
+    """Where `facegen align` puts the checks unless told: in the new folder, or for a single file in a folder beside it."""
+    source, dest = Path(source).expanduser(), Path(dest).expanduser()
+    one = source.is_file() and dest.suffix.lower() in _FORMATS and not dest.is_dir()
+    return dest.with_name(f"{dest.stem}-warnings") if one else dest
+
+
+def _nothing_framed(
+    source: Source | OneFile, faceless: Sequence[str], rows: list[Row], checks: Sequence[PhotoCheck]
+) -> InputError:
+    if not faceless:
+        error = nothing_usable(source, rows)
+        names = dict.fromkeys(warning.name for check in checks for warning in check.warnings)
+        return InputError(f"{', '.join(names)}: {error}") if names else error
+    n = len(source.names)
+    where = f"the {n:,} files of {source.path}" if n > 1 else str(source.path)
+    return InputError(f"no-face: no face was found in {where}: give photographs in which faces are upright and not tiny")
+
+
+def _encoded(image: Image.Image, faces: int, *, kind: str) -> tuple[bytes, int]:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({} if kind == "PNG" else {"quality": 95}))
+    return buffer.getvalue(), faces

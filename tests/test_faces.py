@@ -11,11 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from facegen.data import align as module
-from facegen.data.align import align, check_framing, find_faces, framed, measure_framing, safe_name
+from facegen.data import faces as module
+from facegen.data import framing as framing_module
 from facegen.data.drawn import drawn
-from facegen.data.framing import Framing, framing, reframe
+from facegen.data.faces import find_faces, framed, safe_name
+from facegen.data.framing import Framing, check_framing, framing, measure_framing, reframe
 from facegen.data.packed import Faces
+from facegen.data.photos import align
 from facegen.data.pictures import Unusable
 from facegen.data.unpaired import Unpaired, drawn_unpaired, reframed
 from facegen.files import InputError
@@ -329,7 +331,7 @@ def test_names_fit_every_file_system():
 def test_framing_is_measured_from_known_or_found_landmarks(people, monkeypatch):
     known = Faces(people.images, None, "drawn", "", landmarks=people.landmarks)
     with monkeypatch.context() as patch:
-        patch.delattr(module, "find_faces")  # what is known is not searched for
+        patch.delattr(framing_module, "find_faces")  # what is known is not searched for
         truth = measure_framing(known)
     assert truth.n == 12 and torch.equal(truth.y.values, framing(people.landmarks, 128).y.values)
     found = measure_framing(bare(torch.cat([people.images, noise(3, 3, 128, 128)])))

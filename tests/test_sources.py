@@ -75,7 +75,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     running.close()
 
 
-def body(content: bytes, *, send: int | None = None, ranges: bool = True) -> Callable:
+def body(content: bytes, *, send: int | None = None, ranges: bool = True, **headers: str) -> Callable:
     """An answer with `content`; only `send` bytes of it before the connection is cut; with or without Range."""
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -85,6 +85,8 @@ def body(content: bytes, *, send: int | None = None, ranges: bool = True) -> Cal
         if asked:
             handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         handler.send_header("Content-Length", str(len(content) - start))
+        for key, value in headers.items():
+            handler.send_header(key.replace("_", "-"), value)
         handler.end_headers()
         handler.wfile.write(content[start : len(content) if send is None else max(start, send)])
 
@@ -142,22 +144,101 @@ CONTENT = bytes(range(256)) * 400  # 102,400 bytes: more than one block
 def test_download_puts_the_checked_file_in_place(server: Server, tmp_path: Path) -> None:
     server.answers["/a.jpg"] = body(CONTENT)
     steps: list[int] = []
-    download(f"{server.url}/a.jpg", tmp_path / "a.jpg", len(CONTENT), (sha256(CONTENT),), progress=steps.append)
+    download(f"{server.url}/a.jpg", tmp_path / "a.jpg", (sha256(CONTENT),), size=len(CONTENT), progress=steps.append)
     assert (tmp_path / "a.jpg").read_bytes() == CONTENT
     assert sum(steps) == len(CONTENT)
     assert everything(tmp_path) == ["a.jpg"]
 
 
-def test_download_refuses_to_work_without_a_checksum(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="checksum"):
-        download("http://127.0.0.1:9/", tmp_path / "a", 1, ())
+def tagged(content: bytes, tag: str | None, *, send: int | None = None) -> Callable:
+    """As `body`, with an ETag, which says that pieces with the same one belong together."""
+    headers = {"ETag": tag} if tag else {}
+    return body(content, send=send, **headers)
+
+
+def test_without_a_checksum_pieces_are_joined_by_the_servers_tag_alone(server: Server, tmp_path: Path) -> None:
+    old = bytes(reversed(CONTENT))
+    for first, second, asked in (
+        (tagged(CONTENT, "one", send=30_000), tagged(CONTENT, "one"), [None, "bytes=30000-"]),
+        (tagged(old, "old", send=30_000), tagged(CONTENT, "new"), [None, "bytes=30000-", None]),
+        (tagged(old, None, send=30_000), tagged(CONTENT, None), [None, None]),
+    ):
+        server.log.clear()
+        server.answers["/a"] = in_turn(first, second)
+        download(f"{server.url}/a", tmp_path / "a", patience=QUICK)
+        assert (tmp_path / "a").read_bytes() == CONTENT and everything(tmp_path) == ["a"]
+        assert [range_ for _, range_ in server.log] == asked
+
+
+def test_without_a_checksum_a_later_call_resumes_what_is_of_the_same_address(server: Server, tmp_path: Path) -> None:
+    server.answers["/a"] = server.answers["/b"] = tagged(CONTENT, "one", send=30_000)
+    with pytest.raises(FetchError, match="30000 bytes are kept"):
+        download(f"{server.url}/a", tmp_path / "a", patience=ONCE)
+    assert everything(tmp_path) == ["a.part", "a.part.json"]
+    server.answers["/a"] = server.answers["/b"] = tagged(CONTENT, "one")
+    download(f"{server.url}/a", tmp_path / "a", patience=ONCE)
+    assert server.log[-1] == ("/a", "bytes=30000-") and everything(tmp_path) == ["a"]
+    (tmp_path / "a").rename(tmp_path / "a.part")
+    (tmp_path / "a.part.json").write_text(json.dumps({"url": f"{server.url}/a", "tag": "one", "size": len(CONTENT)}))
+    download(f"{server.url}/b", tmp_path / "a", patience=ONCE)
+    assert server.log[-1] == ("/b", None) and (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_without_a_checksum_what_cannot_be_the_file_is_refused(server: Server, tmp_path: Path) -> None:
+    page = b"<!DOCTYPE html><title>Log in</title>" + bytes(1000)
+    server.answers["/page"] = body(page, Content_Type="text/html; charset=utf-8")
+    server.answers["/hidden"] = body(b"\r\n " + page)
+    server.answers["/empty"] = body(b"")
+    server.answers["/endless"] = status(200)  # no length, no checksum: its end would not be known from a break
+    server.answers["/large"] = body(CONTENT)
+    server.answers["/other"] = lambda handler: (
+        handler.send_response(206),
+        handler.send_header("Content-Range", "bytes 7-9/10"),
+        handler.send_header("Content-Length", "3"),
+        handler.end_headers(),
+    )
+    for path, reason in {
+        "/page": "web page",
+        "/hidden": "web page",
+        "/empty": "empty",
+        "/endless": "does not say how long",
+        "/large": "has 102400 bytes, more than the 1000",
+        "/other": "another piece",
+    }.items():
+        with pytest.raises(FetchError) as caught:
+            download(server.url + path, tmp_path / "a", most=2000 if path != "/large" else 1000, patience=ONCE)
+        one_line(caught, path, reason)
+        assert everything(tmp_path) == []
+
+
+def test_of_two_that_want_the_same_file_one_waits(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(handler: http.server.BaseHTTPRequestHandler) -> None:
+        inside.set()
+        assert go_on.wait(30)
+        body(CONTENT)(handler)
+
+    server.answers["/a"] = slow
+    both = [
+        threading.Thread(target=download, args=(f"{server.url}/a", tmp_path / "a"), kwargs={"patience": QUICK}) for _ in "ab"
+    ]
+    for thread in both:
+        thread.start()
+    assert inside.wait(30)
+    while "another process is fetching it: waiting" not in (said := capsys.readouterr().err):
+        time.sleep(0.01)
+    go_on.set()
+    for thread in both:
+        thread.join()
+    assert said.count("waiting") == 1 and len(server.log) == 1 and everything(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("sums", [("sha256:" + "0" * 64,), ("git:" + "0" * 40,), ("md5:" + "0" * 32,)])
 def test_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path, sums: tuple[str, ...]) -> None:
     server.answers["/a.jpg"] = body(CONTENT)
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a.jpg", tmp_path / "a.jpg", len(CONTENT), sums, patience=QUICK)
+        download(f"{server.url}/a.jpg", tmp_path / "a.jpg", sums, size=len(CONTENT), patience=QUICK)
     one_line(caught, "/a.jpg", "not the file that is expected", sums[0].split(":")[0])
     assert everything(tmp_path) == []
     assert len(server.log) == 1  # the content would not be better a second time
@@ -166,14 +247,14 @@ def test_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path, sums: tup
 def test_every_checksum_must_hold(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = body(CONTENT)
     with pytest.raises(FetchError, match="sha256"):
-        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (f"git:{blob_id(CONTENT)}", "sha256:" + "1" * 64))
+        download(f"{server.url}/a", tmp_path / "a", (f"git:{blob_id(CONTENT)}", "sha256:" + "1" * 64), size=len(CONTENT))
     assert everything(tmp_path) == []
 
 
 def test_another_length_is_another_file(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = body(CONTENT + b"more")
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+        download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     one_line(caught, f"has {len(CONTENT) + 4} bytes")
     assert everything(tmp_path) == []
 
@@ -187,14 +268,14 @@ def test_never_writes_more_than_the_size(server: Server, tmp_path: Path) -> None
 
     server.answers["/a"] = endless
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", 1000, (sha256(bytes(1000)),), patience=ONCE)
-    one_line(caught, "sends more than the 1000 bytes")
+        download(f"{server.url}/a", tmp_path / "a", (sha256(bytes(1000)),), size=1000, patience=ONCE)
+    one_line(caught, "more than the 1000 bytes")
     assert everything(tmp_path) == []
 
 
 def test_truncated_body_is_resumed(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = in_turn(body(CONTENT, send=30_000), body(CONTENT, send=70_000), body(CONTENT))
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert [asked for _, asked in server.log] == [None, "bytes=30000-", "bytes=70000-"]
     assert everything(tmp_path) == ["a"]
@@ -203,12 +284,12 @@ def test_truncated_body_is_resumed(server: Server, tmp_path: Path) -> None:
 def test_always_truncated_ends_with_a_part_that_the_next_call_resumes(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = body(CONTENT, send=30_000)
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+        download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     one_line(caught, "ended after 30000 of 102400 bytes", "30000 bytes are kept", "run the same command again")
     assert len(server.log) == 1 + len(QUICK.delays)
     assert everything(tmp_path) == ["a.part"]
     server.answers["/a"] = body(CONTENT)
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert server.log[-1] == ("/a", "bytes=30000-")
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert everything(tmp_path) == ["a"]
@@ -217,7 +298,7 @@ def test_always_truncated_ends_with_a_part_that_the_next_call_resumes(server: Se
 def test_server_without_range_starts_again(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = in_turn(body(CONTENT, send=30_000), body(CONTENT, ranges=False))
     steps: list[int] = []
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK, progress=steps.append)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK, progress=steps.append)
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert -30_000 in steps and sum(steps) == len(CONTENT)
 
@@ -225,47 +306,47 @@ def test_server_without_range_starts_again(server: Server, tmp_path: Path) -> No
 def test_file_changed_between_the_tries_is_never_spliced(server: Server, tmp_path: Path) -> None:
     old = bytes(reversed(CONTENT))
     server.answers["/a"] = in_turn(body(old, send=30_000), body(CONTENT))
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert [asked for _, asked in server.log] == [None, "bytes=30000-", None]  # pieces, refused, whole
     # and where the new version is not the expected one
     server.answers["/b"] = in_turn(body(CONTENT, send=30_000), body(old))
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/b", tmp_path / "b", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+        download(f"{server.url}/b", tmp_path / "b", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     one_line(caught, "not the file that is expected")
     assert everything(tmp_path) == ["a"]
 
 
 def test_a_full_part_is_checked_not_fetched(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.part").write_bytes(CONTENT)
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert server.log == [] and everything(tmp_path) == ["a"]
 
 
 def test_too_long_a_part_is_dropped(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a.part").write_bytes(CONTENT + b"x")
     server.answers["/a"] = body(CONTENT)
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert server.log == [("/a", None)] and everything(tmp_path) == ["a"]
 
 
 def test_404_is_final(server: Server, tmp_path: Path) -> None:
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/gone.jpg", tmp_path / "gone.jpg", 10, (sha256(b""),), patience=QUICK)
+        download(f"{server.url}/gone.jpg", tmp_path / "gone.jpg", (sha256(b""),), size=10, patience=QUICK)
     one_line(caught, "/gone.jpg", "not found (404)")
     assert len(server.log) == 1 and everything(tmp_path) == []
 
 
 def test_5xx_twice_then_200(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = in_turn(status(503, Retry_After="0"), status(500), body(CONTENT))
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert len(server.log) == 3 and (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_5xx_for_ever(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = status(502)
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=QUICK)
+        download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     one_line(caught, "502", "run the same command again")
     assert len(server.log) == 4 and everything(tmp_path) == []
 
@@ -273,7 +354,7 @@ def test_5xx_for_ever(server: Server, tmp_path: Path) -> None:
 def test_a_long_retry_after_is_told_not_waited_for(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = status(429, Retry_After="7200")
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", 5, (sha256(b"12345"),), patience=QUICK)
+        download(f"{server.url}/a", tmp_path / "a", (sha256(b"12345"),), size=5, patience=QUICK)
     one_line(caught, "429", "120 minutes")
     assert len(server.log) == 1
 
@@ -301,17 +382,17 @@ def test_slow_drip_is_a_stall(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = drip
     impatient = replace(ONCE, stall=0.5, least_speed=1000)
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=impatient)
+        download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=impatient)
     one_line(caught, "/a", "stalled", "run the same command again")
-    left = everything(tmp_path)
-    assert left == ["a.part"] and (tmp_path / "a.part").read_bytes() == CONTENT[: (tmp_path / "a.part").stat().st_size]
+    left = (tmp_path / "a.part").read_bytes()
+    assert everything(tmp_path) == ["a.part"] and left == CONTENT[: len(left)] and len(left) < 200  # it was not heard out
 
 
 def test_silence_times_out(server: Server, tmp_path: Path) -> None:
     given_up = threading.Event()
     server.answers["/a"] = lambda handler: given_up.wait()
     with pytest.raises(FetchError) as caught:
-        download(f"{server.url}/a", tmp_path / "a", 5, (sha256(b"12345"),), patience=replace(ONCE, timeout=0.2))
+        download(f"{server.url}/a", tmp_path / "a", (sha256(b"12345"),), size=5, patience=replace(ONCE, timeout=0.2))
     given_up.set()
     one_line(caught, "no answer in time")
     assert everything(tmp_path) == []
@@ -321,7 +402,7 @@ def test_no_server_at_all(tmp_path: Path) -> None:
     gone = Server()
     gone.close()
     with pytest.raises(FetchError) as caught:
-        download(f"{gone.url}/a", tmp_path / "a", 5, (sha256(b"12345"),), patience=QUICK)
+        download(f"{gone.url}/a", tmp_path / "a", (sha256(b"12345"),), size=5, patience=QUICK)
     one_line(caught, gone.url, "refused", "check the connection")
     assert everything(tmp_path) == []
 
@@ -330,7 +411,7 @@ def test_delays_are_waited_for(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = in_turn(status(500), body(CONTENT))
     started = time.monotonic()
     patience = replace(QUICK, delays=(0.3,))
-    download(f"{server.url}/a", tmp_path / "a", len(CONTENT), (sha256(CONTENT),), patience=patience)
+    download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=patience)
     assert time.monotonic() - started >= 0.3
 
 

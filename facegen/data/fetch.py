@@ -1,40 +1,45 @@
 """Files from the network and out of archives: whole, checked and harmless, or one clear line and nothing left.
 
 `download` gets one file, `read_json` one small answer, `extract` unpacks a zip or a tar. What to get stands in
-`facegen.data.sources`. The steps of a download (`open_url`, `blocks`, `patiently`, `exclusive`, `what_is_left`) are there
-for `facegen.models.published` too, which gets files of unknown size and content.
+`facegen.data.sources` (pictures) and in `facegen.models` (weights and networks).
 """
 
 from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import gzip
 import hashlib
 import http.client
 import json
 import lzma
 import os
+import re
+import shutil
 import stat
+import sys
 import tarfile
 import threading
 import time
 import unicodedata
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 import facegen
+from facegen.data.pictures import PICTURE_SUFFIXES
 from facegen.files import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 # Files beside the pictures that say something about them; everything else in an archive stays in the archive.
 KEPT_NAMES = frozenset(
     {
@@ -51,14 +56,17 @@ KEPT_NAMES = frozenset(
 )
 T = TypeVar("T")
 BLOCK = 1 << 16
-# Retry-After is obeyed up to this many seconds; whoever must wait longer is told so instead.
-LONGEST_WAIT = 60.0
-# Seconds between two looks at a lock that another process holds.
-LOCK_POLL = 0.1
+MOST = 2 << 30  # bytes of a download whose size nobody knows beforehand
+LONGEST_WAIT = 60.0  # seconds that a server's Retry-After is obeyed; whoever must wait longer is told so instead
+LOCK_POLL = 0.1  # seconds between two looks at a lock that another process holds
 
 
 class FetchError(InputError):
     """A download failed for good. One line: the address, what happened, what to do."""
+
+
+class WrongFile(FetchError):
+    """What arrived is whole, but not the file whose checksum was given."""
 
 
 class PassingError(Exception):
@@ -140,78 +148,200 @@ def wrong_checksum(path: Path, checksums: tuple[str, ...]) -> str | None:
 def download(
     url: str,
     path: Path,
-    size: int,
-    checksums: tuple[str, ...],
+    checksums: tuple[str, ...] = (),
     *,
+    size: int | None = None,
+    most: int = MOST,
     patience: Patience | None = None,
     progress: Callable[[int], object] | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Get `url` into `path`: checked, then renamed into place.
+    """Get `url` into `path`: checked, then renamed into place. A file that is there already is replaced.
 
-    Bytes go to `path` + ".part". A broken download is taken up where it stopped (HTTP Range) in this call or a later
-    one; a server without Range starts again. The file may have changed between the pieces, so the checksum is taken
-    over the whole: a resumed file that fails it is fetched once more from its first byte, a fresh one that fails it
-    is removed and refused. Of several processes that want the same file one downloads it and the others wait.
+    Bytes go to `path` + ".part". A broken download is taken up where it stopped (HTTP Range), in this call or a later
+    one; a server without Range starts again. The file there may have changed between the pieces. With a checksum the
+    whole is checked: a file in pieces that fails is fetched once more from its first byte, a fresh one that fails is
+    removed and refused. Without one, pieces are joined only where the server's ETag or date says that they belong
+    together (".part.json" keeps it), and a web page in place of the file is refused.
+
+    Of several processes and threads that want the same file one downloads it and the others wait.
 
     Args:
-        size: the file's length in bytes; nothing longer is ever written.
-        checksums: at least one of "sha256:...", "md5:...", "git:..."; all must hold.
-        progress: called with the number of bytes that arrived (negative where a download starts again).
+        checksums: "sha256:...", "md5:...", "git:..."; all must hold. The content of an unchecked file is the caller's care.
+        size: the file's length in bytes where it is known.
+        most: bytes; nothing longer than this, or than `size`, is ever written.
+        progress: called with the number of bytes that arrived (negative where a download starts again); None shows a bar.
         stop: set it from another thread to end the download at the next block.
 
     Raises:
-        FetchError: not there, wrong content, or no success within the tries. Only a resumable ".part" is left.
+        WrongFile: another content than the checksums say; it is removed.
+        FetchError: not there, too long, a web page, or no success within the tries. Only a resumable ".part" is left.
         Stopped: `stop` was set.
     """
-    if not checksums:
-        raise ValueError("download() needs at least one checksum: an unchecked file is never put in place")
-    patience, stop = patience or Patience(), stop or threading.Event()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(path, stop=stop) as waited:
+    stop = stop or threading.Event()
+    with exclusive(path, stop=stop, waiting=lambda: say(f"{path.name}: another process is fetching it: waiting")) as waited:
         if waited and path.exists() and wrong_checksum(path, checksums) is None:
-            _Position(progress)(size)
-        else:
-            _download(url, path, size, checksums, patience, _Position(progress), stop)
-
-
-def _download(
-    url: str,
-    path: Path,
-    size: int,
-    checksums: tuple[str, ...],
-    patience: Patience,
-    at: Callable[[int], None],
-    stop: threading.Event,
-) -> None:
-    part = path.with_name(path.name + ".part")
-    wrong = None
-    for _ in range(2):  # the second round only after a piecemeal file turned out wrong
-        try:
-            resumed = patiently(lambda: _receive(url, part, size, patience, at, stop), patience, stop)
-        except PassingError as error:
-            raise FetchError(f"{url}: {error}; {what_is_left(part)}") from None
-        wrong = wrong_checksum(part, checksums)
-        if wrong is None:
-            os.replace(part, path)
+            if progress is not None:
+                progress(path.stat().st_size)
             return
-        part.unlink()
-        at(0)
-        if not resumed:
-            break
-    raise FetchError(f"{url}: this is not the file that is expected here ({wrong}); it was removed")
+        bar = tqdm(desc=path.name, total=size, unit="B", unit_scale=True, disable=None if progress is None else True)
+        with bar:
+            _Download(url, path, checksums, size, most, patience or Patience(), progress or bar.update, stop).run()
 
 
-class _Position:
-    """Turns "we are at byte n" into the steps that a progress bar counts."""
+@dataclass
+class _Download:
+    """One call of `download`, with its arguments; `seen` is the number of bytes that the progress bar knows of."""
 
-    def __init__(self, progress: Callable[[int], object] | None):
-        self._progress, self._seen = progress, 0
+    url: str
+    path: Path
+    checksums: tuple[str, ...]
+    size: int | None
+    most: int
+    patience: Patience
+    progress: Callable[[int], object]
+    stop: threading.Event
+    seen: int = 0
 
-    def __call__(self, position: int) -> None:
-        if self._progress is not None:
-            self._progress(position - self._seen)
-        self._seen = position
+    def __post_init__(self) -> None:
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.about = self.path.with_name(self.path.name + ".part.json")
+
+    def run(self) -> None:
+        for _ in range(2):  # the second round only after a piecemeal file turned out wrong
+            try:
+                resumed = patiently(self._receive, self.patience, self.stop)
+            except PassingError as error:
+                raise FetchError(f"{self.url}: {error}; {what_is_left(self.part)}") from None
+            wrong = wrong_checksum(self.part, self.checksums)
+            if wrong is None:
+                os.replace(self.part, self.path)
+                self.about.unlink(missing_ok=True)
+                return
+            self._remove()
+            self._at(0)
+            if not resumed:
+                break
+        raise WrongFile(f"{self.url}: this is not the file that is expected here ({wrong}); it was removed")
+
+    def _receive(self) -> bool:
+        """One try to complete the .part. Returns whether it now consists of pieces from more than one answer."""
+        offset, before = self._kept()
+        self._at(offset)
+        if offset and offset == (self.size or before.get("size")):
+            return True  # an earlier run was stopped between the last byte and the check
+        try:
+            response = open_url(self.url, self.patience, offset)
+        except PassingError as error:
+            if error.code == 416:  # the server's file is shorter than what is here: start again
+                self._remove()
+            raise
+        with response:
+            try:
+                resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+                if response.status == 206 and not resumed:
+                    raise FetchError(f"{self.url}: the server sends another piece than it was asked for")
+                offset = offset if resumed else 0
+                total = self._checked_length(response, offset)
+                tag = response.headers.get("ETag") or response.headers.get("Last-Modified")
+                now = {"url": self.url, "tag": tag, "size": total}
+                if not self.checksums:
+                    if resumed and now != before:
+                        self._remove()
+                        raise PassingError("the file there changed during the download")
+                    self.about.write_text(json.dumps(now), encoding="utf-8")
+                self._write(response, offset, total)
+            except (FetchError, OSError):  # refused, or a full disk: nothing to go on from
+                self._remove()
+                raise
+        return resumed
+
+    def _kept(self) -> tuple[int, dict[str, Any]]:
+        """How many bytes of an earlier try may be continued, and what is known of the file that they belong to."""
+        offset, before = self.part.stat().st_size if self.part.exists() else 0, {}
+        if not self.checksums:  # then only the server can say whether two pieces belong together
+            with contextlib.suppress(OSError, ValueError):
+                read = json.loads(self.about.read_text(encoding="utf-8"))
+                before = read if isinstance(read, dict) else {}
+            offset = offset if before.get("tag") and before.get("url") == self.url else 0
+        return (offset if offset <= (self.size or self.most) else 0), before
+
+    def _checked_length(self, response: http.client.HTTPResponse, offset: int) -> int | None:
+        """The whole file's length as the answer gives it, None where it gives none; refuses an answer that cannot be the file.
+
+        Raises:
+            FetchError: before a byte of the answer is written.
+        """
+        scheme = urllib.parse.urlsplit(response.url).scheme
+        if self.url.lower().startswith("https:") and scheme != "https":
+            raise FetchError(f"{self.url}: the server sends us on to {response.url}, which is not safe: look at it yourself")
+        pages = ("text/html", "application/xhtml+xml", "application/json", "text/xml")
+        if not self.checksums and response.headers.get_content_type() in pages:
+            raise self._web_page()
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdigit() else None
+        if total is None and not (self.checksums or response.chunked):
+            raise FetchError(
+                f"{self.url}: the server does not say how long the file is, so a broken download would not be seen: "
+                "add #sha256=... to the address"
+            )
+        if total is not None:
+            if self.size not in (None, total):
+                raise FetchError(f"{self.url}: the file there has {total} bytes, not {self.size}: it is not the one expected")
+            if total == 0 and self.size is None:
+                raise FetchError(f"{self.url}: the file there is empty")
+            if total > self.most:
+                raise FetchError(f"{self.url}: the file there has {total} bytes, more than the {self.most} that it may have")
+            free = shutil.disk_usage(self.path.parent).free
+            if total - offset > free:
+                raise FetchError(
+                    f"{self.path.parent}: {total >> 20} MiB are needed and {free >> 20} MiB are free: make room there, or "
+                    "set FACEGEN_CACHE to another folder"
+                )
+        return total
+
+    def _write(self, response: http.client.HTTPResponse, offset: int, total: int | None) -> None:
+        """The body behind the first `offset` bytes of the .part."""
+        limit = next(n for n in (self.size, total, self.most) if n is not None)
+        self._at(offset)
+        with open(self.part, "ab" if offset else "wb") as file:
+            for block in blocks(response, self.patience, self.stop):
+                if not (self.checksums or offset) and re.match(rb"\s*<(!doctype|html|\?xml)", block[:512], re.IGNORECASE):
+                    raise self._web_page()
+                offset += len(block)
+                if offset > limit:
+                    raise FetchError(f"{self.url}: the server sends more than the {limit} bytes that the file may have")
+                file.write(block)
+                self._at(offset)
+        if offset < (total or self.size or 1):
+            raise PassingError(f"the connection ended after {offset} of {total or self.size or '?'} bytes")
+
+    def _at(self, position: int) -> None:
+        """Turn "we are at this byte" into the steps that a progress bar counts."""
+        self.progress(position - self.seen)
+        self.seen = position
+
+    def _web_page(self) -> FetchError:
+        return FetchError(f"{self.url}: the answer is a web page or a message, not the file: open the address in a browser")
+
+    def _remove(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.about.unlink(missing_ok=True)
+
+
+def what_is_left(part: Path) -> str:
+    """Advice after the last try, in words; an empty .part is removed."""
+    kept = part.stat().st_size if part.exists() else 0
+    if kept:
+        return f"{kept} bytes are kept: run the same command again to go on from there"
+    part.unlink(missing_ok=True)
+    return "check the connection and run the same command again"
+
+
+def say(line: str) -> None:
+    """A line for the person at the screen, on stderr and beside progress bars."""
+    tqdm.write(line, file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -220,11 +350,9 @@ def exclusive(
 ) -> Iterator[bool]:
     """At most one process, and one thread of it, is inside the block for this path at a time; the others wait.
 
-    The lock is the operating system's, on a file `path` + ".lock", and ends with the process that holds it, however that
-    ends. Where the file system knows no locks, nobody waits.
+    The lock is on a file `path` + ".lock", whose folder must exist, and ends with the process that holds it.
 
     Args:
-        path: what to guard; its folder must exist.
         stop: set it from another thread to end the waiting.
         waiting: called once, where there is another one to wait for.
 
@@ -236,50 +364,23 @@ def exclusive(
     """
     stop, name, waited = stop or threading.Event(), path.with_name(path.name + ".lock"), False
     while True:
-        file = open(name, "ab")  # noqa: SIM115 - closed below, at the end of the block
-        if _locked(file) and _still_there(file, name):
+        lock = FileLock(name)
+        try:
+            lock.acquire(blocking=False)
             break
-        file.close()
-        if not waited and waiting is not None:
-            waiting()
-        waited = True
+        except Timeout:
+            if not waited and waiting is not None:
+                waiting()
+            waited = True
         if stop.wait(LOCK_POLL):
             raise Stopped
     try:
         yield waited
     finally:
-        # Removed while it is held: whoever has opened it meanwhile sees that the name is gone, and starts again.
+        # Removed while it is held: filelock sees that the file that it has opened meanwhile is gone, and we try again.
         with contextlib.suppress(OSError):
             name.unlink()
-        file.close()
-        if os.name == "nt":  # where an open file cannot be removed
-            with contextlib.suppress(OSError):
-                name.unlink()
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Take the lock on an open file if nobody else has it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _still_there(file: IO[bytes], name: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(name))
-    except FileNotFoundError:
-        return False
+        lock.release()
 
 
 def patiently(attempt: Callable[[], T], patience: Patience, stop: threading.Event) -> T:
@@ -299,52 +400,6 @@ def patiently(attempt: Callable[[], T], patience: Patience, stop: threading.Even
                 raise
             if stop.wait(max(wait, error.wait)):
                 raise Stopped from None
-
-
-def what_is_left(part: Path) -> str:
-    """Advice after the last try, in words; an empty .part is removed."""
-    kept = part.stat().st_size if part.exists() else 0
-    if kept:
-        return f"{kept} bytes are kept: run the same command again to go on from there"
-    part.unlink(missing_ok=True)
-    return "check the connection and run the same command again"
-
-
-def _receive(url: str, part: Path, size: int, patience: Patience, at: Callable[[int], None], stop: threading.Event) -> bool:
-    """One try to complete `part`. Returns whether it now consists of pieces from more than one answer."""
-    offset = part.stat().st_size if part.exists() else 0
-    if offset > size:
-        part.unlink()
-        offset = 0
-    at(offset)
-    if offset == size and size > 0:
-        return True  # an earlier run was stopped between the last byte and the check
-    try:
-        response = open_url(url, patience, offset)
-    except PassingError as error:
-        if error.code == 416:  # the server's file is shorter than what is here: start again
-            part.unlink(missing_ok=True)
-        raise
-    with response:
-        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
-        if offset and not resumed:
-            offset = 0
-            at(0)
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdigit() and offset + int(announced) != size:
-            part.unlink(missing_ok=True)
-            found = offset + int(announced)
-            raise FetchError(f"{url}: the file there has {found} bytes, not {size}: it is not the one expected here")
-        with open(part, "ab" if offset else "wb") as file:
-            for block in blocks(response, patience, stop):
-                offset += len(block)
-                if offset > size:
-                    raise PassingError(f"the server sends more than the {size} bytes that the file has")
-                file.write(block)
-                at(offset)
-    if offset < size:
-        raise PassingError(f"the connection ended after {offset} of {size} bytes")
-    return resumed
 
 
 def read_json(url: str, patience: Patience | None = None, limit: int = 32 << 20) -> Any:
@@ -467,16 +522,13 @@ class Names:
 
     def check(self, name: str) -> None:
         """Refuse a name that is absolute, climbs with "..", names a drive, or hides a separator."""
-        reason = None
-        if name.startswith("/"):
-            reason = "is an absolute path"
-        elif ".." in name.split("/"):
-            reason = "leads out of the folder"
-        elif "\\" in name or ":" in name:
-            reason = "has a backslash or a colon in it"
-        elif "\0" in name:
-            reason = "has a zero byte in it"
-        if reason:
+        reasons = {
+            "is an absolute path": name.startswith("/"),
+            "leads out of the folder": ".." in name.split("/"),
+            "has a backslash or a colon in it": "\\" in name or ":" in name,
+            "has a zero byte in it": "\0" in name,
+        }
+        for reason in (reason for reason, true in reasons.items() if true):
             raise InputError(f"{self.where}: the entry {name!r} {reason}; nothing was unpacked, get a clean copy")
 
     def add(self, name: str) -> str:
@@ -487,8 +539,7 @@ class Names:
             raise InputError(f"{self.where}: the entry name {name!r} does not work on every system: get a clean copy")
         clean = "/".join(parts)
         keys = [unicodedata.normalize("NFC", "/".join(parts[: i + 1])).casefold() for i in range(len(parts))]
-        other = self._files.get(keys[-1]) or self._folders.get(keys[-1])
-        other = other or next((self._files[key] for key in keys[:-1] if key in self._files), None)
+        other = self._folders.get(keys[-1]) or next((self._files[key] for key in keys if key in self._files), None)
         if other is not None:
             raise InputError(f"{self.where}: the entries {other!r} and {clean!r} would overwrite each other")
         self._files[keys[-1]] = clean
@@ -499,12 +550,7 @@ class Names:
 def is_picture(name: str) -> bool:
     """Whether a name ends like a picture and is not one of the shadow files that macOS puts into archives."""
     last = name.rsplit("/", 1)[-1]
-    return Path(last).suffix.lower() in IMAGE_SUFFIXES and not last.startswith(".") and "__MACOSX/" not in name
-
-
-def is_kept(name: str) -> bool:
-    """Whether a file is unpacked at all: pictures, and the lists and licence texts that belong to them."""
-    return is_picture(name) or (name.rsplit("/", 1)[-1].lower() in KEPT_NAMES and "__MACOSX/" not in name)
+    return Path(last).suffix.lower() in PICTURE_SUFFIXES and not last.startswith(".") and "__MACOSX/" not in name
 
 
 def extract(archive: Path, folder: Path, bounds: Bounds | None = None) -> int:
@@ -520,75 +566,66 @@ def extract(archive: Path, folder: Path, bounds: Bounds | None = None) -> int:
     Raises:
         InputError: as above, or the file is no archive, or holds no picture.
     """
-    bounds = bounds or Bounds()
+    bounds, names, pictures = bounds or Bounds(), Names(str(archive)), 0
+    entries = _zip_entries if zipfile.is_zipfile(archive) else _tar_entries
     try:
-        unpack = _extract_zip if zipfile.is_zipfile(archive) else _extract_tar
-        count = unpack(archive, folder, bounds)
+        for name, size, source in tqdm(entries(archive, names, bounds), desc=f"unpacking {archive.name}", disable=None):
+            if is_picture(name) or (name.rsplit("/", 1)[-1].lower() in KEPT_NAMES and "__MACOSX/" not in name):
+                with source() as stream:
+                    _write(stream, folder / names.add(name), size, str(archive))
+                pictures += is_picture(name)
     except InputError:
         raise
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise InputError(f"{archive}: damaged or not a zip or tar archive ({_in_words(error)}): get it again") from None
     except (NotImplementedError, RuntimeError) as error:  # zipfile: a compression that this Python cannot undo
         raise InputError(f"{archive}: cannot be unpacked ({_in_words(error)}): pack it again as a plain zip") from None
-    if count == 0:
+    if pictures == 0:
         raise InputError(f"{archive}: there is no picture in it: is it the right file?")
-    return count
+    return pictures
 
 
-def _too_much(archive: Path, total: int, packed: int, entries: int, bounds: Bounds) -> None:
+Entry = tuple[str, int, Callable[[], IO[bytes]]]  # a regular file in an archive: name, length, and how to read it
+
+
+def _zip_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]:
+    with zipfile.ZipFile(archive) as file:
+        entries = file.infolist()
+        _too_much(archive, sum(entry.file_size for entry in entries), len(entries), bounds)
+        for entry in entries:
+            name = entry.orig_filename  # zipfile itself cuts and rewrites `filename` on some systems
+            names.check(name)
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise InputError(f"{archive}: the entry {name!r} is a link or a device: refused")
+            if entry.flag_bits & 0x1:
+                raise InputError(f"{archive}: the entry {name!r} is encrypted: unpack it yourself, use --data")
+            if not entry.is_dir():
+                yield name, entry.file_size, functools.partial(file.open, entry)
+
+
+def _tar_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]:
+    with contextlib.closing(_Bounded(archive, bounds)) as stream, tarfile.open(fileobj=stream, mode="r|") as file:
+        for number, entry in enumerate(file, 1):
+            _too_much(archive, stream.count + entry.size, number, bounds)
+            names.check(entry.name)
+            if not (entry.isreg() or entry.isdir()) or entry.issparse():
+                raise InputError(f"{archive}: the entry {entry.name!r} is a link or a device: refused")
+            if not entry.isdir():
+                yield entry.name, entry.size, functools.partial(file.extractfile, entry)
+        while stream.read(BLOCK):  # gzip's checksum comes after the end of the tar
+            pass
+
+
+def _too_much(archive: Path, total: int, entries: int, bounds: Bounds) -> None:
     """Refuse more than the bounds allow."""
     if entries > bounds.entries:
         raise InputError(f"{archive}: more than {bounds.entries} entries: this is not a data set known here")
     if total > bounds.total:
         raise InputError(f"{archive}: unpacks to more than {bounds.total >> 20} MiB: refused, nothing was kept")
-    if total > bounds.always and total > bounds.ratio * packed:
+    if total > bounds.always and total > bounds.ratio * archive.stat().st_size:
         raise InputError(
             f"{archive}: unpacks to more than {bounds.ratio:.0f} times its size, as no set of pictures does: refused"
         )
-
-
-def _extract_zip(archive: Path, folder: Path, bounds: Bounds) -> int:
-    names, pictures = Names(str(archive)), 0
-    packed = archive.stat().st_size
-    with zipfile.ZipFile(archive) as file:
-        entries = file.infolist()
-        _too_much(archive, sum(entry.file_size for entry in entries), packed, len(entries), bounds)
-        for entry in tqdm(entries, desc=f"unpacking {archive.name}", disable=None):
-            names.check(entry.orig_filename)  # zipfile itself cuts and rewrites `filename` on some systems
-            mode = entry.external_attr >> 16
-            if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise InputError(f"{archive}: the entry {entry.filename!r} is a link or a device: refused")
-            if entry.flag_bits & 0x1:
-                raise InputError(f"{archive}: the entry {entry.filename!r} is encrypted: unpack it yourself, use --data")
-            if entry.is_dir() or not is_kept(entry.orig_filename):
-                continue
-            with file.open(entry) as source:
-                _write(source, folder / names.add(entry.orig_filename), entry.file_size, str(archive))
-            pictures += is_picture(entry.orig_filename)
-    return pictures
-
-
-def _extract_tar(archive: Path, folder: Path, bounds: Bounds) -> int:
-    names, pictures, entries = Names(str(archive)), 0, 0
-    with contextlib.closing(_Bounded(archive, bounds)) as stream, tarfile.open(fileobj=stream, mode="r|") as file:
-        bar = tqdm(desc=f"unpacking {archive.name}", unit=" files", disable=None)
-        with bar:
-            for member in file:
-                entries += 1
-                bar.update()
-                _too_much(archive, stream.count + member.size, stream.packed, entries, bounds)
-                names.check(member.name)
-                if not (member.isreg() or member.isdir()) or member.issparse():
-                    raise InputError(f"{archive}: the entry {member.name!r} is a link or a device: refused")
-                if member.isdir() or not is_kept(member.name):
-                    continue
-                source = file.extractfile(member)
-                assert source is not None  # a regular member always has a body
-                _write(source, folder / names.add(member.name), member.size, str(archive))
-                pictures += is_picture(member.name)
-        while stream.read(BLOCK):  # gzip's checksum comes after the end of the tar
-            pass
-    return pictures
 
 
 class _Bounded:
@@ -597,18 +634,12 @@ class _Bounded:
     tarfile unpacks headers and skipped entries too, so a bound on the entries' sizes alone would not stop a bomb.
     """
 
+    OPENERS: ClassVar = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+
     def __init__(self, archive: Path, bounds: Bounds):
         self.archive, self.bounds, self.count = archive, bounds, 0
-        self.packed = archive.stat().st_size
-        with open(archive, "rb") as file:
-            start = file.read(6)
-        opener: Callable[..., Any] = open
-        if start.startswith(b"\x1f\x8b"):
-            opener = gzip.open
-        elif start.startswith(b"BZh"):
-            opener = bz2.open
-        elif start.startswith(b"\xfd7zXZ\0"):
-            opener = lzma.open
+        start = archive.open("rb").read(6)
+        opener = next((opener for magic, opener in self.OPENERS.items() if start.startswith(magic)), open)
         self._file: IO[bytes] = opener(archive, "rb")
 
     def read(self, size: int) -> bytes:
@@ -617,7 +648,7 @@ class _Bounded:
         except OSError as error:  # bz2 and gzip report damage this way
             raise EOFError(str(error)) from None
         self.count += len(block)
-        _too_much(self.archive, self.count, self.packed, 0, self.bounds)
+        _too_much(self.archive, self.count, 0, self.bounds)
         return block
 
     def close(self) -> None:

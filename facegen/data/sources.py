@@ -607,7 +607,7 @@ def _download_all(source: Source, listing: _Listing, work: Path, files_url: str,
             progress(file.size)
             return
         url = f"{files_url}/{listing.repository}/{listing.commit}/{urllib.parse.quote(file.there)}"
-        download(url, path, file.size, sums, patience=patience, progress=progress, stop=stop)
+        download(url, path, sums, size=file.size, patience=patience, progress=progress, stop=stop)
 
     _in_parallel(get, listing.files, threads, stop, bar)
 

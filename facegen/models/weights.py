@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
 from facegen.files import InputError, sha256_of
@@ -61,9 +59,7 @@ def weights_file(known: Weights, patience: Patience | None = None) -> Path:
     reasons = []
     for url in known.urls:
         try:
-            with tqdm(desc=known.names[0], total=known.size, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
-                checks = (f"sha256:{known.sha256}",)
-                download(url, known.place, known.size, checks, patience=patience, progress=bar.update)
+            download(url, known.place, (f"sha256:{known.sha256}",), size=known.size, patience=patience)
             return known.place
         except FetchError as error:
             reasons.append(error)

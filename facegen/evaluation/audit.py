@@ -1,30 +1,30 @@
-"""Who is in the data, and who comes out: shares of attributes with intervals, tested, corrected for the classifier's error.
+"""Who is in the data, and who comes out: shares of attributes with intervals, and tested differences.
 
 shares(labels["glasses"])                               # {"none": 0.90 (0.88 to 0.92), ...}
-compare_shares(real, fake)                              # labels that are known: tested differences, one per value
+compare_shares(real, fake)                              # tested differences, one per value
 judge = AttributeClassifier().fit(features(pictures), labels["glasses"])
 said = judge.predict(features(generated))               # judge.error() is measured on pictures it has not learned from
-corrected_share(said, judge)                            # the share without what the classifier gets wrong on average
 weights = resampling_weights(labels, {"glasses": {"none": 0.5, "round": 0.5}})
 more = resampled(faces, resample(weights, len(faces)))  # a training set with those shares
 
-Labels are one word (or number) per picture. Those of generated pictures come from a classifier, and a classifier that is right
-in 90 % of cases makes 14 % out of a true share of 5 %: `corrected_share` inverts its confusion matrix, and its interval holds
-what is unsure in both. That rests on one assumption that no number here can check: that the classifier errs on generated
-pictures as it does on the labelled ones.
+Labels are one word (or number) per picture. Those of generated pictures come from a classifier where pixels do not give them.
+A classifier that is right in 90 % of cases makes 14 % out of a true share of 5 %, so `audit` lets it judge both sides: if the
+real and the generated pictures are alike, it errs alike on both, and a difference in what it says is a difference.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
 import io
+import json
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -34,35 +34,36 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.data.drawn import ATTRIBUTE_NAMES
-from facegen.data.packed import Faces, content_hash, nothing_usable
-from facegen.data.pictures import Row, Source, decode_all
+from facegen.data.packed import Faces, content_hash, load_faces, nothing_usable
+from facegen.data.pictures import Source, decode_all
 from facegen.evaluation.distances import wilson_interval
 from facegen.files import InputError, replacing, replacing_folder
 
 __all__ = [
     "AttributeClassifier",
     "AttributeTest",
+    "Audit",
     "Difference",
+    "Labelled",
     "Share",
+    "audit",
     "cohens_h",
     "compare_attributes",
-    "compare_corrected",
     "compare_shares",
     "corrected_share",
     "difference_interval",
     "drawn_labels",
     "effective_size",
     "holm",
-    "label_columns",
+    "labelled",
     "labelled_faces",
     "measured_labels",
     "read_labels",
+    "read_target",
     "resample",
     "resampled",
     "resampling_weights",
-    "rogan_gladen",
     "shares",
-    "table_rows",
     "two_proportions",
     "write_resampled",
 ]
@@ -75,7 +76,6 @@ PERMUTATIONS = 9999  # where a table is too sparse for the chi-square distributi
 SPARSE = 5.0  # expected counts below this are (Cochran 1954)
 ROUNDS = 4000  # draws behind the interval of a corrected share
 BLIND = 0.05  # a confusion matrix whose smallest singular value is below this cannot be inverted to any purpose
-COLUMNS = ("attribute", "value", "real", "", "generated", "", "difference", "", "Cohen's h", "p, Holm")
 
 
 # --------------------------------------------------------------------------------------------------------------- shares
@@ -260,21 +260,22 @@ def compare_attributes(
     Raises:
         InputError: as for `compare_shares`.
     """
+    from scipy.stats import chi2_contingency
+
     found = []
     for attribute, (a, b, names) in _paired(real, fake, values).items():
-        table = np.array([list(_counts(side, names).values()) for side in (a, b)], dtype=float)
+        table = np.array([list(_counts(side, names).values()) for side in (a, b)])
         table = table[:, table.sum(0) > 0]
-        freedom, total = table.shape[1] - 1, table.sum()
-        statistic, least = _chi_square(table[0], table.sum(0))
-        exact = bool(least < SPARSE) and freedom > 0
+        statistic, p, freedom, expected = chi2_contingency(table, correction=False)
+        exact = bool(expected.min() < SPARSE) and freedom > 0
         if exact:
             draws = np.random.default_rng(seed)
-            columns = table.sum(0).astype(np.int64)
-            shuffled = draws.multivariate_hypergeometric(columns, int(table[0].sum()), size=PERMUTATIONS)
-            p = (1 + int((_chi_square(shuffled, columns)[0] >= statistic * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
-        else:
-            p = _chi_square_tail(float(statistic), freedom)
-        found.append(AttributeTest(attribute, float(statistic), freedom, math.sqrt(float(statistic) / total), p, exact))
+            shuffled = draws.multivariate_hypergeometric(table.sum(0), int(table[0].sum()), size=PERMUTATIONS)
+            gaps = (shuffled - expected[0]) ** 2  # both rows have the same one, the columns' sums being fixed
+            theirs = (gaps / expected[0] + gaps / expected[1]).sum(1)
+            p = (1 + int((theirs >= statistic * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
+        size = math.sqrt(float(statistic) / table.sum())
+        found.append(AttributeTest(attribute, float(statistic), int(freedom), size, float(p), exact))
     adjusted = holm([test.p for test in found])
     return [dataclasses.replace(test, adjusted=p) for test, p in zip(found, adjusted)]
 
@@ -295,22 +296,6 @@ def _paired(
     return found
 
 
-def _chi_square(first: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, float]:
-    """Pearson's statistic of tables of first row `first` [..., K] and column sums `columns` [K]; the least expected count."""
-    size, total = first.sum(-1, keepdims=True), columns.sum()
-    share = columns / total
-    expected, other = size * share, (total - size) * share
-    gap = (first - expected) ** 2
-    return (gap / expected + gap / other).sum(-1), float(min(expected.min(), other.min()))
-
-
-def _chi_square_tail(statistic: float, freedom: int) -> float:
-    if freedom == 0:
-        return 1.0
-    half = torch.tensor([freedom / 2, statistic / 2], dtype=torch.float64)
-    return float(torch.special.gammaincc(half[0], half[1]))
-
-
 def two_proportions(x: int, n: int, y: int, m: int) -> float:
     """Two-sided p of "x of n and y of m come from equal shares".
 
@@ -320,30 +305,16 @@ def two_proportions(x: int, n: int, y: int, m: int) -> float:
     Raises:
         InputError: counts that are not 0 <= x <= n, 0 <= y <= m with n and m at least 1.
     """
+    from scipy.stats import chi2_contingency, fisher_exact
+
     if not (0 <= x <= n and 0 <= y <= m and n > 0 and m > 0):
         raise InputError(f"{x} of {n} and {y} of {m}: give counts of 0 up to the number of pictures")
-    hits, total = x + y, n + m
-    if hits in (0, total):
+    table = [[x, n - x], [y, m - y]]
+    if x + y in (0, n + m):
         return 1.0
-    if min(n, m) * min(hits, total - hits) / total < SPARSE:
-        return _fisher(x, n, y, m)
-    share = hits / total
-    z = (y / m - x / n) / math.sqrt(share * (1 - share) * (1 / n + 1 / m))
-    return math.erfc(abs(z) / math.sqrt(2))
-
-
-def _fisher(x: int, n: int, y: int, m: int) -> float:
-    """Sum of the chances of all tables with the same sums that are no likelier than this one."""
-    hits = x + y
-    first = np.arange(max(0, hits - m), min(n, hits) + 1)
-    logs = np.array([_log_choose(n, int(k)) + _log_choose(m, hits - int(k)) for k in first])
-    chances = np.exp(logs - logs.max())
-    own = chances[x - first[0]]
-    return min(1.0, float(chances[chances <= own * (1 + 1e-9)].sum() / chances.sum()))
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    if min(n, m) * min(x + y, n + m - x - y) / (n + m) < SPARSE:
+        return float(fisher_exact(table)[1])
+    return float(chi2_contingency(table, correction=False)[1])
 
 
 def difference_interval(x: int, n: int, y: int, m: int, level: float = LEVEL) -> tuple[float, float]:
@@ -386,8 +357,7 @@ def _adjusted(found: list[Difference]) -> list[Difference]:
 
 
 def _is_present(row: Difference) -> bool:
-    said = [row.real.share, row.fake.share, row.real.raw or 0.0, row.fake.raw or 0.0]
-    return any(share > 0 for share in said)
+    return row.real.share > 0 or row.fake.share > 0
 
 
 # ----------------------------------------------------------------------------------------------------------- classifier
@@ -423,6 +393,7 @@ class AttributeClassifier:
         Raises:
             InputError: labels or features that do not fit this.
         """
+        from sklearn.metrics import confusion_matrix
         from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
         rows, self.labels = np.asarray(torch.as_tensor(features).detach().cpu().float()), _words(labels)
@@ -439,7 +410,7 @@ class AttributeClassifier:
         self.values = list(counts)
         parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
         self.out_of_fold = cross_val_predict(self._pipeline(), rows, self.labels, cv=parts)
-        self.confusion = self._counted(self.labels, self.out_of_fold)
+        self.confusion = confusion_matrix(self.labels, self.out_of_fold, labels=self.values)
         self._model = self._pipeline().fit(rows, self.labels)
         return self
 
@@ -468,25 +439,16 @@ class AttributeClassifier:
         Raises:
             InputError: a label that it does not know, or a value without pictures.
         """
+        from sklearn.metrics import confusion_matrix
+
         other, words = copy.copy(self), _words(labels)
         if absent := [value for value, count in _counts(words, self.values).items() if not count]:
             raise InputError(f"none of the pictures to measure the classifier on is {absent[0]!r}: label some")
         other.labels, other.out_of_fold = words, self.predict(features)
         if len(other.out_of_fold) != len(words):
             raise InputError(f"features of {len(other.out_of_fold)} pictures for {len(words)} labels: give one row per label")
-        other.confusion = self._counted(words, other.out_of_fold)
+        other.confusion = confusion_matrix(words, other.out_of_fold, labels=self.values)
         return other
-
-    def _counted(self, truth: np.ndarray, said: np.ndarray) -> np.ndarray:
-        place = {value: i for i, value in enumerate(self.values)}
-        counts = np.zeros((len(place), len(place)), dtype=np.int64)
-        np.add.at(counts, ([place[word] for word in truth], [place[word] for word in said]), 1)
-        return counts
-
-    @property
-    def blind(self) -> bool:
-        """Whether it can so hardly tell its values apart that nothing follows from what it says."""
-        return _blind(self.confusion)
 
     def error(self, level: float = LEVEL) -> Share:
         """The share of pictures that it gets wrong, of those it has not learned from, with its Wilson interval."""
@@ -502,41 +464,20 @@ class AttributeClassifier:
         return found
 
 
-# ----------------------------------------------------------------------------------------------------------- correction
-
-
-def rogan_gladen(said: float, sensitivity: float, specificity: float) -> float:
-    """The true share behind what a yes-or-no classifier says (Rogan and Gladen 1978, American Journal of Epidemiology 107).
-
-    said = share * sensitivity + (1 - share) * (1 - specificity), solved for the share and held within 0..1.
-
-    Raises:
-        InputError: a classifier no better than chance, of which nothing follows.
-    """
-    youden = sensitivity + specificity - 1
-    if youden <= BLIND:
-        raise InputError(f"sensitivity {sensitivity:.2f} and specificity {specificity:.2f} are no better than guessing")
-    return min(1.0, max(0.0, (said + specificity - 1) / youden))
-
-
 def corrected_share(
-    predicted: Labels,
-    classifier: AttributeClassifier | np.ndarray,
-    *,
-    level: float = LEVEL,
-    rounds: int = ROUNDS,
-    seed: int = 0,
+    predicted: Labels, classifier: AttributeClassifier, *, level: float = LEVEL, rounds: int = ROUNDS, seed: int = 0
 ) -> dict[str, Share]:
     """The shares behind a classifier's labels: its confusion matrix inverted, with an interval for everything that is unsure.
 
-    The rows of the matrix say what becomes of each true value, so that said = truth @ matrix; for two values this is
-    `rogan_gladen`. Where the solution leaves the possible shares it is moved to the nearest that are. The interval holds both
-    samplings, of the pictures and of the confusion matrix: `rounds` draws of both from their Dirichlet distributions (counts
-    + 1/K, for K values), each corrected, and the quantiles of those.
+    The rows of the matrix say what becomes of each true value, so that said = truth @ matrix. Where the solution leaves the
+    possible shares it is moved to the nearest that are. The interval holds both samplings, of the pictures and of the matrix:
+    `rounds` draws of both from their Dirichlet distributions (counts + 1/K, for K values), each corrected, and the quantiles
+    of those. It rests on one assumption that no number here can check: that the classifier errs on these pictures as it does
+    on the labelled ones. So `audit` does not use it; where the truth is known, as in the course, it shows what it is worth.
 
     Args:
         predicted: what the classifier says of each picture.
-        classifier: fitted; or counts [K, K] of its errors, of values called "0", "1", ...
+        classifier: fitted.
         level, rounds, seed: of the interval.
 
     Returns:
@@ -545,127 +486,25 @@ def corrected_share(
     Raises:
         InputError: labels that the classifier does not know, or one that cannot tell its values apart.
     """
-    confusion, values = _confusion(classifier)
+    confusion, values = classifier.confusion, classifier.values
+    rates = confusion / confusion.sum(1, keepdims=True)
+    if np.linalg.svd(rates, compute_uv=False)[-1] < BLIND:
+        raise InputError("the classifier cannot tell these values apart: nothing follows from what it says; join values")
     said = np.array(list(_counts(_words(predicted), values).values()))
-    drawn = _share_draws(said, _matrix_draws(confusion, rounds, seed), np.random.default_rng([seed, 1]))
-    point = _corrected(said / said.sum(), _rates(confusion))
+    draws, other = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+    matrices = np.stack([draws.dirichlet(row + 1 / len(row), size=rounds) for row in confusion], axis=1)
+    drawn = _corrected(other.dirichlet(said + 1 / len(said), size=rounds), matrices)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    n = int(said.sum())
-    return {v: _share(point[i], low[i], high[i], n, said[i] / n) for i, v in enumerate(values)}
-
-
-def _share(share: float, low: float, high: float, n: int, raw: float | None) -> Share:
-    """With an interval that holds its share: at 0 and 1 the draws lie a little inside."""
-    return Share(
-        float(share), min(float(low), float(share)), max(float(high), float(share)), n, None if raw is None else float(raw)
-    )
-
-
-def compare_corrected(
-    classifiers: Mapping[str, AttributeClassifier],
-    fake: Mapping[str, Labels],
-    real: Mapping[str, Labels] | None = None,
-    *,
-    level: float = LEVEL,
-    rounds: int = ROUNDS,
-    seed: int = 0,
-) -> list[Difference]:
-    """`compare_shares` where the generated pictures' labels come from classifiers: corrected shares and their differences.
-
-    The test compares like with like: what the classifier says of the fakes with what it says of the reals, out of fold where it
-    was fitted to them. If both are alike it errs alike on both, so p needs no correction. The shares, their difference and
-    the intervals are corrected ones.
-
-    Args:
-        classifiers: attribute -> fitted to labelled pictures.
-        fake: attribute -> what the classifier says of the generated pictures.
-        real: attribute -> what it says of the real pictures, if those are not the ones it was fitted to; without it the real
-            shares are those of the known labels, which need no correction.
-
-    Raises:
-        InputError: as for `corrected_share`, or other attributes on one side.
-    """
-    if set(classifiers) != set(fake) or (real is not None and set(real) != set(fake)):
-        raise InputError(f"the classifiers say {', '.join(classifiers)}: give the labels of just these attributes")
-    found = []
-    for attribute, judge in classifiers.items():
-        found += _corrected_rows(
-            attribute, judge, fake[attribute], None if real is None else real[attribute], level, rounds, seed
-        )
-    return _adjusted(found)
-
-
-def _corrected_rows(
-    attribute: str, judge: AttributeClassifier, fake: Labels, real: Labels | None, level: float, rounds: int, seed: int
-) -> list[Difference]:
-    other = corrected_share(fake, judge, level=level, rounds=rounds, seed=seed)
-    if real is None:
-        one, heard = shares(judge.labels, judge.values, level), judge.out_of_fold
-    else:
-        one, heard = corrected_share(real, judge, level=level, rounds=rounds, seed=seed + 1), real
-    before, after = (np.array(list(_counts(_words(said), judge.values).values())) for said in (heard, fake))
-    # The same matrices on both sides: an error of the classifier's that moves both shares does not move their difference.
-    matrices = _matrix_draws(judge.confusion, rounds, seed)
-    draws = [np.random.default_rng([seed, side]) for side in (1, 2)]
-    if real is None:
-        known = np.array(list(_counts(judge.labels, judge.values).values()))
-        left = draws[1].dirichlet(known + 1 / len(known), size=rounds)
-    else:
-        left = _share_draws(before, matrices, draws[1])
-    gaps = np.quantile(_share_draws(after, matrices, draws[0]) - left, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    rows = []
-    for i, value in enumerate(judge.values):
-        a, b = one[value], other[value]
-        gap = b.share - a.share
-        p = two_proportions(int(before[i]), int(before.sum()), int(after[i]), int(after.sum()))
-        ends = (min(float(gaps[0, i]), gap), max(float(gaps[1, i]), gap))
-        rows.append(Difference(attribute, value, a, b, gap, *ends, cohens_h(b.share, a.share), p))
-    return rows
-
-
-def _confusion(classifier: AttributeClassifier | np.ndarray) -> tuple[np.ndarray, list[str]]:
-    if isinstance(classifier, AttributeClassifier):
-        confusion, values = classifier.confusion, classifier.values
-    else:
-        confusion = np.asarray(classifier)
-        values = [str(i) for i in range(len(confusion))]
-    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1] or bool((confusion.sum(1) < 1).any()):
-        raise InputError(f"a confusion matrix of shape {list(confusion.shape)}: give counts [K, K], with pictures in every row")
-    if _blind(confusion):
-        raise InputError(
-            "the classifier cannot tell these values apart: nothing follows from what it says; join values or drop it"
-        )
-    return confusion, values
-
-
-def _blind(confusion: np.ndarray) -> bool:
-    return bool(np.linalg.svd(_rates(confusion), compute_uv=False)[-1] < BLIND)
-
-
-def _rates(confusion: np.ndarray) -> np.ndarray:
-    return confusion / confusion.sum(-1, keepdims=True)
-
-
-def _matrix_draws(confusion: np.ndarray, rounds: int, seed: int) -> np.ndarray:
-    """[rounds, K, K]: confusion matrices as they might be."""
-    draws = np.random.default_rng([seed, 0])
-    return np.stack([draws.dirichlet(row + 1 / len(row), size=rounds) for row in confusion], axis=1)
-
-
-def _share_draws(said: np.ndarray, matrices: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-    """[rounds, K]: corrected shares as they might be."""
-    return _corrected(draws.dirichlet(said + 1 / len(said), size=len(matrices)), matrices)
+    point, n = _corrected(said / said.sum(), rates), int(said.sum())
+    # At 0 and 1 the draws lie a little inside: an interval holds its share.
+    ends = zip(point.tolist(), np.minimum(low, point).tolist(), np.maximum(high, point).tolist(), (said / n).tolist())
+    return {value: Share(share, low, high, n, raw) for value, (share, low, high, raw) in zip(values, ends)}
 
 
 def _corrected(said: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """[..., K]: shares t >= 0 that sum to 1 and are nearest to the solution of t @ matrix = said."""
-    inverse = np.linalg.pinv(matrix, rcond=1e-3)
-    return _on_simplex((said[..., None, :] @ inverse)[..., 0, :])
-
-
-def _on_simplex(points: np.ndarray) -> np.ndarray:
-    """The nearest shares to each point (Duchi and others 2008, ICML, figure 1)."""
-    ordered = -np.sort(-points, axis=-1)
+    points = (said[..., None, :] @ np.linalg.pinv(matrix, rcond=1e-3))[..., 0, :]
+    ordered = -np.sort(-points, axis=-1)  # the nearest shares: Duchi and others 2008, ICML, figure 1
     excess = (np.cumsum(ordered, axis=-1) - 1) / np.arange(1, points.shape[-1] + 1)
     last = (ordered > excess).sum(-1, keepdims=True) - 1
     return np.maximum(points - np.take_along_axis(excess, last, axis=-1), 0.0)
@@ -721,6 +560,8 @@ def _groups(name: str, words: np.ndarray, goal: Mapping[str, float]) -> list[tup
     """For each value of one attribute: which pictures have it, bool [N], and the share wanted."""
     if not isinstance(goal, Mapping) or not goal:
         raise InputError(f"the target of {name!r} is {goal!r}: give a share for each of its values")
+    if strange := [share for share in goal.values() if isinstance(share, bool) or not isinstance(share, (int, float))]:
+        raise InputError(f"the target of {name!r} has the share {strange[0]!r}: give a number of 0 to 1")
     wanted = {str(value): float(share) for value, share in goal.items()}
     there = _counts(words, None)
     if any(not share >= 0 for share in wanted.values()) or abs(sum(wanted.values()) - 1) > 1e-6:
@@ -729,8 +570,22 @@ def _groups(name: str, words: np.ndarray, goal: Mapping[str, float]) -> list[tup
         raise InputError(f"the target wants {unknown[0]!r} of {name!r}: no picture has it, and none can be made up")
     if left := [value for value in there if value not in wanted]:
         raise InputError(f"the target of {name!r} leaves out {left[0]!r}: give it a share, 0 to drop those pictures")
-    total = sum(wanted.values())
-    return [(words == value, wanted[value] / total) for value in there]
+    return [(words == value, wanted[value] / sum(wanted.values())) for value in there]
+
+
+def read_target(path: str | Path) -> dict[str, dict[str, float]]:
+    """A target for `resampling_weights` from a JSON file: {"glasses": {"none": 0.5, "round": 0.5}}.
+
+    Raises:
+        InputError: no such file, or something else in it.
+    """
+    try:
+        target = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}): give attribute -> value -> share") from None
+    if not isinstance(target, dict):
+        raise InputError(f'{path}: give an object such as {{"glasses": {{"none": 0.5, "round": 0.5}}}}')
+    return target
 
 
 def effective_size(weights: np.ndarray) -> float:
@@ -786,18 +641,14 @@ def resampled(faces: Faces, indices: np.ndarray) -> Faces:
     )
 
 
-def write_resampled(
-    source: str | Path | Tensor, names: Sequence[str], indices: np.ndarray, labels: Mapping[str, Labels], dest: str | Path
-) -> Path:
+def write_resampled(there: Labelled, indices: np.ndarray, dest: str | Path) -> Path:
     """A folder, or a zip if `dest` ends so, with the chosen pictures; and their labels beside it, in DEST-labels.csv.
 
-    Files are copied as they are; the second copy of a.jpg is called a~2.jpg. Pictures that are a tensor are written as PNG.
+    Files are copied as they are; the second copy of a.jpg is called a~2.jpg. Drawn pictures are written as PNG.
 
     Args:
-        source: the folder or zip that the names are of; or the pictures, uint8 [N, 3, H, W].
-        names: of all pictures, [N].
+        there: all the pictures.
         indices: of those wanted, as `resample` makes them.
-        labels: attribute -> labels of all pictures.
         dest: what to write; a folder must be new or empty.
 
     Returns:
@@ -806,18 +657,29 @@ def write_resampled(
     Raises:
         InputError: `dest` is not free, or a picture has gone.
     """
-    dest = Path(dest)
-    if isinstance(source, Tensor):
-        _write_pictures(dest, names, indices, lambda i: _png(source[i]))
-    else:
-        with Source(source) as opened:
-            _write_pictures(dest, names, indices, lambda i: opened.read(names[i]))
+    dest, copies = Path(dest), list(_copies(there.names, indices))
+    with contextlib.ExitStack() as stack:
+        if isinstance(there.source, Tensor):
+            read = lambda i: _png(there.source[i])  # noqa: E731
+        else:
+            opened = stack.enter_context(Source(there.source))
+            read = lambda i: opened.read(there.names[i])  # noqa: E731
+        if dest.suffix == ".zip":
+            if dest.exists():
+                raise InputError(f"{dest} already exists: choose another name or remove it first")
+            archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(replacing(dest)), "w"))
+            for name, i in copies:
+                archive.writestr(name, read(i))
+        else:
+            folder = stack.enter_context(replacing_folder(dest))
+            for name, i in copies:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(read(i))
     path = dest.with_name(f"{dest.stem if dest.suffix == '.zip' else dest.name}-labels.csv")
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
-        lines.writerow(["file", *labels])
-        columns = [_words(column) for column in labels.values()]
-        lines.writerows([name, *(column[i] for column in columns)] for name, i in _copies(names, indices))
+        lines.writerow(["file", *there.labels])
+        lines.writerows([name, *(column[i] for column in there.labels.values())] for name, i in copies)
     return path
 
 
@@ -827,20 +689,6 @@ def _copies(names: Sequence[str], indices: np.ndarray) -> Iterable[tuple[str, in
         seen[i] = seen.get(i, 0) + 1
         path = Path(names[i])
         yield (names[i] if seen[i] == 1 else path.with_name(f"{path.stem}~{seen[i]}{path.suffix}").as_posix()), i
-
-
-def _write_pictures(dest: Path, names: Sequence[str], indices: np.ndarray, read) -> None:
-    if dest.suffix == ".zip":
-        if dest.exists():
-            raise InputError(f"{dest} already exists: choose another name or remove it first")
-        with replacing(dest) as temporary, zipfile.ZipFile(temporary, "w") as file:
-            for name, i in _copies(names, indices):
-                file.writestr(name, read(i))
-        return
-    with replacing_folder(dest) as folder:
-        for name, i in _copies(names, indices):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(read(i))
 
 
 def _png(picture: Tensor) -> bytes:
@@ -939,15 +787,6 @@ def read_labels(path: str | Path, attributes: Sequence[str]) -> dict[str, dict[s
     return found
 
 
-def label_columns(path: str | Path) -> list[str]:
-    """The attributes that a CSV of labels has columns for.
-
-    Raises:
-        InputError: no such file, or no labels in it.
-    """
-    return [cell.strip() for cell in _lines(path)[0][1:]]
-
-
 def _lines(path: str | Path) -> list[list[str]]:
     path = Path(path)
     try:
@@ -979,21 +818,44 @@ def _banded(value: str, limits: Sequence[str], attribute: str) -> str:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures with the labels that a CSV has for them.
+    """Pictures with labels.
 
     Attributes:
         images: uint8 [N, 3, S, S].
-        names: of their files in the source.
+        names: of their files in the source; of drawn ones, what they would be called.
         labels: attribute -> str [N].
+        source: the folder or zip that holds the files, or the drawn pictures.
         unlabelled: how many pictures were left out because a label is missing.
-        report: what was wrong with single files.
     """
 
     images: Tensor
     names: list[str]
     labels: dict[str, np.ndarray]
-    unlabelled: int
-    report: tuple[Row, ...]
+    source: Path | Tensor
+    unlabelled: int = 0
+
+
+def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> Labelled:
+    """The pictures of a folder, a zip or drawn:N with labels of one of three kinds.
+
+    Args:
+        source: as for `load_faces`.
+        labels: "drawn", of drawn faces; "measured", on the pixels; else a CSV, as for `read_labels`.
+        attributes: which.
+        size: of the pictures, S.
+
+    Raises:
+        InputError: labels that these pictures do not have, or what `labelled_faces` refuses.
+    """
+    if source.startswith("drawn"):
+        faces = load_faces(source, size)
+        names = [f"{i:06d}.png" for i in range(len(faces))]
+        found = drawn_labels(faces.attributes, attributes) if labels == "drawn" else measured_labels(faces.images, attributes)
+        return Labelled(faces.images, names, found, faces.images)
+    if labels != "measured":
+        return labelled_faces(source, read_labels(labels, attributes), size)
+    known = labelled_faces(source, {}, size)
+    return dataclasses.replace(known, labels=measured_labels(known.images, attributes))
 
 
 def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], size: int) -> Labelled:
@@ -1023,29 +885,65 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
     if not pictures:
         raise InputError(f"{source}: none of its pictures has these labels: the CSV's first column must name the files")
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-    return Labelled(images, names, {a: np.array(column) for a, column in columns.items()}, unlabelled, tuple(rows))
+    return Labelled(images, names, {a: np.array(column) for a, column in columns.items()}, Path(source), unlabelled)
 
 
-def table_rows(differences: Sequence[Difference]) -> list[tuple[str, ...]]:
-    """Rows of text for `facegen.show.text.table` with the headers `COLUMNS`; a star marks what is significant."""
+# --------------------------------------------------------------------------------------------------------------- audit
 
-    def share(side: Share) -> tuple[str, str]:
-        raw = "" if side.raw is None else f" [said {side.raw:.1%}]"
-        return f"{side.share:.1%}{raw}", f"{side.low:.1%} to {side.high:.1%}"
 
-    rows = []
-    for d in differences:
-        gap = (f"{100 * d.difference:+.1f}", f"{100 * d.low:+.1f} to {100 * d.high:+.1f}")
-        p = "< 0.0001" if d.adjusted < 1e-4 else f"{d.adjusted:.4f}"
-        rows.append(
-            (
-                d.attribute,
-                d.value,
-                *share(d.real),
-                *share(d.fake),
-                *gap,
-                f"{d.effect:+.2f}",
-                p + (" *" if d.significant else ""),
-            )
-        )
-    return rows
+@dataclass(frozen=True)
+class Audit:
+    """Who is in the data and, where something was compared with them, who comes out.
+
+    Attributes:
+        shares: attribute -> value -> share among the real pictures.
+        differences, tests: those of the generated pictures; empty where there are none.
+        judges: the classifiers whose say both sides were compared by, empty where labels are measured.
+    """
+
+    shares: dict[str, dict[str, Share]]
+    differences: list[Difference] = field(default_factory=list)
+    tests: list[AttributeTest] = field(default_factory=list)
+    judges: dict[str, AttributeClassifier] = field(default_factory=dict)
+
+
+def audit(
+    real: Labelled,
+    fakes: Tensor | None = None,
+    *,
+    labels: str,
+    features: Callable[[Tensor], Tensor] | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Count labelled pictures; with generated ones beside them, count those too and test the differences.
+
+    Labels that pixels give are measured on both sides. Other labels the generated pictures do not have, so a classifier learns
+    each attribute from the labelled ones and judges both sides: generated pictures, and real ones when it has not learned from
+    them. Its error is measured, and not taken out of the shares.
+
+    Args:
+        real: of `labelled`, with the same `labels`.
+        fakes: uint8 [M, 3, S, S].
+        features: what classifiers see; needed where there are fakes, unless labels are measured.
+        seed: of cross-validation and permutations.
+
+    Raises:
+        InputError: labels that cannot be learned from.
+    """
+    values = {name: known for name, known in _VALUES.get(labels, {}).items() if name in real.labels}
+    ours = {name: shares(column, values.get(name)) for name, column in real.labels.items()}
+    if fakes is None:
+        return Audit(ours)
+    if labels == "measured":
+        theirs = measured_labels(fakes, real.labels)
+        differences = compare_shares(real.labels, theirs, values=values)
+        return Audit(ours, differences, compare_attributes(real.labels, theirs, seed=seed))
+    rows, others = features(real.images), features(fakes)
+    judges = {name: AttributeClassifier().fit(rows, column, seed=seed) for name, column in real.labels.items()}
+    heard = {name: judge.out_of_fold for name, judge in judges.items()}
+    said = {name: judge.predict(others) for name, judge in judges.items()}
+    values = {name: judge.values for name, judge in judges.items()}
+    return Audit(ours, compare_shares(heard, said, values=values), compare_attributes(heard, said, seed=seed), judges)
+
+
+_VALUES = {"drawn": ATTRIBUTE_NAMES, "measured": MEASURES}  # all that there could be, where the package knows it

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.packed import Faces
+from facegen.data.packed import Faces, common_size, load_faces
 from facegen.evaluation.distances import (
     bootstrap_interval,
     density_coverage,
@@ -40,10 +40,12 @@ from facegen.evaluation.equivariance import KINDS, NAMES, drawer, equivariance
 from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
 from facegen.evaluation.neighbours import LEAST, Memorised, memorised
 from facegen.evaluation.spectra import UPPER, spectrum
-from facegen.files import InputError, replacing
+from facegen.files import InputError, replacing, sha256_of
 from facegen.latent.edit import slerp
 from facegen.latent.sample import Labels, evaluating, has_styles, one_hot, sample, sample_batches
 from facegen.models.perceptual import Perceptual, load_perceptual
+from facegen.models.pretrained import load
+from facegen.models.published import network_file
 
 __all__ = [
     "METRICS",
@@ -57,6 +59,7 @@ __all__ = [
     "check_protocols",
     "compare_results",
     "diversity",
+    "fakes_of",
     "measure",
     "path_lengths",
     "protocols",
@@ -226,6 +229,41 @@ class Stored:
     def pictures(self, indices: Sequence[int]) -> Tensor:
         """uint8 [len(indices), 3, H, W]."""
         return self.images[self.order[list(indices)]]
+
+
+def fakes_of(
+    network: str | None,
+    images: str | None,
+    count: int,
+    seed: int,
+    *,
+    size: int | None = None,
+    trunc: float = 1.0,
+    label: int | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[Fakes, int, dict[str, str]]:
+    """The fakes of a network (a file, an address or a name of `facegen models`) or of a folder or zip of pictures.
+
+    Returns:
+        The fakes, the side of their pictures in pixels, and what tells them from others: a hash.
+
+    Raises:
+        InputError: both or neither are given, or what does not go with what was given.
+    """
+    if (network is None) == (images is None):
+        raise InputError("give either --network FILE or --images DIR: one of them is measured")
+    if images is not None:
+        if trunc != 1 or label is not None:
+            raise InputError("truncation and class change what a network makes: leave them out with --images")
+        size = size or common_size(images)
+        stored = load_faces(images, size)
+        return Stored(stored, count, seed), size, {"images_hash": stored.content_hash}
+    path = network_file(network)
+    G = load(path).G.to(device)
+    if size not in (None, getattr(G, "img_resolution", size)):
+        raise InputError(f"this network makes pictures of {G.img_resolution} pixels, not {size}: leave the size out")
+    fakes = Generated(G, count, seed, trunc=trunc, labels=label, name=path.name)
+    return fakes, G.img_resolution, {"network_sha256": sha256_of(path)}
 
 
 def _enough(count: int) -> int:

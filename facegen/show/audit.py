@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import html
+import json
 from collections.abc import Mapping, Sequence
-from string import Template
+from dataclasses import asdict
+from pathlib import Path
 
-from facegen.evaluation.audit import Difference, Share
+import numpy as np
+
+from facegen.evaluation.audit import Audit, Difference, Share
+from facegen.evaluation.audit import shares as count
 from facegen.files import InputError
+from facegen.models.rebuild import one_line
+from facegen.show import report
 from facegen.show.figures import BLUE, INK, VERMILION, Chart, _dress
-from facegen.show.text import html_table
+from facegen.show.text import table
 
-__all__ = ["audit_chart", "audit_html", "sides"]
+__all__ = ["audit_chart", "resampled_table", "sides", "write_audit"]
 
 WIDTH = 560  # of the figure on the page, in CSS pixels
+COMPARED = ("attribute", "value", "real", "", "generated", "", "difference", "", "Cohen's h", "p, Holm")
+ONE_SIDE = ("attribute", "value", "share", "interval", "pictures")
+TESTS = ("attribute", "chi-square", "degrees of freedom", "Cramér's V", "p", "p, Holm")
 
 Shares = Mapping[str, Mapping[str, Share]]
 
@@ -61,10 +69,10 @@ def audit_chart(
         for i, (values, colour, name) in enumerate(groups):
             places = [place + (i - (len(groups) - 1) / 2) * 0.4 for place in range(len(values))]
             _bars(axes, places, list(values.values()), colour, name, 0.36 if fake else 0.6)
-        axes.set_yticks(range(len(real[attribute])), list(real[attribute]))
+        axes.set_yticks(range(len(real[attribute])), [one_line(value, 40) for value in real[attribute]])
         axes.invert_yaxis()
         axes.set_xlim(0, min(100, 1.08 * max(100 * share.high for values, _, _ in groups for share in values.values())))
-        _dress(axes, attribute, "% of the pictures" if axes is panels[-1] else "", "", legend=False)
+        _dress(axes, one_line(attribute, 80), "% of the pictures" if axes is panels[-1] else "", "", legend=False)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
     if fake:
@@ -81,79 +89,116 @@ def _bars(axes, places: list[float], found: list[Share], colour: str, name: str,
     ends = [[100 * (share.share - share.low) for share in found], [100 * (share.high - share.share) for share in found]]
     look = {"color": colour, "alpha": 0.85, "label": name, "height": height}
     axes.barh(places, size, xerr=ends, error_kw={"ecolor": INK, "elinewidth": 1.3, "capsize": 2.5}, **look)
-    said = [(100 * share.raw, place) for share, place in zip(found, places) if share.raw is not None]
-    if said:
-        look = {"facecolors": "white", "edgecolors": INK, "linewidths": 1.2, "zorder": 3}
-        axes.scatter(*zip(*said), s=18, label="what the classifier says", **look)
 
 
-def audit_html(
-    title: str,
-    chart: Chart,
-    tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[object]]]],
-    notes: Sequence[str],
-    command: str = "",
+def write_audit(
+    found: Audit, folder: Path, title: str, notes: Sequence[str], protocol: Mapping[str, object], command: str
 ) -> str:
-    """One HTML page with everything in it: no network, nothing beside it, no scripts.
+    """Write audit.txt, audit.json, shares.png and index.html into a folder; returns the tables and notes as text.
 
     Args:
-        title: its heading; escaped, as every text is.
-        chart: the bars.
-        tables: heading -> (headers, rows).
-        notes: what the numbers rest on and what they cannot say.
+        title: the page's heading.
+        notes: what else to know about these pictures.
+        protocol: what was counted and how, for audit.json.
         command: what was typed.
     """
-    width, height = chart.size
-    picture = base64.b64encode(chart.png(2)).decode()
-    return _PAGE.substitute(
-        title=html.escape(title),
-        chart=f'<img src="data:image/png;base64,{picture}" width="{width}" height="{height}" alt="{html.escape(chart.title)}">',
-        tables="\n".join(
-            f'<h2>{html.escape(name)}</h2><div class="wide">{html_table(rows, headers)}</div>'
-            for name, (headers, rows) in tables.items()
-        ),
-        notes="\n".join(f"<li>{html.escape(note)}</li>" for note in notes),
-        command=f'<div class="wide"><pre>{html.escape(command)}</pre></div>' if command else "",
-    )
+    compared = bool(found.differences)
+    chart = audit_chart(*sides(found.differences)) if compared else audit_chart(found.shares, title="Who is in the data")
+    tables, lines = _tables(found), [*_notes(found), *notes]
+    text = "\n\n".join([*(f"{name}\n{table(rows, headers)}" for name, (headers, rows) in tables.items()), *lines])
+    facts = {
+        "protocol": protocol,
+        "shares": {} if compared else _plain(found.shares),
+        "differences": [{**asdict(row), "significant": row.significant} for row in found.differences],
+        "tests": [{**asdict(test), "significant": test.significant} for test in found.tests],
+        "classifiers": {
+            name: {
+                "values": judge.values,
+                "error": asdict(judge.error()),
+                "confusion": judge.confusion.tolist(),
+                "C": judge.penalty,
+            }
+            for name, judge in found.judges.items()
+        },
+        "notes": lines,
+    }
+    blocks = [report.plots([chart])]
+    for name, (headers, rows) in tables.items():
+        blocks += [report.heading(name), report.table(headers, rows)]
+    blocks += [report.heading("What these numbers rest on"), report.bullets(lines), report.code(command)]
+    report.write_text(folder / "audit.txt", f"{title}\n\n{text}\n\n{command}\n")
+    report.write_text(folder / "audit.json", json.dumps(facts, indent=2) + "\n")
+    (folder / "shares.png").write_bytes(chart.png(2))
+    report.write_text(folder / "index.html", report.page(title, blocks))
+    return text
 
 
-_PAGE = Template(
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --paper: #fff; --ink: #222; --soft: #666; --rule: #ddd; }
-@media (prefers-color-scheme: dark) { :root { --paper: #17181a; --ink: #eee; --soft: #a5a5a5; --rule: #3a3b3d; } }
-body { margin: 0; padding: 16px; background: var(--paper); color: var(--ink); font: 16px/1.45 system-ui, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; }
-h1 { font-size: 1.3rem; margin: 0 0 12px; overflow-wrap: anywhere; }
-h2 { font-size: 1.05rem; margin: 22px 0 6px; }
-img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--rule); white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; }
-li { margin: 4px 0; max-width: 75ch; }
-pre { font-size: .85rem; color: var(--soft); }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-$chart
-$tables
-<h2>What these numbers rest on</h2>
-<ul>
-$notes
-</ul>
-$command
-</main>
-</body>
-</html>
-"""
-)
+def resampled_table(labels: Mapping[str, np.ndarray], indices: np.ndarray, target: Mapping[str, Mapping[str, float]]) -> str:
+    """The shares of each value before and after resampling, and those that were asked for."""
+    rows = []
+    for name, column in labels.items():
+        before, goal = count(column), target.get(name, {})
+        after = count(column[indices], list(before))
+        for value, share in before.items():
+            wanted = f"{goal[value]:.1%}" if value in goal else None
+            rows.append((name, value, f"{share.share:.1%}", wanted, f"{after[value].share:.1%}"))
+    return table(rows, ("attribute", "value", "before", "target", "after"))
+
+
+def _plain(shares: Shares) -> dict[str, dict[str, dict[str, object]]]:
+    return {name: {value: asdict(share) for value, share in values.items()} for name, values in shares.items()}
+
+
+def _tables(found: Audit) -> dict[str, tuple[Sequence[str], list[tuple[object, ...]]]]:
+    """Heading -> headers and rows."""
+    if not found.differences:
+        rows = [(name, value, *_cells(s), s.n) for name, values in found.shares.items() for value, s in values.items()]
+        return {"Shares": (ONE_SIDE, rows)}
+    tests = []
+    for t in found.tests:
+        size = (f"{t.chi_square:.4g}", t.freedom, f"{t.cramers_v:.4g}")
+        tests.append((t.attribute, *size, _p(t.p, t.exact), _p(t.adjusted)))
+    tables: dict[str, tuple[Sequence[str], list[tuple[object, ...]]]] = {
+        "Shares, and their differences in points": (COMPARED, [_compared(row) for row in found.differences]),
+        "Is the attribute distributed alike?": (TESTS, tests),
+    }
+    if found.judges:
+        rows = []
+        for name, judge in found.judges.items():
+            wrong = judge.error()
+            rows.append((name, "all: wrong", *_cells(wrong), wrong.n))
+            rows += [(name, f"{value}: recognised", *_cells(share), share.n) for value, share in judge.recalls().items()]
+        tables["The classifier, on pictures it has not learned from"] = (ONE_SIDE, rows)
+    return tables
+
+
+def _compared(row: Difference) -> tuple[object, ...]:
+    """A star marks what is significant."""
+    points = (f"{100 * row.difference:+.1f}", f"{100 * row.low:+.1f} to {100 * row.high:+.1f}")
+    p = _p(row.adjusted) + (" *" if row.significant else "")
+    return row.attribute, row.value, *_cells(row.real), *_cells(row.fake), *points, f"{row.effect:+.2f}", p
+
+
+def _cells(share: Share) -> tuple[str, str]:
+    return f"{share.share:.1%}", f"{share.low:.1%} to {share.high:.1%}"
+
+
+def _p(p: float, exact: bool = False) -> str:
+    return ("< 0.0001" if p < 1e-4 else f"{p:.4f}") + (" (permutations)" if exact else "")
+
+
+def _notes(found: Audit) -> list[str]:
+    notes = ["Intervals hold the true value in 95 % of cases, each by itself."]
+    if found.differences:
+        notes.append(
+            "p, Holm: corrected for the number of tests; a star marks values below 0.05. Both sides count as samples: against "
+            "just these training pictures the tests are a little too careful. No star does not mean that nothing differs: the "
+            "interval says how much still may."
+        )
+    if found.judges:
+        notes.append(
+            "Shares are what a classifier says of both sides, of real pictures when it has not learned from them: its errors "
+            "are in them, and its own table counts these. Where it errs alike on both sides, a difference in what it says is a "
+            "real one, and looks smaller than it is. That it errs on generated pictures as on real ones no number can check."
+        )
+    return notes

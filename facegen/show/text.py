@@ -11,8 +11,11 @@ import torch
 from matplotlib.figure import Figure
 
 from facegen.files import InputError
+from facegen.models.rebuild import one_line
 
 __all__ = ["digest", "html_table", "table"]
+
+MOST = 1000  # characters of a cell
 
 
 def digest(data: object, digits: int = 2) -> str:
@@ -147,4 +150,4 @@ def _cell(cell: object) -> str:
         return "–"
     if isinstance(cell, (float, np.floating)):
         return f"{float(cell):.4g}"
-    return " ".join(str(cell).split())
+    return one_line(cell, MOST)

@@ -356,8 +356,10 @@ class _Run:
         for path in (self.outdir / "samples").glob("step-*.png"):
             if step_of(path) > step:
                 path.unlink()
-        for number in range(step // self.snap_steps + 1, self.method.steps // self.snap_steps + 2):
-            label = self.method.label(min(number * self.snap_steps, self.method.steps))
+        snapshots = [*range(self.snap_steps, self.method.steps, self.snap_steps), self.method.steps]
+        # Two snapshots may share a label, as a CycleGAN's of one epoch do: what an earlier one has written stays.
+        written = {self.method.label(snapshot) for snapshot in snapshots if snapshot <= step}
+        for label in {self.method.label(snapshot) for snapshot in snapshots if snapshot > step} - written:
             for path in (self.outdir / "networks").glob(f"{label}*.safetensors"):
                 path.unlink()
         lines = [line for line in read_stats(self.outdir / "stats.jsonl") if line["step"] <= step]

@@ -8,7 +8,6 @@ course experiments with: width, normalisation, padding, leak, initialisation, an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -206,31 +205,3 @@ def initialise(net: nn.Module, kind: str = "normal") -> nn.Module:
     """
     _choice("init", kind, INITS)
     return net.apply(lambda m: initialise_module(m, kind))
-
-
-def from_tutorial(state_dict: Mapping[str, Tensor]) -> Generator | Discriminator:
-    """A network with the weights of the PyTorch DCGAN tutorial, its sizes read from the shapes.
-
-    Args:
-        state_dict: of the tutorial's `netG` or `netD`, also as saved from `nn.DataParallel` ("module." in front).
-
-    Raises:
-        InputError: a key or shape does not fit either network.
-    """
-    weights = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    first = weights.get("main.0.weight")
-    convs = [value for key, value in weights.items() if key.endswith("weight") and value.dim() == 4]
-    if first is None or first.dim() != 4 or len(convs) < 4 or 2 ** (len(convs) + 1) not in IMAGE_SIZES:
-        raise InputError("these weights are not a tutorial DCGAN: expected main.0.weight and 4 to 6 convolutions")
-    size = 2 ** (len(convs) + 1)
-    net: Generator | Discriminator
-    if first.shape[1] == convs[1].shape[0]:  # a transposed convolution's weight is [in, out, 4, 4]: this is a generator
-        net = Generator(first.shape[0], convs[-1].shape[0], size, img_channels=convs[-1].shape[1])
-    else:
-        net = Discriminator(first.shape[0], size, img_channels=first.shape[1])
-    try:
-        net.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())
-        raise InputError(f"these weights are not a tutorial DCGAN of {size} pixels: {detail[:200]}") from None
-    return net

@@ -1,8 +1,9 @@
-"""Network files of two community projects, `.pt` and `.pth`, read without running anything that they contain.
+"""Network files of three community projects, `.pt` and `.pth`, read without running anything that they contain.
 
 `from_torch` understands the StyleGAN2 checkpoints of rosinality's stylegan2-pytorch (a dict with `g_ema`, `g`, `d`,
-`latent_avg`) and the CycleGAN and pix2pix weights of Zhu and Park's pytorch-CycleGAN-and-pix2pix (`latest_net_G_A.pth`: a
-plain state dict). Which network it is, and how large, is read from the names and shapes of its tensors.
+`latent_avg`), and two kinds of plain state dict: the CycleGAN and pix2pix weights of Zhu and Park's
+pytorch-CycleGAN-and-pix2pix (`latest_net_G_A.pth`) and the `netG.pth` of PyTorch's DCGAN tutorial. Which network it is, and
+how large, is read from the names and shapes of its tensors.
 
 The weights come from `torch.load(weights_only=True)` and nothing else. That call runs no code, but a hostile file can
 still make it spend hours or all memory, so the file is outlined first (`_outline`): `facegen.models.pickles` interprets its
@@ -35,8 +36,8 @@ MAX_STEPS = 300_000  # pickle instructions; the same checkpoint has about 40,000
 W_AVG_SAMPLES = 10_000
 
 UNDERSTOOD = (
-    "understood are rosinality's StyleGAN2 checkpoints (g_ema or g, d, latent_avg) and CycleGAN or pix2pix state dicts "
-    "(latest_net_G_A.pth, latest_net_D_A.pth)"
+    "understood are rosinality's StyleGAN2 checkpoints (g_ema or g, d, latent_avg), the generators of CycleGAN and pix2pix "
+    "(latest_net_G_A.pth), and that of PyTorch's DCGAN tutorial (netG.pth)"
 )
 TERMS = "the file states none: the weights stay under their authors' terms, and those of the pictures they learned from"
 # A torch file before version 1.6: five pickles in a row, the first of them this number, then the raw values.
@@ -239,6 +240,20 @@ def _plan_cyclegan(shapes: Shapes) -> _Plan | None:
     return _Plan(f"cyclegan.{kind}", settings, {name: name for name in shapes}, shapes)
 
 
+def _plan_dcgan(shapes: Shapes) -> _Plan | None:
+    """The network of PyTorch's DCGAN tutorial with these tensors, or None if they are no such network's."""
+    convolutions = [shape for name, shape in shapes.items() if name.startswith("main.") and _side(shape)]
+    if "main.0.weight" not in shapes or not 4 <= len(convolutions) <= 6:
+        return None
+    first, *others = convolutions
+    size = 2 ** (len(convolutions) + 1)  # one convolution stands between a column and 4x4 pixels, each other one doubles
+    if first[1] == others[0][0]:  # a transposed convolution's weight is [in, out, 4, 4]: this is a generator
+        settings = {"z_size": first[0], "conv_dim": others[-1][0], "image_size": size, "img_channels": others[-1][1]}
+        return _Plan("dcgan.Generator", settings, {name: name for name in shapes}, shapes)
+    settings = {"conv_dim": first[0], "image_size": size, "img_channels": first[1]}
+    return _Plan("dcgan.Discriminator", settings, {name: name for name in shapes}, shapes)
+
+
 def _channel_rule(widths: dict[int, int]) -> dict[str, int]:
     """channel_base and channel_max with min(channel_base // resolution, channel_max) equal to each given width.
 
@@ -393,7 +408,7 @@ def _recognise(found: object) -> tuple[_Plan | None, _Plan | None]:
         G = None if parts == ["d"] else _plan_generator(_shapes(found[parts[0]]))._replace(part=parts[0])
         D = _plan_discriminator(_shapes(found["d"]))._replace(part="d") if "d" in parts else None
         return G, D
-    plan = _plan_cyclegan(_shapes(found)) if _is_state_dict(found) else None
+    plan = (_plan_cyclegan(_shapes(found)) or _plan_dcgan(_shapes(found))) if _is_state_dict(found) else None
     need(plan is not None, f"is a dict with {_listed(found)}, which is no known network; {UNDERSTOOD}")
     return (plan, None) if plan.kind.endswith("Generator") else (None, plan)
 
@@ -488,14 +503,15 @@ def _set_w_avg(G: nn.Module, latent_avg: object) -> str:
 
 def _describe(plan: _Plan) -> str:
     settings = plan.settings
-    if plan.kind.startswith("stylegan2."):
-        return f"stylegan2, {settings['img_resolution']}x{settings['img_resolution']}"
+    if not plan.kind.startswith("cyclegan."):
+        size = settings.get("img_resolution") or settings["image_size"]
+        return f"{plan.kind.partition('.')[0]}, {size}x{size}"
     depth = [f"{settings[name]} {name}" for name in ("blocks", "downs", "layers") if name in settings]
     return ", ".join([plan.kind.removeprefix("cyclegan."), *depth, f"width {settings['width']}", f"{settings['norm']} norm"])
 
 
 def from_torch(path: str | Path) -> tuple[nn.Module, nn.Module | None, dict[str, object]]:
-    """The networks of a rosinality StyleGAN2 `.pt` or a CycleGAN/pix2pix generator `.pth`.
+    """The networks of a rosinality StyleGAN2 `.pt`, or the generator of a CycleGAN, pix2pix or DCGAN-tutorial `.pth`.
 
     Args:
         path: a file written by `torch.save`, of the zip form or the one before PyTorch 1.6.
@@ -508,8 +524,7 @@ def from_torch(path: str | Path) -> tuple[nn.Module, nn.Module | None, dict[str,
         training mode: `G.train()` does what it does.
 
     Raises:
-        InputError: anything else, in one line that says what was found; a discriminator alone is refused here and read by
-            `discriminator_from_torch`.
+        InputError: anything else, in one line that says what was found; also a discriminator alone, which makes no pictures.
         OSError: the file cannot be read.
     """
     path = Path(path)
@@ -517,8 +532,7 @@ def from_torch(path: str | Path) -> tuple[nn.Module, nn.Module | None, dict[str,
         found = _outline(path)
         G_plan, D_plan = _recognise(found)
         if G_plan is None:
-            how = "read it with facegen.models.foreign.discriminator_from_torch"
-            raise Refused(f"is a discriminator ({_describe(D_plan)}), which makes no pictures ({how})")
+            raise Refused(f"is a discriminator ({_describe(D_plan)}), which makes no pictures: give the generator's file")
         file = _load(path, found, G_plan, D_plan)
         G, D = _build(G_plan, file), None if D_plan is None else _build(D_plan, file)
         info = _info(G_plan)
@@ -529,26 +543,10 @@ def from_torch(path: str | Path) -> tuple[nn.Module, nn.Module | None, dict[str,
         return G, D, info
 
 
-def discriminator_from_torch(path: str | Path) -> tuple[nn.Module, dict[str, object]]:
-    """The discriminator of a file that `from_torch` understands, or of one that holds nothing else (`latest_net_D_A.pth`).
-
-    Returns:
-        D, in evaluation mode, float32, on the CPU, without gradients, and the info of `from_torch`.
-
-    Raises:
-        InputError: anything else, or a file without a discriminator.
-        OSError: the file cannot be read.
-    """
-    path = Path(path)
-    with pickles.naming(path):
-        found = _outline(path)
-        G_plan, D_plan = _recognise(found)
-        if D_plan is None:
-            raise Refused(f"holds a generator ({_describe(G_plan)}) and no discriminator")
-        return _build(D_plan, _load(path, found, G_plan, D_plan)), _info(D_plan)
-
-
 def _info(plan: _Plan) -> dict[str, object]:
-    cyclegan = plan.kind.startswith("cyclegan.")
-    name, licence = ("CycleGAN state dict", TERMS) if cyclegan else ("rosinality StyleGAN2 checkpoint", LICENCE)
+    name, licence = {
+        "stylegan2": ("rosinality StyleGAN2 checkpoint", LICENCE),
+        "cyclegan": ("CycleGAN state dict", TERMS),
+        "dcgan": ("DCGAN tutorial state dict", TERMS),
+    }[plan.kind.partition(".")[0]]
     return {"format": name, "architecture": _describe(plan), "licence": licence}

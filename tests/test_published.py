@@ -270,23 +270,6 @@ def test_a_lock_that_a_killed_process_left_keeps_nobody_out(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_bytes_that_another_one_wrote_into_the_file_are_seen(server, tmp_path, monkeypatch):
-    honest, tries = published.blocks, []
-
-    def disturbed(response, patience, stop):
-        tries.append(1)
-        yield from honest(response, patience, stop)
-        if len(tries) == 1:
-            (part,) = tmp_path.glob("*.part")
-            with open(part, "ab") as file:
-                file.write(b"of another process")
-
-    monkeypatch.setattr(published, "blocks", disturbed)
-    server.answers["/network.pkl"] = body(CONTENT)
-    path = fetch_network(f"{server.url}/network.pkl", tmp_path, patience=QUICK)
-    assert path.read_bytes() == CONTENT and server.log == [None, None]
-
-
 def test_what_is_no_network_file_is_refused_and_leaves_nothing(server, tmp_path, monkeypatch):
     page = b"<!DOCTYPE html><title>Log in</title>" + bytes(1000)
     server.answers["/page"] = body(page, Content_Type="text/html; charset=utf-8")
@@ -307,8 +290,6 @@ def test_what_is_no_network_file_is_refused_and_leaves_nothing(server, tmp_path,
     refused(server.url + "/large", tmp_path, "2147483649 bytes, more than the 2147483648")
     refused(server.url + "/gone.pkl", tmp_path, "not found (404)")
     refused(server.url + "/away", tmp_path, "refuses")
-    monkeypatch.setattr(published, "LIMIT", 100_000)
-    refused(f"{server.url}/length#sha256={SHA256}", tmp_path, "sends more than 100000 bytes")
     assert names(tmp_path) == []
 
 

@@ -8,38 +8,18 @@ end of the address: `https://.../network.pkl#sha256=<64 hexadecimal digits>`.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
-import http.client
-import json
 import os
 import re
-import shutil
-import sys
-import threading
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm.auto import tqdm
-
-from facegen.data.fetch import (
-    FetchError,
-    PassingError,
-    Patience,
-    blocks,
-    exclusive,
-    open_url,
-    patiently,
-    what_is_left,
-    wrong_checksum,
-)
+from facegen.data.fetch import FetchError, Patience, WrongFile, download, say
 from facegen.files import InputError, replacing, sha256_of
 
-# Nothing longer than this is ever written; the published files have a few hundred megabytes.
-LIMIT = 2 << 30
 WEIGHTS_TERMS = "NVIDIA Source Code License: non-commercial"
 
 
@@ -205,31 +185,25 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
     """
     source = _source(url_or_name)
     path = Path(dest if dest is not None else cache_folder()) / source.file
-    expected = source.sha256 or _noted(_note_of(path))
-    if expected and path.is_file() and sha256_of(path) == expected:
-        return path  # without the lock, for a folder that cannot be written to
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(path, waiting=lambda: _say(f"{path.name}: another process is fetching it: waiting")):
-        return _kept(source, path, patience or Patience())
-
-
-def _kept(source: _Source, path: Path, patience: Patience) -> Path:
-    """The file at `path`, downloaded unless it is there and intact."""
-    noted = _note_of(path)
-    expected = source.sha256 or _noted(noted)
+    note = path.with_name(path.name + ".sha256")
+    noted = None if source.sha256 else _noted(note)
+    expected = source.sha256 or noted
     if path.is_file():
         found = sha256_of(path)
+        if expected is None:
+            _note(note, path.name, found)
         if expected in (None, found):
-            if expected is None:
-                _note(noted, path.name, found)
             return path
-        _say(f"{path} is damaged or another file (its sha256 is not {expected}): downloading it again")
+        say(f"{path} is damaged or another file (its sha256 is not {expected}): downloading it again")
     if source.terms:
-        _say(f"{source.file}: {source.terms}")
-    found = _download(source.url, path, expected, patience, None if source.sha256 else noted)
-    if not source.sha256 and not _noted(noted):
-        _note(noted, path.name, found)
-    os.replace(_part(path), path)
+        say(f"{source.file}: {source.terms}")
+    try:
+        download(source.url, path, (f"sha256:{expected}",) if expected else (), patience=patience)
+    except WrongFile as error:
+        advice = f"; if the file there was rightly replaced, delete {note} and run the same command again" if noted else ""
+        raise WrongFile(f"{error}{advice}") from None
+    if expected is None:
+        _note(note, path.name, sha256_of(path))
     return path
 
 
@@ -272,10 +246,6 @@ def _checksum(url: str, fragment: str) -> str | None:
     return digits.lower()
 
 
-def _note_of(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
-
-
 def _noted(path: Path) -> str | None:
     """The sha256 that an earlier download wrote down."""
     try:
@@ -288,148 +258,4 @@ def _noted(path: Path) -> str | None:
 def _note(path: Path, name: str, sha256: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(f"{sha256}  {name}\n", encoding="utf-8", newline="\n")
-    _say(f"{name}: no checksum is published; its sha256 {sha256} is noted beside it, and later uses are checked against it")
-
-
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
-
-
-# ------------------------------------------------------------------------------------------------- one download
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
-
-
-def _download(url: str, path: Path, sha256: str | None, patience: Patience, noted: Path | None) -> str:
-    """Complete `path`.part and check it; returns its sha256. `noted` is the file that the expected one comes from, if any."""
-    part, version = _part(path), path.with_name(path.name + ".part.json")
-    never = threading.Event()
-    for _ in range(2):  # the second round only after a piecemeal file turned out wrong
-        with tqdm(desc=path.name, unit="B", unit_scale=True, disable=None) as bar:
-            try:
-                resumed = patiently(lambda: _receive(url, part, version, patience, sha256, bar), patience, never)
-            except PassingError as error:
-                raise FetchError(f"{url}: {error}; {_advice(part, version)}") from None
-            except (FetchError, OSError):
-                _remove(part, version)
-                raise
-        version.unlink(missing_ok=True)
-        wrong = wrong_checksum(part, (f"sha256:{sha256}",)) if sha256 else None
-        if wrong is None:
-            return sha256 or sha256_of(part)
-        part.unlink()
-        if not resumed:
-            break
-    advice = f"; if the file there was rightly replaced, delete {noted} and run the same command again" if noted else ""
-    raise FetchError(f"{url}: this is not the file that is expected here ({wrong}); it was removed{advice}")
-
-
-def _advice(part: Path, version: Path) -> str:
-    advice = what_is_left(part)
-    if not part.exists():
-        version.unlink(missing_ok=True)
-    return advice
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
-
-
-def _receive(url: str, part: Path, version: Path, patience: Patience, sha256: str | None, bar: tqdm) -> bool:
-    """One try to complete `part`. Returns whether it now consists of pieces from more than one answer."""
-    offset = part.stat().st_size if part.exists() else 0
-    before = _read_version(version) if offset else None
-    if before is None or before.get("url") != url or not (sha256 or before.get("tag")):
-        offset = 0  # nothing says that what is here belongs to what would be sent
-    elif offset == before.get("size"):
-        return True  # an earlier run was stopped between the last byte and the check
-    try:
-        response = open_url(url, patience, offset)
-    except PassingError as error:
-        if error.code == 416:  # the server's file is shorter than what is here: start again
-            _remove(part, version)
-        raise
-    with response:
-        _refuse_answer(url, response)
-        size = _announced(url, response, sha256)
-        now = {"url": url, "tag": response.headers.get("ETag") or response.headers.get("Last-Modified"), "size": size}
-        if offset and response.status == 206 and now != before:
-            # The file there has changed: what is here is worth nothing.
-            _remove(part, version)
-            raise PassingError("the file there changed during the download")
-        offset = offset if response.status == 206 else 0
-        _refuse_size(url, part.parent, size, offset)
-        version.write_text(json.dumps(now), encoding="utf-8")
-        bar.reset(total=size)
-        bar.update(offset)
-        _write(url, response, part, offset, size, patience, bar)
-    return offset > 0
-
-
-def _write(
-    url: str, response: http.client.HTTPResponse, part: Path, offset: int, size: int | None, patience: Patience, bar: tqdm
-) -> None:
-    """The body behind the first `offset` bytes of `part`, bounded by what was announced and by LIMIT."""
-    first, most = offset, LIMIT if size is None else size
-    with open(part, "ab" if offset else "wb") as file:
-        for block in blocks(response, patience, threading.Event()):
-            if offset == 0 and re.match(rb"\s*<(!doctype|html|\?xml)", block[:512], re.IGNORECASE):
-                raise _web_page(url)
-            offset += len(block)
-            if offset > most:
-                raise FetchError(f"{url}: the server sends more than {most} bytes: this is not a network file")
-            file.write(block)
-            bar.update(len(block))
-    if offset == first == 0 or (size is not None and offset < size):
-        raise PassingError(f"the connection ended after {offset} of {'?' if size is None else size} bytes")
-    if (found := part.stat().st_size) != offset:  # on a file system without locks
-        part.unlink()
-        raise PassingError(f"the file has {found} bytes instead of {offset}: something else writes to {part} at the same time")
-
-
-def _read_version(path: Path) -> dict | None:
-    """Which file the .part belongs to: address, ETag or date, size."""
-    with contextlib.suppress(OSError, ValueError):
-        about = json.loads(path.read_text(encoding="utf-8"))
-        return about if isinstance(about, dict) else None
-    return None
-
-
-def _refuse_answer(url: str, response: http.client.HTTPResponse) -> None:
-    """Refuse an answer that cannot be a network file, before a byte of it is written."""
-    scheme = urllib.parse.urlsplit(response.url).scheme
-    if scheme not in ("http", "https") or (url.lower().startswith("https:") and scheme != "https"):
-        raise FetchError(f"{url}: the server sends us on to {response.url}, which is not a safe address: look at it yourself")
-    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml", "application/json", "text/xml"):
-        raise _web_page(url)
-
-
-def _web_page(url: str) -> FetchError:
-    return FetchError(f"{url}: the answer is a web page or a message, not a network file: open the address in a browser")
-
-
-def _announced(url: str, response: http.client.HTTPResponse, sha256: str | None) -> int | None:
-    """The whole file's length in bytes; None where the answer comes in chunks, whose end is marked."""
-    _, _, total = response.headers.get("Content-Range", "").rpartition("/")
-    length = total if response.status == 206 else response.headers.get("Content-Length", "")
-    if length.isdigit():
-        return int(length)
-    if not (sha256 or response.chunked):
-        raise FetchError(
-            f"{url}: the server does not say how long the file is, so a broken download would not be seen: "
-            "add #sha256=... to the address"
-        )
-    return None
-
-
-def _refuse_size(url: str, folder: Path, size: int | None, offset: int) -> None:
-    if size == 0:
-        raise FetchError(f"{url}: the file there is empty")
-    if size is not None and size > LIMIT:
-        raise FetchError(f"{url}: the file there has {size} bytes, more than the {LIMIT} that a network file may have")
-    free = shutil.disk_usage(folder).free
-    if size is not None and size - offset > free:
-        raise FetchError(f"{folder}: {size >> 20} MiB are needed and {free >> 20} MiB are free: set FACEGEN_CACHE elsewhere")
+    say(f"{name}: no checksum is published; its sha256 {sha256} is noted beside it, and later uses are checked against it")

@@ -120,9 +120,14 @@ def test_the_numbers_are_those_of_the_functions(place, everything):
             assert beside.real < beside.fakes
     assert found["spectra"].measured.value == pytest.approx(distance(spectrum(fakes), spectrum(faces.images)), rel=1e-6)
     see = load_perceptual("lite0")
-    assert found["diversity-lite0"].measured.value == pytest.approx(m.diversity(see, fakes[:8])[0], rel=1e-5)
+    assert found["diversity-lite0"].measured.value == pytest.approx(mean_apart(see, fakes[:8]), rel=1e-5)
     lengths = m.path_lengths(load(place / "sg2.safetensors").G, see, 4)
     assert found["PPL-lite0"].measured.value == pytest.approx(float(lengths.mean()), rel=1e-3)
+
+
+def mean_apart(see, pictures):
+    rows = see(pictures.float() / 127.5 - 1)
+    return float((rows[::2] - rows[1::2]).square().sum(1).mean())
 
 
 def test_a_share_of_none_has_an_interval_too(everything):
@@ -323,17 +328,6 @@ def test_path_lengths_in_z_follow_the_sphere():
         assert torch.allclose(found, factor * expected, rtol=1e-2)
     with pytest.raises(InputError, match="choose z"):
         m.path_lengths(Linear(styles=False), flat, 4, space="w")
-
-
-def test_diversity_is_the_mean_over_independent_pairs():
-    see, faces = load_perceptual("lite0"), drawn(16, 32).images
-    value, low, high = m.diversity(see, faces)
-    rows = see(faces.float() / 127.5 - 1)
-    assert value == pytest.approx(float((rows[::2] - rows[1::2]).square().sum(1).mean()), rel=1e-5) and low < value < high
-    assert m.diversity(see, faces[:1].repeat(8, 1, 1, 1)) == (0, 0, 0)
-    assert value > m.diversity(see, (faces // 8 + 112))[0]  # paler pictures are more alike
-    with pytest.raises(InputError, match="at least 2 pairs"):
-        m.diversity(see, faces[:3])
 
 
 def test_an_infinite_number_survives_the_file(tmp_path, everything):

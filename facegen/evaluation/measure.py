@@ -13,11 +13,13 @@ perfect generator would; with few pictures that is not 0. Numbers are only compa
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from typing import Protocol as Interface
 
 import numpy as np
@@ -36,7 +38,7 @@ from facegen.evaluation.distances import (
     precision_recall,
     wilson_interval,
 )
-from facegen.evaluation.equivariance import KINDS, NAMES, drawer, equivariance
+from facegen.evaluation.equivariance import KINDS, NAMES, Decibels, drawer, equivariance
 from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
 from facegen.evaluation.neighbours import LEAST, Memorised, memorised
 from facegen.evaluation.spectra import UPPER, spectrum
@@ -49,53 +51,82 @@ from facegen.models.published import network_file
 
 __all__ = [
     "METRICS",
-    "USUAL",
-    "Difference",
     "Evaluation",
     "Generated",
     "Result",
+    "ResultPair",
     "Settings",
     "Stored",
     "check_protocols",
     "compare_results",
-    "diversity",
     "fakes_of",
     "measure",
+    "metric_names",
     "path_lengths",
     "protocols",
     "read_results",
     "write_results",
 ]
 
-METRICS = ("fid", "kid", "pr", "dc", "is", "ppl", "nn", "diversity", "spectra", "eq")
-USUAL = ("fid", "kid", "pr", "dc", "nn", "diversity", "spectra")
-NEED_NETWORK = ("ppl", "eq")
 RESIZINGS = ("clean", "legacy")
 FORMAT = "facegen-evaluation-1"
 FEWEST = 12  # fakes, and real pictures in a half
 CHUNK = 32  # pictures at a time
 PPL_STEP = 1e-4  # the paper's epsilon
 SEEN = 256  # pixels: larger pictures are reduced before they are compared perceptually, as the papers do
+REDUCED = f"reduced to {SEEN} where larger"
 ROUNDS = 200  # of an interval by halves that costs little
 COSTLY_ROUNDS, COSTLIEST_ROUNDS = 100, 40
 MEAN_ROUNDS = 1000  # of an interval for a mean
 PR_K, DC_K, IS_SPLITS = 3, 5, 10
+FROM_0 = (0.0, math.inf)
+Statistic = Callable[[Tensor, Tensor], float]
 
-# What is better: how a table and a comparison read a number. An Inception score of real pictures is no upper bound.
-BETTER = {
-    "FID": "lower",
-    "KID": "lower",
-    "precision": "higher",
-    "recall": "higher",
-    "density": "higher",
-    "coverage": "higher",
-    "IS": "higher",
-    "PPL": "lower",
-    "copies": "lower",
-    "diversity": "like the real",  # noise is diverse too
-    "spectra": "lower",
-    **{name: "higher" for name in NAMES.values()},
-}
+
+# ------------------------------------------------------------------------------------------------------------ metrics
+
+
+class Value(NamedTuple):
+    """What a number comes to: its interval, and what `matched` fakes and as many held-out real pictures get."""
+
+    value: float
+    low: float
+    high: float
+    matched: int = 0
+    fakes: float | None = None
+    real: float | None = None
+    note: str = ""
+
+
+class Number(NamedTuple):
+    """One number: its protocol, what is better of it ("lower", "higher", "like the real"), and how it is measured."""
+
+    protocol: Protocol
+    better: str
+    measure: Callable[[_Rows], Value]
+
+
+class Metric(NamedTuple):
+    """An entry of `METRICS`: what it needs, and its numbers, known before anything is computed.
+
+    needs: of "resizings" (features with each resizing), "features", "perceptual", "pairs", "spectra", "network".
+    """
+
+    needs: frozenset[str]
+    numbers: Callable[[_Job], Iterable[Number]]
+
+
+METRICS: dict[str, Metric] = {}  # in the order of results; filled below
+
+
+def _metric(name: str, *needs: str) -> Callable[[Callable], Callable]:
+    """Enter the function below as a metric."""
+
+    def enter(numbers: Callable[[_Job], Iterable[Number]]) -> Callable:
+        METRICS[name] = Metric(frozenset(needs), numbers)
+        return numbers
+
+    return enter
 
 
 # ------------------------------------------------------------------------------------------------------------ settings
@@ -121,7 +152,7 @@ class Settings:
         InputError: anything else.
     """
 
-    metrics: tuple[str, ...] = USUAL
+    metrics: tuple[str, ...] = ("fid", "kid", "pr", "dc", "nn", "diversity", "spectra")
     seed: int = 0
     features: str = "lite0"
     resizings: tuple[str, ...] = RESIZINGS
@@ -139,11 +170,18 @@ class Settings:
         if not self.resizings or set(self.resizings) - set(RESIZINGS):
             raise InputError(f"resizing {', '.join(self.resizings) or 'none'}: choose clean, legacy or both")
         if self.pairs < 2:
-            raise InputError(f"pairs={self.pairs}: give at least 2")
+            raise InputError(f"--pairs {self.pairs}: give at least 2")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed}: give 0 to 2^32 - 1")
         if self.ppl_space not in ("w", "z"):
             raise InputError(f"ppl space {self.ppl_space!r}: choose w or z")
+
+
+def metric_names(text: str, network: bool) -> tuple[str, ...]:
+    """ "fid, kid" -> ("fid", "kid"); "all" are those that can be measured, some of them only of a network."""
+    if text == "all":
+        return tuple(name for name, metric in METRICS.items() if network or "network" not in metric.needs)
+    return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
 
 
 # ------------------------------------------------------------------------------------------------------------ fakes
@@ -329,13 +367,13 @@ def _base(metric: str) -> str:
 # ------------------------------------------------------------------------------------------------------------ protocols
 
 
-def protocols(fakes: Fakes, faces: Faces, settings: Settings) -> dict[str, Protocol]:
-    """How each number will be measured, by a short key; known before anything is computed.
+def protocols(fakes: Fakes, faces: Faces, settings: Settings) -> list[Protocol]:
+    """How each number will be measured; known before anything is computed.
 
     Raises:
         InputError: weights that are not here and cannot be had, or a metric that these fakes do not allow.
     """
-    return _Job(fakes, faces, settings).protocols
+    return [number.protocol for number in _Job(fakes, faces, settings).numbers]
 
 
 class _Job:
@@ -343,81 +381,65 @@ class _Job:
 
     def __init__(self, fakes: Fakes, faces: Faces, settings: Settings) -> None:
         self.fakes, self.faces, self.settings = fakes, faces, settings
+        wanted = [name for name in METRICS if name in settings.metrics]
+        self.needs = frozenset().union(*(METRICS[name].needs for name in wanted))
         self.half = len(faces) // 2
         if self.half < FEWEST:
             raise InputError(f"{faces.name} has {len(faces)} pictures: measuring needs at least {2 * FEWEST} real ones")
-        for metric in NEED_NETWORK:
-            if metric in settings.metrics and fakes.G is None:
-                raise InputError(f"{metric} needs a network, not pictures: give --network, or leave {metric} out")
-        if "nn" in settings.metrics and len(faces) < 2 * LEAST:
-            raise InputError(f"{faces.name} has {len(faces)} pictures: looking for copies (nn) needs at least {2 * LEAST}")
+        for name in wanted:
+            if "network" in METRICS[name].needs and fakes.G is None:
+                raise InputError(f"{name} needs a network, not pictures: give --network, or leave {name} out")
         self.n = min(fakes.count, self.half)
         order = torch.randperm(len(faces), generator=torch.Generator().manual_seed(settings.seed))
         self.held, self.against = order[: self.n], order[-self.half :]
         usual = "clean" if settings.features == "lite0" else "legacy"
         self.usual = usual if usual in settings.resizings else settings.resizings[0]
-        wanted = settings.metrics
-        resizings = [self.usual] if set(wanted) & {"pr", "dc", "is", "nn"} else []
-        if set(wanted) & {"fid", "kid"}:
-            resizings = [self.usual, *(kind for kind in settings.resizings if kind != self.usual)]
-        self.features = {kind: load_features(settings.features, settings.device, resize=kind) for kind in resizings}
-        sees = set(wanted) & {"ppl", "diversity"}
-        self.see = load_perceptual(settings.perceptual, settings.device) if sees else None
+        kinds = [self.usual] if self.needs & {"features", "resizings"} else []
+        if "resizings" in self.needs:
+            kinds += [kind for kind in settings.resizings if kind != self.usual]
+        self.features = {kind: load_features(settings.features, settings.device, resize=kind) for kind in kinds}
+        self.see = load_perceptual(settings.perceptual, settings.device) if "perceptual" in self.needs else None
         self.pairs = min(settings.pairs, fakes.count // 2, self.half)
-        self.space = settings.ppl_space if fakes.G is not None and has_styles(fakes.G) else "z"
-        self.protocols = {key: protocol for metric in METRICS if metric in wanted for key, protocol in self._of(metric)}
+        self.numbers = [number for name in wanted for number in METRICS[name].numbers(self)]
 
-    def _of(self, metric: str) -> list[tuple[str, Protocol]]:
-        every, usual = list(self.features.items()), self.features.get(self.usual)
-        if metric in ("fid", "kid"):
-            return [(f"{metric} {kind}", self._on(one, metric.upper())) for kind, one in every]
-        if metric == "pr":
-            return [(name, self._on(usual, name, f"k={PR_K}")) for name in ("precision", "recall")]
-        if metric == "dc":
-            return [(name, self._on(usual, name, f"k={DC_K}")) for name in ("density", "coverage")]
-        if metric == "is":
-            return [(metric, self._on(usual, "IS", f"splits={self.splits}"))]
-        if metric == "nn":
-            return [(metric, self._on(usual, "copies", "nearer than 99 % of held-out pictures, mirrored or not"))]
-        fake, real = (2 * self.pairs,) * 2
-        if metric == "diversity":
-            text = f"diversity-{self.see.name} (mean squared perceptual distance, {self.pairs} pairs)"
-            return [(metric, self._plain(text, str(self.see), _reduced(), real, fake))]
-        if metric == "ppl":
-            where = f"{self.space}, {'end' if self.settings.ppl_ends else 'full'}, epsilon {PPL_STEP:g}"
-            text = f"PPL-{self.see.name} ({where})"
-            return [(metric, self._plain(text, str(self.see), _reduced(), 0, self.settings.pairs))]
-        if metric == "spectra":
-            text = f"spectra (dB, frequencies from {UPPER:g})"
-            return [(metric, self._plain(text, "none", "none", len(self.faces), self.fakes.count))]
-        how = drawer(self.fakes.G, self.fakes.trunc, self.fakes.labels)[1]
-        text = {
-            "eq_t": "dB, whole pixels up to an eighth",
-            "eq_t_frac": "dB, parts of a pixel up to an eighth, Lanczos a=3",
-            "eq_r": "dB, any angle, common frequencies, Lanczos a=3",
-        }
-        return [
-            (kind, self._plain(f"{NAMES[kind]} ({text[kind]}; moved: {how})", "none", "none", 0, self.settings.pairs))
-            for kind in KINDS
-        ]
+    def by_features(
+        self,
+        metric: str,
+        better: str,
+        statistic: Statistic,
+        rounds: int,
+        limits: tuple[float, float] = (-math.inf, math.inf),
+        *,
+        kind: str = "",
+        settings: str = "",
+        tries: str = "",
+    ) -> Number:
+        """A number from the features of fakes and reals, by the usual resizing or another `kind`.
 
-    def _on(self, features: Features, metric: str, settings: str = "") -> Protocol:
-        real, data = (0, "none") if metric == "IS" else (len(self.faces), self.faces.content_hash)  # it looks at fakes alone
+        `tries`: "fake" or "real" of a share among these, whose interval is no narrower than that of as many independent tries:
+        of none or all, halves do not spread at all.
+        """
+        kind = kind or self.usual
+
+        def measure(rows: _Rows) -> Value:
+            fake, real = rows.fake[kind], rows.real[kind]
+            found = _compared(self, statistic, fake, real, rounds, limits)
+            if not tries:
+                return found
+            count = len(fake if tries == "fake" else real)
+            low, high = wilson_interval(round(found.value * count), count)
+            return found._replace(low=min(low, found.low), high=max(high, found.high))
+
+        return Number(self.on_features(metric, self.features[kind], settings), better, measure)
+
+    def on_features(self, metric: str, features: Features, settings: str = "", real: bool = True) -> Protocol:
+        count, data = (len(self.faces), self.faces.content_hash) if real else (0, "none")
         about = {"seed": self.settings.seed, "sampling": self.fakes.sampling}
-        return Protocol.of(metric, features, settings=settings, real=real, fake=self.fakes.count, data=data, **about)
+        return Protocol.of(metric, features, settings=settings, real=count, fake=self.fakes.count, data=data, **about)
 
-    def _plain(self, metric: str, features: str, resize: str, real: int, fake: int) -> Protocol:
+    def without_features(self, metric: str, real: int, fake: int, by: str = "none", resize: str = "none") -> Protocol:
         data = self.faces.content_hash if real else "none"
-        return Protocol(metric, features, resize, real, fake, data, self.settings.seed, self.fakes.sampling)
-
-    @property
-    def splits(self) -> int:
-        """Of the Inception score: as published where there are enough pictures."""
-        return IS_SPLITS if self.fakes.count >= 100 * IS_SPLITS else 1
-
-
-def _reduced() -> str:
-    return f"reduced to {SEEN} where larger"
+        return Protocol(metric, by, resize, real, fake, data, self.settings.seed, self.fakes.sampling)
 
 
 # ------------------------------------------------------------------------------------------------------------ measuring
@@ -436,20 +458,16 @@ def measure(fakes: Fakes, faces: Faces, settings: Settings) -> Evaluation:
     """
     job = _Job(fakes, faces, settings)
     rows = _rows_of_fakes(job)
-    found: list[Result] = []
-    copies = None
-    for metric in tqdm([name for name in METRICS if name in settings.metrics], desc="measuring", leave=False, disable=None):
-        if metric == "nn":
-            copies = _copies(job, rows)
-            found.append(_of_copies(job, copies))
-        else:
-            found += MEASURES[metric](job, rows)
+    found = []
+    for protocol, better, measured in tqdm(job.numbers, desc="measuring", leave=False, disable=None):
+        value, low, high, *beside = measured(rows)
+        found.append(Result(Measured(value, protocol, low, high), better, *beside))
     return Evaluation(
         results=tuple(found),
         warnings=tuple(_warnings(job, found)),
         fakes={"name": fakes.name, "count": fakes.count, "seed": settings.seed, "sampling": fakes.sampling},
         data={"name": faces.name, "count": len(faces), "hash": faces.content_hash},
-        copies=copies,
+        copies=rows.copies,
     )
 
 
@@ -461,6 +479,7 @@ class _Rows:
     real: dict[str, Tensor]
     spectra: tuple[Tensor, Tensor] | None
     apart: Tensor | None
+    copies: Memorised | None = None
 
 
 def _rows_of_fakes(job: _Job) -> _Rows:
@@ -468,8 +487,7 @@ def _rows_of_fakes(job: _Job) -> _Rows:
     fake: dict[str, list[Tensor]] = {kind: [] for kind in job.features}
     spectra: list[Tensor] = []
     apart: list[Tensor] = []
-    wanted = job.settings.metrics
-    if job.features or set(wanted) & {"spectra", "diversity"}:
+    if job.features or job.needs & {"spectra", "pairs"}:
         for pictures in job.fakes.batches():
             if pictures.shape[2:] != job.faces.images.shape[2:]:
                 sizes = " and ".join(f"{shape[3]}x{shape[2]}" for shape in (pictures.shape, job.faces.images.shape))
@@ -477,9 +495,9 @@ def _rows_of_fakes(job: _Job) -> _Rows:
             for part in pictures.split(CHUNK):
                 for kind, features in job.features.items():
                     fake[kind].append(features(part))
-            if "spectra" in wanted:
+            if "spectra" in job.needs:
                 spectra.append(_spectral_rows(pictures))
-            if job.see is not None and "diversity" in wanted and sum(map(len, apart)) < job.pairs:
+            if "pairs" in job.needs and sum(map(len, apart)) < job.pairs:
                 apart.append(_apart(job.see, pictures))
     real = {kind: _real_features(job, features) for kind, features in job.features.items()}
     both = (torch.cat(spectra), _spectral_rows(job.faces.images.cpu())) if spectra else None
@@ -495,101 +513,146 @@ def _real_features(job: _Job, features: Features, mirrored: bool = False) -> Ten
     return cached_features(features, images, data, job.settings.cache)
 
 
-Statistic = Callable[[Tensor, Tensor], float]
-
-
 def _compared(
     job: _Job,
-    key: str,
     statistic: Statistic,
     fake: Tensor,
     real: Tensor,
     rounds: int,
-    limits: tuple[float, float] = (-math.inf, math.inf),
+    limits: tuple[float, float],
     note: str = "",
-) -> Result:
+) -> Value:
     """A number on two sets of rows, with its interval and what real pictures get."""
     fake, real = fake.double(), real.double()
     low, high = bootstrap_interval(statistic, real, fake, rounds=rounds, seed=job.settings.seed, limits=limits)
-    protocol = job.protocols[key]
-    return Result(
-        Measured(float(statistic(real, fake)), protocol, low, high),
-        _better(protocol),
-        job.n,
-        float(statistic(real[job.against], fake[: job.n])),
-        float(statistic(real[job.against], real[job.held])),
-        note,
+    beside = (float(statistic(real[job.against], rows)) for rows in (fake[: job.n], real[job.held]))
+    return Value(float(statistic(real, fake)), low, high, job.n, *beside, note)
+
+
+@_metric("fid", "resizings")
+def _fid(job: _Job) -> Iterator[Number]:
+    few = min(job.half, job.fakes.count) <= 2 * next(iter(job.features.values())).dims
+    for kind in job.features:
+        yield job.by_features("FID", "lower", frechet_distance, COSTLY_ROUNDS if few else COSTLIEST_ROUNDS, FROM_0, kind=kind)
+
+
+@_metric("kid", "resizings")
+def _kid(job: _Job) -> Iterator[Number]:
+    for kind in job.features:
+        yield job.by_features("KID", "lower", kid, ROUNDS, kind=kind)
+
+
+@_metric("pr", "features")
+def _precision_recall(job: _Job) -> Iterator[Number]:
+    options = {"rounds": COSTLY_ROUNDS, "limits": (0.0, 1.0), "settings": f"k={PR_K}"}
+    yield job.by_features("precision", "higher", lambda r, f: precision_recall(r, f, PR_K)[0], tries="fake", **options)
+    yield job.by_features("recall", "higher", lambda r, f: precision_recall(r, f, PR_K)[1], tries="real", **options)
+
+
+@_metric("dc", "features")
+def _density_coverage(job: _Job) -> Iterator[Number]:
+    options = {"rounds": COSTLY_ROUNDS, "settings": f"k={DC_K}"}
+    yield job.by_features("density", "higher", lambda r, f: density_coverage(r, f, DC_K)[0], limits=FROM_0, **options)
+    options |= {"limits": (0.0, 1.0), "tries": "real"}
+    yield job.by_features("coverage", "higher", lambda r, f: density_coverage(r, f, DC_K)[1], **options)
+
+
+@_metric("is", "features")
+def _inception_score(job: _Job) -> Iterator[Number]:
+    """It looks at fakes alone; what real pictures get in their place is no upper bound."""
+    features = job.features[job.usual]
+    splits = IS_SPLITS if job.fakes.count >= 100 * IS_SPLITS else 1  # as published where there are enough pictures
+
+    def measure(rows: _Rows) -> Value:
+        fake, real = (features.logits(side[job.usual]) for side in (rows.fake, rows.real))
+        note = "it knows ImageNet's classes, not faces"
+        return _compared(job, lambda _, logits: inception_score(logits, splits)[0], fake, real, ROUNDS, (1.0, math.inf), note)
+
+    yield Number(job.on_features("IS", features, f"splits={splits}", real=False), "higher", measure)
+
+
+@_metric("ppl", "perceptual", "network")
+def _path_length(job: _Job) -> Iterator[Number]:
+    settings, fakes = job.settings, job.fakes
+    space = settings.ppl_space if has_styles(fakes.G) else "z"
+    where = f"{space}, {'end' if settings.ppl_ends else 'full'}, epsilon {PPL_STEP:g}"
+
+    def measure(rows: _Rows) -> Value:
+        options = {"space": space, "ends": settings.ppl_ends, "trunc": fakes.trunc, "labels": fakes.labels}
+        lengths = path_lengths(fakes.G, job.see, settings.pairs, settings.seed, **options)
+        interval = _interval_of_mean(lengths, settings.seed)
+        return Value(float(lengths.mean()), *interval, note=f"median {float(lengths.median()):.4g}")
+
+    protocol = job.without_features(f"PPL-{job.see.name} ({where})", 0, settings.pairs, str(job.see), REDUCED)
+    yield Number(protocol, "lower", measure)
+
+
+@_metric("nn", "features")
+def _copies(job: _Job) -> Iterator[Number]:
+    features = job.features[job.usual]
+    if len(job.faces) < 2 * LEAST:
+        raise InputError(f"{job.faces.name} has {len(job.faces)} pictures: looking for copies (nn) needs at least {2 * LEAST}")
+
+    def measure(rows: _Rows) -> Value:
+        mirrored = _real_features(job, features, mirrored=True)
+        found = memorised(rows.fake[job.usual], rows.real[job.usual], mirrored, seed=job.settings.seed)
+        rows.copies = found
+        note = f"{found.expected:.3g} by chance; median distance {found.ratio:.2f} of the reals' own"
+        return Value(found.close, found.low, found.high, note=note)
+
+    yield Number(
+        job.on_features("copies", features, "nearer than 99 % of held-out pictures, mirrored or not"), "lower", measure
     )
 
 
-def _better(protocol: Protocol) -> str:
-    """Of "FID-lite0-legacy", what is better of a FID; of "EQ-T_frac", of that."""
-    name = _base(protocol.metric)
-    return BETTER.get(name) or BETTER[name.partition("-")[0]]
+@_metric("diversity", "perceptual", "pairs")
+def _diversity(job: _Job) -> Iterator[Number]:
+    count = 2 * job.pairs
+
+    def measure(rows: _Rows) -> Value:
+        order = torch.randperm(len(job.faces), generator=torch.Generator().manual_seed(job.settings.seed))[:count]
+        real = _apart(job.see, job.faces.images[order.to(job.faces.images.device)].cpu())
+        value = float(rows.apart.mean())
+        return Value(value, *_interval_of_mean(rows.apart, job.settings.seed), count, value, float(real.mean()))
+
+    text = f"diversity-{job.see.name} (mean squared perceptual distance, {job.pairs} pairs)"
+    yield Number(
+        job.without_features(text, count, count, str(job.see), REDUCED), "like the real", measure
+    )  # noise is diverse too
 
 
-def _fid(job: _Job, rows: _Rows) -> list[Result]:
-    few = min(job.half, job.fakes.count) <= 2 * next(iter(job.features.values())).dims
-    rounds = COSTLY_ROUNDS if few else COSTLIEST_ROUNDS
-    return [
-        _compared(job, f"fid {kind}", frechet_distance, rows.fake[kind], rows.real[kind], rounds, (0.0, math.inf))
-        for kind in job.features
-    ]
-
-
-def _kid(job: _Job, rows: _Rows) -> list[Result]:
-    return [_compared(job, f"kid {kind}", kid, rows.fake[kind], rows.real[kind], ROUNDS) for kind in job.features]
-
-
-def _shares(job: _Job, rows: _Rows, which: Callable[..., tuple[float, float]], names: Sequence[str], k: int) -> list[Result]:
-    found = []
-    for place, name in enumerate(names):
-
-        def one(real: Tensor, fake: Tensor, place: int = place) -> float:
-            return which(real, fake, k)[place]
-
-        fake, real = rows.fake[job.usual], rows.real[job.usual]
-        result = _compared(job, name, one, fake, real, COSTLY_ROUNDS, (0.0, math.inf if name == "density" else 1.0))
-        found.append(result if name == "density" else _no_narrower(result, len(fake) if name == "precision" else len(real)))
-    return found
-
-
-def _no_narrower(result: Result, count: int) -> Result:
-    """A share's interval no narrower than that of `count` independent tries: of none or all, halves do not spread at all."""
-    one = result.measured
-    low, high = wilson_interval(round(one.value * count), count)
-    return dataclasses.replace(result, measured=dataclasses.replace(one, low=min(low, one.low), high=max(high, one.high)))
-
-
-def _precision_recall(job: _Job, rows: _Rows) -> list[Result]:
-    return _shares(job, rows, precision_recall, ("precision", "recall"), PR_K)
-
-
-def _density_coverage(job: _Job, rows: _Rows) -> list[Result]:
-    return _shares(job, rows, density_coverage, ("density", "coverage"), DC_K)
-
-
-def _inception_score(job: _Job, rows: _Rows) -> list[Result]:
-    features = job.features[job.usual]
-    fake, real = features.logits(rows.fake[job.usual]).double(), features.logits(rows.real[job.usual]).double()
-
-    def score(_real: Tensor, logits: Tensor) -> float:
-        return inception_score(logits, job.splits)[0]
-
-    note = "it knows ImageNet's classes, not faces"
-    return [_compared(job, "is", score, fake, real, ROUNDS, (1.0, math.inf), note)]
-
-
-def _spectra(job: _Job, rows: _Rows) -> list[Result]:
-    size = job.faces.images.shape[3]
-
+@_metric("spectra", "spectra")
+def _spectra(job: _Job) -> Iterator[Number]:
     def decibels(real: Tensor, fake: Tensor) -> float:
         """`facegen.evaluation.spectra.distance`, from the rows' mean power."""
         difference = (10 * fake.mean(0).log10() - 10 * real.mean(0).log10()).abs()
-        frequency = torch.arange(1, len(difference) + 1, dtype=torch.float64) * 2 / size
+        frequency = torch.arange(1, len(difference) + 1, dtype=torch.float64) * 2 / job.faces.images.shape[3]
         return float(difference[frequency >= UPPER].mean())
 
-    return [_compared(job, "spectra", decibels, *rows.spectra, ROUNDS, (0.0, math.inf))]
+    protocol = job.without_features(f"spectra (dB, frequencies from {UPPER:g})", len(job.faces), job.fakes.count)
+    yield Number(protocol, "lower", lambda rows: _compared(job, decibels, *rows.spectra, ROUNDS, FROM_0))
+
+
+@_metric("eq", "network")
+def _equivariance(job: _Job) -> Iterator[Number]:
+    fakes, settings = job.fakes, job.settings
+    how = drawer(fakes.G, fakes.trunc, fakes.labels)[1]
+    about = {
+        "eq_t": "dB, whole pixels up to an eighth",
+        "eq_t_frac": "dB, parts of a pixel up to an eighth, Lanczos a=3",
+        "eq_r": "dB, any angle, common frequencies, Lanczos a=3",
+    }
+
+    @functools.cache  # the three share their pictures
+    def found() -> dict[str, Decibels]:
+        return equivariance(fakes.G, settings.pairs, settings.seed, trunc=fakes.trunc, labels=fakes.labels)
+
+    def measure(kind: str, rows: _Rows) -> Value:
+        return Value(found()[kind].db, found()[kind].low, found()[kind].high)
+
+    for kind in KINDS:
+        protocol = job.without_features(f"{NAMES[kind]} ({about[kind]}; moved: {how})", 0, settings.pairs)
+        yield Number(protocol, "higher", functools.partial(measure, kind))
 
 
 def _spectral_rows(images: Tensor) -> Tensor:
@@ -597,21 +660,6 @@ def _spectral_rows(images: Tensor) -> Tensor:
     quiet = True if len(images) <= 2 * CHUNK else None
     pictures = tqdm(images.split(1), desc="spectra", leave=False, disable=quiet)
     return torch.stack([10 ** (spectrum(picture).db / 10) for picture in pictures])
-
-
-# ------------------------------------------------------------------------------------------------------------ memorisation
-
-
-def _copies(job: _Job, rows: _Rows) -> Memorised:
-    mirrored = _real_features(job, job.features[job.usual], mirrored=True)
-    return memorised(rows.fake[job.usual], rows.real[job.usual], mirrored, seed=job.settings.seed)
-
-
-def _of_copies(job: _Job, copies: Memorised) -> Result:
-    measured = Measured(copies.close, job.protocols["nn"], copies.low, copies.high)
-    return Result(
-        measured, "lower", note=f"{copies.expected:.3g} by chance; median distance {copies.ratio:.2f} of the reals' own"
-    )
 
 
 # ------------------------------------------------------------------------------------------------------------ perceptual
@@ -633,33 +681,6 @@ def _apart(see: Perceptual, pictures: Tensor) -> Tensor:
             rows = _seen(see, part.to(device).float() / 127.5 - 1)
         found.append((rows[::2] - rows[1::2]).square().sum(1).double().cpu())
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.float64)
-
-
-def diversity(see: Perceptual, pictures: Tensor) -> tuple[float, float, float]:
-    """Mean squared perceptual distance between two pictures, and its interval at 95 %.
-
-    Each picture is in one pair (0 and 1, 2 and 3, ...), so that the pairs are independent: shuffle what comes sorted.
-
-    Args:
-        see: which distance.
-        pictures: uint8 [N, 3, H, W], at least 4.
-
-    Raises:
-        InputError: fewer, or what `Perceptual` refuses.
-    """
-    if len(pictures) < 4:
-        raise InputError(f"{len(pictures)} pictures: diversity needs at least 2 pairs")
-    distances = _apart(see, pictures)
-    return float(distances.mean()), *_interval_of_mean(distances)
-
-
-def _diversity(job: _Job, rows: _Rows) -> list[Result]:
-    order = torch.randperm(len(job.faces), generator=torch.Generator().manual_seed(job.settings.seed))[: 2 * job.pairs]
-    real = _apart(job.see, job.faces.images[order.to(job.faces.images.device)].cpu())
-    value = float(rows.apart.mean())
-    low, high = _interval_of_mean(rows.apart, job.settings.seed)
-    measured = Measured(value, job.protocols["diversity"], low, high)
-    return [Result(measured, _better(job.protocols["diversity"]), 2 * job.pairs, value, float(real.mean()))]
 
 
 def _interval_of_mean(values: Tensor, seed: int = 0) -> tuple[float, float]:
@@ -740,36 +761,6 @@ def path_lengths(
     if not lengths.isfinite().all():
         raise InputError("the network gives NaN: its weights are damaged, or its training diverged; use an earlier snapshot")
     return lengths
-
-
-def _path_length(job: _Job, rows: _Rows) -> list[Result]:
-    del rows
-    settings, fakes = job.settings, job.fakes
-    options = {"space": job.space, "ends": settings.ppl_ends, "trunc": fakes.trunc, "labels": fakes.labels}
-    lengths = path_lengths(fakes.G, job.see, settings.pairs, settings.seed, **options)
-    low, high = _interval_of_mean(lengths, settings.seed)
-    note = f"median {float(lengths.median()):.4g}"
-    return [Result(Measured(float(lengths.mean()), job.protocols["ppl"], low, high), "lower", note=note)]
-
-
-def _equivariance(job: _Job, rows: _Rows) -> list[Result]:
-    del rows
-    fakes, settings = job.fakes, job.settings
-    found = equivariance(fakes.G, settings.pairs, settings.seed, trunc=fakes.trunc, labels=fakes.labels)
-    return [Result(Measured(one.db, job.protocols[kind], one.low, one.high), "higher") for kind, one in found.items()]
-
-
-MEASURES: dict[str, Callable[[_Job, _Rows], list[Result]]] = {
-    "fid": _fid,
-    "kid": _kid,
-    "pr": _precision_recall,
-    "dc": _density_coverage,
-    "is": _inception_score,
-    "ppl": _path_length,
-    "diversity": _diversity,
-    "spectra": _spectra,
-    "eq": _equivariance,
-}
 
 
 # ------------------------------------------------------------------------------------------------------------ warnings
@@ -865,7 +856,7 @@ def _from_plain(entry: dict) -> Result:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ResultPair:
     """One number of two evaluations.
 
     Attributes:
@@ -880,7 +871,7 @@ class Difference:
     verdict: str
 
 
-def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[Difference]:
+def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[ResultPair]:
     """Compare the numbers that both evaluations have.
 
     Two intervals at 95 % that do not even touch are a stricter test than one at 95 %.
@@ -891,7 +882,7 @@ def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[Di
     pairs = _common(ours, theirs)
     for one, other in pairs:
         require_same(one.measured, other.measured)
-    return [Difference(one.name, one.measured, other.measured, _verdict(one, other)) for one, other in pairs]
+    return [ResultPair(one.name, one.measured, other.measured, _verdict(one, other)) for one, other in pairs]
 
 
 def check_protocols(planned: Sequence[Protocol], theirs: Sequence[Result]) -> None:

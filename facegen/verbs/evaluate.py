@@ -5,21 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from facegen.files import InputError, replacing_folder, sha256_of
+from facegen.files import replacing_folder
 from facegen.verbs.common import add_verb
-
-if TYPE_CHECKING:
-    import torch
-
-    from facegen.data.packed import Faces
-    from facegen.evaluation.measure import Evaluation, Fakes, Result, Settings
-    from facegen.evaluation.neighbours import Memorised
-
-SHOWN = 8  # fakes in the picture of neighbours
 
 
 def add_evaluate(verbs) -> None:
@@ -63,47 +52,30 @@ def add_evaluate(verbs) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    if (args.network is None) == (args.images is None):
-        raise InputError("give either --network FILE or --images DIR: one of them is measured")
+    import torch
 
+    from facegen.config import device
+    from facegen.data import load_faces
     from facegen.evaluation.measure import (
+        Settings,
         check_protocols,
         compare_results,
+        fakes_of,
         measure,
+        metric_names,
         protocols,
         read_results,
         write_results,
     )
+    from facegen.models.published import cache_folder
+    from facegen.models.rebuild import one_line
+    from facegen.show.evaluation import difference_text, evaluation_text, save_neighbours
 
     theirs = read_results(args.against) if args.against else None
-    settings = _settings(args)
-    with replacing_folder(args.outdir) as folder, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        fakes, faces, about = _sides(args, settings)
-        if theirs is not None:
-            check_protocols(list(protocols(fakes, faces, settings).values()), theirs)
-        evaluation = measure(fakes, faces, settings)
-        write_results(folder / "results.json", evaluation, about)
-        if evaluation.copies is not None:
-            _save_neighbours(folder / "neighbours.png", evaluation.copies, fakes, faces)
-    _print(evaluation, [str(one.message) for one in caught])
-    if theirs is not None:
-        _print_differences(compare_results(evaluation.results, theirs), args.against)
-    print(f"written: {args.outdir}")
-    return 0
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    from facegen.config import device
-    from facegen.evaluation.measure import METRICS, Settings
-    from facegen.models.published import cache_folder
-
-    names = METRICS if args.metrics == "all" else [name.strip().lower() for name in args.metrics.split(",")]
-    if args.metrics == "all" and args.network is None:
-        names = [name for name in names if name not in ("ppl", "eq")]
     cache = cache_folder().parent / "features" if args.cache is None else None if args.cache == "none" else Path(args.cache)
-    return Settings(
-        metrics=tuple(dict.fromkeys(names)),
+    on = device(args.device)
+    settings = Settings(
+        metrics=metric_names(args.metrics, network=args.network is not None),
         seed=args.seed,
         features=args.features,
         resizings=("clean", "legacy") if args.resize == "both" else (args.resize,),
@@ -112,86 +84,24 @@ def _settings(args: argparse.Namespace) -> Settings:
         ppl_space=args.ppl_space,
         ppl_ends=args.ppl_sampling == "end",
         cache=cache,
-        device=device(args.device),
+        device=on,
     )
-
-
-def _sides(args: argparse.Namespace, settings: Settings) -> tuple[Fakes, Faces, dict[str, object]]:
-    """The fakes, the real pictures, and what else to write down about them."""
-    import torch
-
-    from facegen.data.packed import common_size, load_faces
-    from facegen.evaluation.measure import Generated, Stored
-    from facegen.models.pretrained import load
-    from facegen.models.published import network_file
-
-    about: dict[str, object] = {"torch": torch.__version__, "device": torch.device(settings.device).type}
-    if args.images is not None:
-        if args.truncation != 1 or args.label is not None:
-            raise InputError("--truncation and --class change what a network makes: leave them out with --images")
-        size = args.size or common_size(args.images)
-        stored = load_faces(args.images, size)
-        about["images_hash"] = stored.content_hash
-        return Stored(stored, args.samples, args.seed), load_faces(args.data, size), about
-    path = network_file(args.network)
-    G = load(path).G.to(settings.device)
-    if args.size not in (None, getattr(G, "img_resolution", args.size)):
-        raise InputError(f"--size {args.size}: this network makes pictures of {G.img_resolution} pixels")
-    fakes = Generated(G, args.samples, args.seed, trunc=args.truncation, labels=args.label, name=path.name)
-    about["network_sha256"] = sha256_of(path)
-    return fakes, load_faces(args.data, G.img_resolution), about
-
-
-# -- showing
-
-
-def _save_neighbours(path: Path, copies: Memorised, fakes: Fakes, faces: Faces) -> None:
-    """The fakes that are nearest to a real picture, each above its nearest real ones."""
-    import torch
-
-    from facegen.show import show_grid
-
-    suspects = copies.suspects(SHOWN)
-    rows: list[torch.Tensor] = [fakes.pictures(suspects)]
-    captions = [f"fake {index}\ndistance {copies.nearness[index]:.2f}" for index in suspects]
-    for place in range(copies.nearest.shape[1]):
-        rows.append(faces.images[copies.nearest[suspects, place].to(faces.images.device)].cpu())
-        captions += [f"real {int(index)}" for index in copies.nearest[suspects, place]]
-    title = f"The {len(suspects)} fakes nearest to a real picture (distance 1: what is usual between real ones)"
-    figure = show_grid(torch.cat(rows), title, cols=len(suspects), captions=captions)
-    path.write_bytes(figure.png())
-
-
-def _print(evaluation: Evaluation, heard: Sequence[str]) -> None:
-    from facegen.show.text import table
-
-    print(_title(evaluation))
-    print(table([_row(result) for result in evaluation.results], HEADERS))
-    for result in evaluation.results:
-        print(f"[{result.measured.protocol}]" + (f" {result.note}" if result.note else ""))
-    if evaluation.copies is not None:
-        print(evaluation.copies.verdict)
-    for text in (*heard, *evaluation.warnings):
-        print(f"facegen: note: {' '.join(text.split())}", file=sys.stderr)
-
-
-HEADERS = ("score", "value", "95 % interval", "better", "pictures", "fakes", "held-out real")
-
-
-def _title(evaluation: Evaluation) -> str:
-    fakes, data = evaluation.fakes, evaluation.data
-    return f"{fakes['name']}: {fakes['count']} fakes against {data['count']} real pictures of {data['name']}"
-
-
-def _row(result: Result) -> list[object]:
-    one = result.measured
-    interval = f"{one.low:.4g} to {one.high:.4g}"
-    return [result.name, one.value, interval, result.better, result.matched or None, result.fakes, result.real]
-
-
-def _print_differences(differences: Sequence, path: Path) -> None:
-    from facegen.show.text import table
-
-    rows = [[one.name, one.ours.value, one.theirs.value, one.verdict] for one in differences]
-    print(f"\nAgainst {path.name}, measured the same way:")
-    print(table(rows, ["score", "here", "there", "here is"]))
+    with replacing_folder(args.outdir) as folder, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        options = {"size": args.size, "trunc": args.truncation, "label": args.label, "device": on}
+        fakes, size, about = fakes_of(args.network, args.images, args.samples, args.seed, **options)
+        faces = load_faces(args.data, size)
+        if theirs is not None:
+            check_protocols(protocols(fakes, faces, settings), theirs)
+        evaluation = measure(fakes, faces, settings)
+        write_results(folder / "results.json", evaluation, {"torch": torch.__version__, "device": on.type, **about})
+        if evaluation.copies is not None:
+            save_neighbours(folder / "neighbours.png", evaluation.copies, fakes, faces)
+    print(evaluation_text(evaluation))
+    for text in (*(str(one.message) for one in caught), *evaluation.warnings):
+        print(f"facegen: note: {one_line(text, 500)}", file=sys.stderr)
+    if theirs is not None:
+        print(f"\nAgainst {one_line(args.against.name)}, measured the same way:")
+        print(difference_text(compare_results(evaluation.results, theirs)))
+    print(f"written: {one_line(args.outdir)}")
+    return 0

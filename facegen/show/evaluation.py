@@ -1,0 +1,54 @@
+"""An evaluation as text, and the fakes that are nearest to a real picture, above their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from facegen.data.packed import Faces
+from facegen.evaluation.measure import Evaluation, Fakes, Result, ResultPair
+from facegen.evaluation.neighbours import Memorised
+from facegen.models.rebuild import one_line
+from facegen.show.figures import show_grid
+from facegen.show.text import table
+
+__all__ = ["difference_text", "evaluation_text", "save_neighbours"]
+
+SHOWN = 8  # fakes in the picture of neighbours
+HEADERS = ("score", "value", "95 % interval", "better", "pictures", "fakes", "held-out real")
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The numbers as a table, and under it the protocol of each."""
+    fakes, data = evaluation.fakes, evaluation.data
+    title = f"{fakes['name']}: {fakes['count']} fakes against {data['count']} real pictures of {data['name']}"
+    lines = [one_line(title, 400), table([_row(result) for result in evaluation.results], HEADERS)]
+    for result in evaluation.results:
+        lines.append(one_line(f"[{result.measured.protocol}] {result.note}", 1000))
+    return "\n".join([*lines, *([evaluation.copies.verdict] if evaluation.copies is not None else [])])
+
+
+def _row(result: Result) -> list[object]:
+    one = result.measured
+    interval = f"{one.low:.4g} to {one.high:.4g}"
+    return [result.name, one.value, interval, result.better, result.matched or None, result.fakes, result.real]
+
+
+def difference_text(pairs: Sequence[ResultPair]) -> str:
+    """What two evaluations say of the same numbers, as a table."""
+    rows = [[one.name, one.ours.value, one.theirs.value, one.verdict] for one in pairs]
+    return table(rows, ["score", "here", "there", "here is"])
+
+
+def save_neighbours(path: Path, copies: Memorised, fakes: Fakes, faces: Faces) -> None:
+    """A picture of the fakes that are nearest to a real picture, each above its nearest real ones."""
+    suspects = copies.suspects(SHOWN)
+    rows: list[torch.Tensor] = [fakes.pictures(suspects)]
+    captions = [f"fake {index}\ndistance {copies.nearness[index]:.2f}" for index in suspects]
+    for place in range(copies.nearest.shape[1]):
+        rows.append(faces.images[copies.nearest[suspects, place].to(faces.images.device)].cpu())
+        captions += [f"real {int(index)}" for index in copies.nearest[suspects, place]]
+    title = f"The {len(suspects)} fakes nearest to a real picture (distance 1: what is usual between real ones)"
+    path.write_bytes(show_grid(torch.cat(rows), title, cols=len(suspects), captions=captions).png())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facegen import __version__
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 from facegen.verbs.audit import add_audit
 from facegen.verbs.common import GRID_SIDE, add_verb, check_file, check_folder, check_picture, pair_of, seeds_of
 from facegen.verbs.diagnose import add_diagnose
@@ -1167,7 +1167,6 @@ def _convert(args: argparse.Namespace) -> int:
     from facegen.files import sha256_of
     from facegen.models.pretrained import format_name, load, plain_json, save
     from facegen.models.published import find, network_file
-    from facegen.models.rebuild import one_line
 
     source = network_file(args.source)
     if args.dest.exists() and args.dest.samefile(source):
@@ -1264,8 +1263,6 @@ def _duration(seconds: float) -> str:
 def _fact(name: str, value: object) -> str:
     """A line, or several that are indented: whatever a file says, it cannot look like a line of ours."""
     import textwrap
-
-    from facegen.models.rebuild import one_line
 
     text = one_line(value, 600) or "(empty)"
     return textwrap.fill(text, 120, initial_indent=f"{name:14} ", subsequent_indent=" " * 15)

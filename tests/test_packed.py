@@ -555,7 +555,7 @@ def test_the_table_groups_what_many_share():
     many = [pictures.Row(f"{i}.jpg", "greyscale", "made RGB", True) for i in range(500)]
     odd = pictures.Row("bad\x1b[31m\n.jpg", "truncated", "left out", False)
     lines = table([*many, odd]).splitlines()
-    assert len(lines) == 3 and lines[1].startswith("bad?[31m?.jpg") and lines[2].startswith("500 files, the first 0.jpg")
+    assert len(lines) == 3 and lines[1].startswith("bad?[31m .jpg") and lines[2].startswith("500 files, the first 0.jpg")
     several = [pictures.Row(f"{i}.jpg", f"too small ({i}x{i})", "left out", False) for i in range(100)]
     assert table(several).splitlines()[-1] == "... and 40 lines more"
 
@@ -667,7 +667,7 @@ def test_read_only_place_falls_back_to_the_users_cache(nested, tmp_path, count_d
     finally:
         nested.parent.chmod(0o755)
     assert len(count_decoding) == 1 and torch.equal(first.images, again.images)
-    assert caches(nested) == [] and len(list((tmp_path / "user-cache/facegen").glob("photos-*.npy"))) == 1
+    assert caches(nested) == [] and len(list((tmp_path / "user-cache/facegen/data").glob("photos-*.npy"))) == 1
 
 
 def test_without_any_place_it_stays_in_memory_with_one_line(nested, tmp_path, monkeypatch):
@@ -694,7 +694,7 @@ def test_full_disk_falls_back(nested, tmp_path, monkeypatch):
 
     monkeypatch.setattr(packed, "replacing", full)
     faces = load_faces(nested, 32)
-    assert len(faces) == 12 and len(list((tmp_path / "user-cache/facegen").glob("photos-*.npy"))) == 1
+    assert len(faces) == 12 and len(list((tmp_path / "user-cache/facegen/data").glob("photos-*.npy"))) == 1
 
 
 def test_interrupted_decoding_leaves_nothing(folder, monkeypatch):
@@ -856,7 +856,7 @@ def test_many_drawn_faces_are_cached(tmp_path, monkeypatch, damage):
     load_faces("drawn:6", 32, cache=False)
     assert not (tmp_path / "user-cache").exists()
     first = load_faces("drawn:6", 32, seed=4)
-    (file,) = (tmp_path / "user-cache/facegen").iterdir()
+    (file,) = (tmp_path / "user-cache/facegen/data").iterdir()
     stamp = file.stat().st_mtime_ns
     if damage == "bit":
         data = bytearray(file.read_bytes())
@@ -867,7 +867,7 @@ def test_many_drawn_faces_are_cached(tmp_path, monkeypatch, damage):
     elif damage == "other code":
         monkeypatch.setattr(packed, "sha256_of", lambda path: "0" * 64)
     second = load_faces("drawn:6", 32, seed=4)
-    (now,) = (tmp_path / "user-cache/facegen").iterdir()  # what other code had drawn is gone
+    (now,) = (tmp_path / "user-cache/facegen/data").iterdir()  # what other code had drawn is gone
     assert (now == file and now.stat().st_mtime_ns == stamp) == (damage == "none")
     direct = drawn(6, size=32, seed=4)
     for faces in (first, second):

@@ -16,7 +16,7 @@ import pytest
 from facegen.data.fetch import FetchError, Patience, Stopped, exclusive
 from facegen.files import InputError
 from facegen.models import published
-from facegen.models.published import PUBLISHED, cache_folder, fetch_network, network_file, table
+from facegen.models.published import PUBLISHED, fetch_network, network_file, table
 
 QUICK = Patience(delays=(0.0, 0.0, 0.0))
 CONTENT = b"\x80\x02" + bytes(range(256)) * 600  # 153,602 bytes: more than two blocks
@@ -116,17 +116,6 @@ def test_the_table_names_every_network_with_address_and_terms():
     assert "non-commercial" in text and len({network.url for network in PUBLISHED.values()}) == len(PUBLISHED) == 34
     assert PUBLISHED["stylegan3-r-ffhqu-256x256"].resolution == 256
     assert PUBLISHED["stylegan2-ada-afhqcat"].url.endswith("/stylegan2-ada-pytorch/pretrained/afhqcat.pkl")
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine" / "networks"
-    monkeypatch.delenv("FACEGEN_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "facegen" / "networks"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert cache_folder() == tmp_path / ".cache" / "facegen" / "networks"
 
 
 def test_a_name_of_the_table_is_fetched_under_its_name_with_its_terms(server, monkeypatch, tmp_path, capsys):

@@ -41,7 +41,7 @@ from facegen.data.pictures import (
     no_bomb_warnings,
     table,
 )
-from facegen.files import InputError, replacing, replacing_folder, sha256_of
+from facegen.files import InputError, cache_folder, replacing, replacing_folder, sha256_of
 
 __all__ = [
     "Faces",
@@ -654,8 +654,7 @@ class _Writer:
 
 def _cache_folders(path: Path) -> list[Path]:
     """Where a cache may lie, the better place first."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return [path.resolve().parent / ".facegen-cache", Path(home) / "facegen"]
+    return [path.resolve().parent / ".facegen-cache", cache_folder("data")]
 
 
 def _writable(folder: Path) -> bool:

@@ -37,11 +37,10 @@ from facegen.data.pictures import (
     Unusable,
     no_bomb_warnings,
     open_source,
-    printable,
     table,
 )
 from facegen.data.visibility import PARTS, ZOOM, seen
-from facegen.files import InputError, replacing, replacing_folder
+from facegen.files import InputError, one_line, replacing, replacing_folder
 
 __all__ = [
     "LIMITS",
@@ -162,7 +161,7 @@ class PhotoCheck:
     def as_json(self) -> dict[str, object]:
         """The check as plain values."""
         return {
-            "file": printable(self.name),
+            "file": one_line(self.name),
             "size": list(self.size),
             "landmarks": None if self.landmarks is None else [[round(float(v), 2) for v in row] for row in self.landmarks],
             "probability": round(self.probability, 4),
@@ -177,7 +176,7 @@ class PhotoCheck:
 
     def __str__(self) -> str:
         lines = [str(warning) for warning in self.warnings] or ["nothing to warn of"]
-        return "\n".join(f"{printable(self.name)}: {line}" for line in lines)
+        return "\n".join(f"{one_line(self.name)}: {line}" for line in lines)
 
 
 def check_photo(image: Image.Image, size: int = 256, *, name: str = "picture") -> PhotoCheck:
@@ -593,13 +592,13 @@ class Checks:
         warned = [check for check in self.all if check.warnings]
         parts = [f"<h1>{len(warned):,} of {len(self._checks):,} photographs with warnings</h1>"]
         for check in warned:
-            name = html.escape(printable(check.name))
+            name = html.escape(one_line(check.name))
             items = "".join(
                 f"<li><b>{html.escape(w.name)}</b>: {html.escape(w.number)}; {html.escape(w.advice)}</li>"
                 for w in check.warnings
             )
             data = self._shown.get(check.name)
-            alt = html.escape(f"{printable(check.name)} with its face marked")
+            alt = html.escape(f"{one_line(check.name)} with its face marked")
             shown = f'<img alt="{alt}" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">' if data else ""
             parts.append(f"<section><h2>{name}</h2>{shown}<ul>{items}</ul></section>")
         return _PAGE.replace("BODY", "\n".join(parts))
@@ -654,7 +653,7 @@ class AlignReport:
         groups = ((self.faceless, "without a face, left out"), (self.several, "with several faces, the largest taken"))
         for names, what in groups:
             if names:
-                shown = ", ".join(printable(name) for name in names[:10])
+                shown = ", ".join(one_line(name) for name in names[:10])
                 more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
                 lines.append(f"{len(names):,} {what}: {shown}{more}")
         lines += _named(self.checks)
@@ -669,7 +668,7 @@ def _named(checks: Sequence[PhotoCheck]) -> list[str]:
     for check in checks:
         for warning in check.warnings:
             if warning.name not in ("no-face", "several-faces"):  # which have lines of their own
-                kinds.setdefault(warning.name, []).append(f"{printable(check.name)} ({warning.number})")
+                kinds.setdefault(warning.name, []).append(f"{one_line(check.name)} ({warning.number})")
     return [
         f"warning: {len(files):,} {name}: {', '.join(files[:10])}"
         + (f" and {len(files) - 10:,} more" if len(files) > 10 else "")

@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -71,19 +71,14 @@ def table(rows: Sequence[Row], lines: int = 60) -> str:
     cells = [("file", "what it was", "what was done")]
     for (_, what, done), group in sorted(groups.items(), key=lambda item: item[0][0]):
         if len(group) > 10:
-            cells.append((f"{len(group):,} files, the first {printable(group[0].file)}", what, done))
+            cells.append((f"{len(group):,} files, the first {one_line(group[0].file)}", what, done))
         else:
-            cells += [(printable(row.file), what, done) for row in group]
+            cells += [(one_line(row.file), what, done) for row in group]
     hidden = len(cells) - 1 - lines
     cells = cells[: lines + 1]
     widths = [max(len(row[column]) for row in cells) for column in (0, 1)]
     text = [f"{file:<{widths[0]}}  {what:<{widths[1]}}  {done}" for file, what, done in cells]
     return "\n".join(text + ([f"... and {hidden:,} lines more"] if hidden > 0 else []))
-
-
-def printable(name: str) -> str:
-    """A file's name made safe to print: control characters and undecodable bytes become question marks."""
-    return "".join(character if character.isprintable() else "?" for character in name)
 
 
 # ---------------------------------------------------------------------------------------------------- one picture

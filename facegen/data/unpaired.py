@@ -28,8 +28,8 @@ from facegen.data.duplicates import Fingerprints, fingerprints, matching
 from facegen.data.faces import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, safe_name
 from facegen.data.framing import Framing, measure_framing, reframe
 from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, nothing_usable
-from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, printable, table
-from facegen.files import InputError, replacing_folder
+from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, table
+from facegen.files import InputError, one_line, replacing_folder
 
 __all__ = ["Unpaired", "UnpairedReport", "crop_offsets", "drawn_unpaired", "load_unpaired", "prepare_unpaired", "reframed"]
 
@@ -514,7 +514,7 @@ def _gather(
         for copy, original in seen.add(waiting) if seen and waiting else ():
             (folder / copy.file).unlink()
             del picks[copy.key]
-            what = f"a near-duplicate of {printable(original.origin)}"
+            what = f"a near-duplicate of {one_line(original.origin)}"
             mine.append(Row(f"{letter}: {copy.origin}", what, "left out", False))
             bar.update(-1)
         waiting.clear()
@@ -530,7 +530,7 @@ def _gather(
         for item in found:
             row = item.row
             if item.data is not None and item.key in picks:
-                what = f"the same picture as {printable(picks[item.key].origin)}"
+                what = f"the same picture as {one_line(picks[item.key].origin)}"
                 row = Row(item.origin, what, "left out", False)
             elif item.data is not None:
                 file = safe_name(item.origin, item.suffix, taken)

@@ -32,10 +32,9 @@ from facegen.data.pictures import (
     in_order,
     no_bomb_warnings,
     open_source,
-    printable,
     table,
 )
-from facegen.files import InputError, replacing_folder
+from facegen.files import InputError, one_line, replacing_folder
 from facegen.models import pretrained
 from facegen.models.cyclegan import ResnetGenerator, UnetGenerator
 from facegen.training.cyclegan import DIRECTIONS, paint
@@ -271,7 +270,7 @@ def _originals(run: Path, direction: str, source: str | Path | None, most: int) 
     names, pictures = [], []
     with no_bomb_warnings(), open_source(source) as found, closing(_batches(found, size, rows)) as batches:
         for some, batch in batches:
-            names += [printable(PurePosixPath(name).name) for name in some]
+            names += [one_line(PurePosixPath(name).name) for name in some]
             pictures.append(batch)
             if len(names) >= most:
                 break

@@ -25,6 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from facegen.files import one_line
 from facegen.models import pickles, rebuild
 from facegen.models.layers import setup_filter
 from facegen.models.official import LICENCE
@@ -116,7 +117,7 @@ def _outline_zip(path: Path, size: int) -> object:
     except Refused:
         raise
     except Exception as problem:  # zipfile's are of many kinds: damaged numbers send it to places before or behind the file
-        raise Refused(f"is a damaged or cut zip archive ({rebuild.one_line(problem, 80)})") from None
+        raise Refused(f"is a damaged or cut zip archive ({one_line(problem, 80)})") from None
 
     def claim(storage: Storage) -> None:
         found = sizes.get(f"{folder}data/{storage.key}")

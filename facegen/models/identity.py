@@ -25,9 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 from facegen.models import foreign, pickles
-from facegen.models.rebuild import one_line
 
 Box = tuple[float, float, float, float]
 """left, top, right, bottom as shares of a picture's width and height."""
@@ -385,7 +384,7 @@ def _load_facenet(path: Path) -> FaceEmbedding:
         names = {name.removeprefix("module."): name for name in found}
         names = {ours: theirs for ours, theirs in names.items() if not ours.startswith("logits.")}
         odd = sorted(names.keys() ^ expected.keys()) or [n for n in names if found[names[n]].shape != expected[n].shape]
-        where = pickles.shown(odd[0]) if odd else ""
+        where = one_line(odd[0], 80) if odd else ""
         pickles.need(not odd, f"is no InceptionResnetV1 of facenet-pytorch (it differs in {where}); {UNDERSTOOD}")
         try:
             read = torch.load(path, map_location="cpu", weights_only=True)

@@ -25,7 +25,7 @@ from typing import NoReturn
 
 import torch
 
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 
 MAX_TEXT = 64 << 20  # characters in all; each kind of module in a snapshot carries its source, 37,000 characters, once
 MAX_STRING = 4 << 20
@@ -68,10 +68,9 @@ def need(holds: bool, otherwise: str) -> None:
         raise Refused(otherwise)
 
 
-def shown(text: object) -> str:
-    """Text from the file as part of one line that no terminal misunderstands; of what is not text or a number, nothing."""
-    text = str(text)[:80] if type(text) in (str, int) else "?"
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def shown(value: object) -> str:
+    """A text or number from the file as part of a line; of what is nested nothing, which could take for ever to write out."""
+    return one_line(value, 80) if type(value) in (str, int) else "?"
 
 
 # ---------------------------------------------------------------- the records that stand in for the file's objects

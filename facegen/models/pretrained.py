@@ -21,9 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from facegen.files import InputError, replacing
+from facegen.files import InputError, one_line, replacing
 from facegen.models import rebuild
-from facegen.models.rebuild import CLASSES, one_line
+from facegen.models.rebuild import CLASSES
 
 FORMAT = "facegen-network-1"
 MAX_HEADER = 4 << 20  # bytes that name and describe the tensors; the largest networks need 0.1 MB

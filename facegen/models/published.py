@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegen.data.fetch import FetchError, Patience, WrongFile, download, say
-from facegen.files import InputError, replacing, sha256_of
+from facegen.files import InputError, cache_folder, replacing, sha256_of
 
 WEIGHTS_TERMS = "NVIDIA Source Code License: non-commercial"
 
@@ -133,13 +133,6 @@ def table() -> str:
 # ------------------------------------------------------------------------------------------------------- fetching
 
 
-def cache_folder() -> Path:
-    """Where fetched networks are kept: networks/ in FACEGEN_CACHE, else in facegen/ of the user's cache folder."""
-    if chosen := os.environ.get("FACEGEN_CACHE"):
-        return Path(chosen) / "networks"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facegen" / "networks"
-
-
 def is_address(text: object) -> bool:
     """Whether this is an address (anything with "://", also of a scheme that will be refused) and not a file's path."""
     return isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
@@ -173,7 +166,7 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
 
     Args:
         url_or_name: an http or https address, or a name from the table.
-        dest: the folder to keep it in; `cache_folder()` where it is not given.
+        dest: the folder to keep it in; `facegen.files.cache_folder("networks")` where it is not given.
         patience: how long a server is waited for.
 
     Returns:
@@ -184,7 +177,7 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
             or no success within the tries. Nothing is left but a ".part" that the same call takes up again.
     """
     source = _source(url_or_name)
-    path = Path(dest if dest is not None else cache_folder()) / source.file
+    path = Path(dest if dest is not None else cache_folder("networks")) / source.file
     note = path.with_name(path.name + ".sha256")
     noted = None if source.sha256 else _noted(note)
     expected = source.sha256 or noted

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 from facegen.models import cyclegan, dcgan, stylegan2, stylegan3
 from facegen.models.layers import ACTIVATIONS
 
@@ -30,12 +30,6 @@ CLASSES: dict[str, type[nn.Module]] = {
     "stylegan2.Discriminator": stylegan2.Discriminator,
     "stylegan3.Generator": stylegan3.Generator,
 }
-
-
-def one_line(text: object, longest: int = 160) -> str:
-    """Text from a file, or of a library about one, as part of one line that no terminal misunderstands."""
-    words = " ".join(str(text)[: 4 * longest].split())[:longest]
-    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 class _Rule(NamedTuple):

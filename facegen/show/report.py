@@ -12,8 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
-from facegen.files import replacing
-from facegen.models.rebuild import one_line
+from facegen.files import one_line, replacing
 from facegen.show.figures import Chart
 from facegen.show.widgets import _best_format, _encoded
 

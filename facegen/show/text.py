@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from facegen.files import InputError
-from facegen.models.rebuild import one_line
+from facegen.files import InputError, one_line
 
 __all__ = ["digest", "html_table", "table"]
 

@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from facegen.files import replacing_folder
+from facegen.files import cache_folder, one_line, replacing_folder
 from facegen.verbs.common import add_verb
 
 
@@ -67,12 +67,10 @@ def _evaluate(args: argparse.Namespace) -> int:
         read_results,
         write_results,
     )
-    from facegen.models.published import cache_folder
-    from facegen.models.rebuild import one_line
     from facegen.show.evaluation import difference_text, evaluation_text, save_neighbours
 
     theirs = read_results(args.against) if args.against else None
-    cache = cache_folder().parent / "features" if args.cache is None else None if args.cache == "none" else Path(args.cache)
+    cache = cache_folder("features") if args.cache is None else None if args.cache == "none" else Path(args.cache)
     on = device(args.device)
     settings = Settings(
         metrics=metric_names(args.metrics, network=args.network is not None),

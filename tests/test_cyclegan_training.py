@@ -178,7 +178,7 @@ def test_building_leaves_the_random_state_alone():
         ({"generator": "resnet"}, "generator='resnet' is not known"),
         ({"generator": "unet64"}, "a U-Net's size is a power of 2"),
         ({"image_size": 30, "load_size": 36}, "take a multiple of 4"),
-        ({"layers_D": 4}, "layers_D=4 needs pictures of 48 pixels"),
+        ({"layers_D": 4}, "--layers-D=4 needs pictures of 48 pixels"),
         ({"load_size": 31}, "load_size=31: crops of image_size=32"),
         ({"epochs": 0, "epochs_decay": 0}, "at least one epoch"),
         ({"loss": "bce"}, "loss='bce' is not known"),
@@ -199,8 +199,8 @@ def test_settings_that_cannot_work_are_refused_in_one_line(change, words):
 def test_other_data_and_other_settings_do_not_continue_a_run(data, tmp_path):
     train(tmp_path, data, stop_at=2)
     for config, words in (
-        (dataclasses.replace(TINY, generator="resnet2"), "a run with generator='resnet1', not 'resnet2'"),
-        (dataclasses.replace(TINY, epochs=3), "a run with epochs=2, not 3"),
+        (dataclasses.replace(TINY, generator="resnet2"), "a run with --generator=resnet1, not resnet2"),
+        (dataclasses.replace(TINY, epochs=3), "a run with --epochs=2, not 3"),
     ):
         with pytest.raises(InputError, match=words):
             train(tmp_path, data, config)

@@ -263,7 +263,7 @@ def test_a_run_keeps_to_what_it_found(faces, tmp_path, capsys):
     fit(cramped(99), faces, tmp_path / "moved", stop_at=2, **FOUR_STEPS)
     moved = fit(cramped(7, settings(batch_gpu=4)), faces, tmp_path / "moved", **FOUR_STEPS)
     assert numbers(found) == numbers(moved) and torch.equal(found.samples, moved.samples)
-    with pytest.raises(InputError, match="batch_gpu=0, not 8"):
+    with pytest.raises(InputError, match="--batch-gpu=4, not 8"):
         fit(cramped(99, settings(batch_gpu=8)), faces, tmp_path / "moved", **FOUR_STEPS)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import make_faces
 
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
+from facegen.data.packed import Faces
 from facegen.data.unpaired import drawn_unpaired
+from facegen.files import InputError
 from facegen.training.cyclegan import cyclegan_from
-from facegen.training.fit import History, fit
+from facegen.training.fit import History, check_start, fit
 from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import stylegan_from
 
@@ -71,3 +75,106 @@ def test_a_label_that_two_snapshots_share_keeps_its_file(tmp_path):
     train(CYCLEGAN, tmp_path, snap_steps=2, keep_networks=3)
     names = {path.name for path in (tmp_path / "networks").iterdir()}
     assert names == {f"epoch-000{n}-{way}.safetensors" for n in (2, 4) for way in ("AtoB", "BtoA")}
+
+
+# ------------------------------------------------------------------------------------- what a run is continued with
+
+
+def refusal(config: TrainConfig | StyleConfig, outdir: Path, data: Faces | None = None, **options) -> str:
+    """What is said to somebody who continues the run in `outdir` with these."""
+    before = files(outdir)
+    method = (stylegan_from if isinstance(config, StyleConfig) else dcgan_from)(config)
+    options = {"snap_kimg": 0.032, "samples": 2, "progress": False} | options
+    with pytest.raises(InputError) as error:
+        fit(method, data or make_faces(48, config.image_size), outdir, **options)
+    assert "\n" not in str(error.value) and files(outdir) == before
+    return str(error.value)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    """A DCGAN's run that was stopped after two steps."""
+    folder = tmp_path_factory.mktemp("runs") / "x"
+    train(DCGAN, folder, stop_at=2)
+    return folder
+
+
+def test_the_flag_that_differs_is_named(begun):
+    same = "give the same settings to continue it, or another folder to start anew"
+    for change, words in (
+        ({"image_size": 64}, "--image-size=32, not 64"),
+        ({"lr_G": 1e-3}, "--lr-G=0.0002, not 0.001"),
+        ({"mirror": True}, "--mirror=0, not 1"),
+        ({"kimg": 0.05}, "--kimg=0.096, not 0.05"),
+        ({"seed": 3, "batch": 4}, "--batch=8, not 4"),
+    ):
+        assert refusal(dataclasses.replace(DCGAN, **change), begun) == f"{begun} holds a run with {words}: {same}"
+    assert refusal(STYLEGAN, begun) == f"{begun} holds a run with --cfg=dcgan, not stylegan2: {same}"
+    said = refusal(DCGAN, begun, snap_kimg=0.08)
+    assert "holds a run with a snapshot every 4 steps (--snap), not a snapshot every 10 steps (--snap): " in said
+    assert "holds a run with samples=2, not 5: " in refusal(DCGAN, begun, samples=5)
+
+
+def test_other_pictures_and_other_labels_are_told_apart(begun, tmp_path):
+    faces = make_faces(48, 32)
+    for data, words in (
+        (make_faces(40, 32), "on 48 pictures of smooth, not 40"),
+        (make_faces(48, 32, seed=1), "on other pictures: those in smooth have changed since"),
+        (dataclasses.replace(faces, name="rough", content_hash="other"), "on other pictures (smooth, not rough)"),
+    ):
+        again = "give the same data, or another folder to start anew"
+        assert refusal(DCGAN, begun, data) == f"{begun} was trained {words}: {again}"
+
+    config = dataclasses.replace(STYLEGAN, cond=True)
+    one = dataclasses.replace(make_faces(48, 8), labels=torch.arange(48) % 2)
+    two = dataclasses.replace(one, labels=(torch.arange(48) + 1) % 2)
+    options = {"snap_kimg": 0.032, "samples": 2, "progress": False}
+    fit(stylegan_from(config, classes=2), one, tmp_path, stop_at=1, **options)
+    with pytest.raises(InputError, match=r"was trained with other labels of the same pictures \(smooth\)"):
+        fit(stylegan_from(config, classes=2), two, tmp_path, **options)
+    assert len(fit(stylegan_from(config, classes=2), one, tmp_path, stop_at=2, **options).stats) == 0
+
+
+def test_a_folder_written_before_labels_were_kept_is_continued(tmp_path):
+    train(DCGAN, tmp_path, stop_at=2)
+    about = json.loads((tmp_path / "config.json").read_text())
+    del about["data"]["labels"]
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    assert train(DCGAN, tmp_path).stats[-1]["step"] == 12
+
+
+def test_a_run_that_began_with_a_network_is_named_as_such(tmp_path):
+    resumed = dataclasses.replace(STYLEGAN, ada_kimg=100.0, ema_rampup=0.0)  # what --resume sets
+    for name, config, other, words in (
+        ("scratch", STYLEGAN, resumed, "began without --resume: give none to continue it"),
+        ("transfer", resumed, STYLEGAN, "began with --resume: give it again to continue it"),
+    ):
+        train(config, tmp_path / name, stop_at=1)
+        assert words in refusal(other, tmp_path / name)
+        given = refusal(dataclasses.replace(config, ada_kimg=7.0), tmp_path / name)
+        assert f"--ada-kimg={config.ada_kimg:g}, not 7" in given
+
+
+def test_a_run_is_not_begun_with_itself(begun, tmp_path, monkeypatch):
+    monkeypatch.chdir(begun.parent)
+    for network in ("x", begun, begun / "network.safetensors", "./x/networks/step-00000004.safetensors"):
+        with pytest.raises(InputError, match="is this run itself: leave --resume out to continue it"):
+            check_start(Path("x"), network)
+    check_start(tmp_path / "new", begun)
+    check_start(begun, tmp_path / "x")
+    check_start(begun, "ffhq")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"snap_kimg": 0.0}, "a snapshot every 0 kimg (--snap)"),
+        ({"snap_kimg": float("nan")}, "a snapshot every nan kimg (--snap)"),
+        ({"samples": 0}, "samples=0: give at least 1"),
+        ({"keep": "x"}, "--keep=x is not known: use all, last:K or every:N"),
+        ({"keep_networks": -1}, "--keep-networks=-1: give 0 for none"),
+    ],
+)
+def test_refusals_name_the_flag(options, words, tmp_path):
+    assert words in refusal(DCGAN, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()

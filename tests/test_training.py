@@ -363,7 +363,7 @@ def test_not_finite_stops_with_step_and_last_good_checkpoint(tiny, faces, tmp_pa
 def test_a_run_with_other_settings_is_not_continued(tiny, faces, tmp_path):
     fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.05, stop_at=3, progress=False)
     other = dataclasses.replace(tiny, lr_G=1e-3)
-    with pytest.raises(InputError, match=r"lr_G=0\.0002, not 0\.001"):
+    with pytest.raises(InputError, match=r"run with --lr-G=0\.0002, not 0\.001"):
         fit(dcgan_from(other), faces, tmp_path, samples=1, snap_kimg=0.05, progress=False)
     with pytest.raises(InputError, match="already holds a run"):
         fit(dcgan_from(tiny), faces, tmp_path, samples=1, snap_kimg=0.05, resume=False, progress=False)

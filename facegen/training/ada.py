@@ -448,7 +448,7 @@ class AugmentPipe(nn.Module):
             InputError: another name.
         """
         if name not in PRESETS:
-            raise InputError(f"augmentation pipeline {name!r} is not known: choose one of {', '.join(PRESETS)}")
+            raise InputError(f"--augpipe={name} is not known: choose one of {', '.join(PRESETS)}")
         return cls(**dict.fromkeys(PRESETS[name], 1.0))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AugmentPipe:

@@ -63,7 +63,7 @@ def parse_policy(policy: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in policy.split(",") if name.strip() not in ("", "none"))
     for name in names:
         if name not in POLICIES:
-            raise InputError(f"augment={name!r} is not known: choose from {', '.join(POLICIES)}, joined by commas, or none")
+            raise InputError(f"--augment={name} is not known: choose from {', '.join(POLICIES)}, joined by commas, or none")
     return names
 
 

@@ -332,7 +332,7 @@ class CycleGAN:
         g_step: Callable[..., object] | None = None,
     ) -> None:
         if config.lambda_face and face is None:
-            raise InputError(f"lambda_face={config.lambda_face} needs something that compares faces: give face, or set it to 0")
+            raise InputError(f"--lambda-face={config.lambda_face:g} needs what compares faces: give face, or set it to 0")
         self.config, self.device, self._epoch = config, torch.device(device), steps_per_epoch
         # Planar memory on CPUs: with 3 channels at full size channels_last was slower there.
         layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
@@ -387,7 +387,7 @@ class CycleGAN:
         if there != (config.image_size, config.load_size):
             raise InputError(
                 f"{data.name}: crops of {there[0]} from pictures of {there[1]} pixels, but the settings say "
-                f"image_size={config.image_size} and load_size={config.load_size}: load the data with these"
+                f"--image-size={config.image_size} and --load-size={config.load_size}: load the data with these"
             )
         if data.steps_per_epoch(config.batch) != self._epoch:
             raise InputError(
@@ -520,14 +520,14 @@ def cyclegan_from(
 def _generator(config: CycleConfig) -> nn.Module:
     if config.generator.startswith("resnet"):
         if config.image_size % 4:
-            raise InputError(f"image_size={config.image_size}: {config.generator} halves twice, take a multiple of 4")
+            raise InputError(f"--image-size={config.image_size}: {config.generator} halves twice, take a multiple of 4")
         return ResnetGenerator(width=config.width, blocks=int(config.generator.removeprefix("resnet")), norm=config.norm)
     size = int(config.generator.removeprefix("unet"))
     downs = size.bit_length() - 1
     if size != 1 << downs or downs < 5 or config.image_size % size:
         raise InputError(
-            f"generator={config.generator} with image_size={config.image_size}: a U-Net's size is a power of 2 from 32 on that "
-            "divides image_size"
+            f"--generator={config.generator} with --image-size={config.image_size}: a U-Net's size is a power of 2 from 32 on "
+            "that divides the picture's"
         )
     return UnetGenerator(width=config.width, downs=downs, norm=config.norm)
 
@@ -538,6 +538,6 @@ def _discriminator(config: CycleConfig) -> nn.Module:
     least = 3 * 2**config.layers_D
     if config.image_size < least:
         raise InputError(
-            f"layers_D={config.layers_D} needs pictures of {least} pixels, image_size is {config.image_size}: take fewer layers"
+            f"--layers-D={config.layers_D} needs pictures of {least} pixels, not {config.image_size}: take fewer layers"
         )
     return PatchDiscriminator(width=config.width_D, layers=config.layers_D, norm=config.norm)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import hashlib
 import json
 import math
 import random
@@ -188,10 +189,12 @@ def fit(
     kept = parse_keep(keep)
     if method.device.type == "cpu":
         keep_memory()
-    if not (math.isfinite(snap_kimg) and snap_kimg > 0 and samples >= 1):
-        raise InputError(f"snap_kimg={snap_kimg:g} and samples={samples}: both must be positive numbers")
+    if not (math.isfinite(snap_kimg) and snap_kimg > 0):
+        raise InputError(f"a snapshot every {snap_kimg:g} kimg (--snap) is not possible: give a number above 0")
+    if samples < 1:
+        raise InputError(f"samples={samples}: give at least 1")
     if keep_networks < 0:
-        raise InputError(f"keep_networks={keep_networks}: give 0 for none, or every how many snapshots")
+        raise InputError(f"--keep-networks={keep_networks}: give 0 for none, or every how many snapshots")
     writer = _summary_writer() if tensorboard else None
     before = random_state()
     run = None
@@ -253,7 +256,7 @@ class _Run:
         self.recent: dict[str, float] = {}  # the last value of each number; lazy penalties do not come with every step
         self.tensorboard = None
         if self.config.batch % processes.count():
-            raise InputError(f"batch={self.config.batch} cannot be shared by {processes.count()} processes: take a multiple")
+            raise InputError(f"--batch={self.config.batch} cannot be shared by {processes.count()} processes: take a multiple")
         method.check(faces)
         self.fixed = method.fixed(self.faces, samples)
         samples = len(self.fixed)
@@ -272,7 +275,13 @@ class _Run:
     def _open(self, resume: bool, samples: int) -> None:
         about = {
             "config": dataclasses.asdict(self.config),
-            "data": {"name": self.faces.name, "hash": self.faces.content_hash, "count": len(self.faces)},
+            "data": {
+                "name": self.faces.name,
+                "hash": self.faces.content_hash,
+                "count": len(self.faces),
+                # Of networks that are told the labels.
+                "labels": _hash_of_labels(self.faces) if getattr(self.config, "cond", False) else None,
+            },
             "image_size": self.config.image_size,
             "images_per_step": self.images_per_step,
             "snap_steps": self.snap_steps,
@@ -530,7 +539,7 @@ def parse_keep(keep: str) -> tuple[str, int]:
         return "all", 0
     if kind in ("last", "every") and number.isdigit() and int(number) > 0:
         return kind, int(number)
-    raise InputError(f"keep={keep!r} is not known: use all, last:K or every:N")
+    raise InputError(f"--keep={keep} is not known: use all, last:K or every:N")
 
 
 @contextlib.contextmanager
@@ -606,37 +615,93 @@ def _in_short(line: dict[str, float]) -> str:
     return f"{shown}, {line['sec_per_kimg']:.4g} s/kimg, {line['memory_gb']:.2g} GB"
 
 
+# What `train --resume` sets where the user does not: what a network has learned need not be found again slowly.
+FROM_A_NETWORK = {"ada_kimg": 100.0, "ema_rampup": 0.0}
+
+
+def check_start(outdir: Path, network: str | Path) -> None:
+    """Refuse to begin a run with the networks of that very run: `train --outdir r --resume r`.
+
+    Raises:
+        InputError: `network` is the run in `outdir`, or lies in it.
+    """
+    run = outdir.resolve()
+    if (run / "config.json").exists() and Path(network).resolve().is_relative_to(run):
+        raise InputError(f"--resume {network} is this run itself: leave --resume out to continue it")
+
+
+def _flag(name: str, value: object) -> str:
+    """A setting as one types it: ("lr_G", 2e-4) -> "--lr-G=0.0002"."""
+    value = int(value) if isinstance(value, bool) else value
+    shown = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+    return f"--{name.replace('_', '-')}={shown}"
+
+
+def _recipe(config: dict) -> str:
+    """Which --cfg settings belong to."""
+    return config.get("architecture") or ("cyclegan" if "load_size" in config else "dcgan")
+
+
 def _compare(old: dict, new: dict, outdir: Path) -> bool:
-    """Refuse to continue a run with other settings: it would be neither the old run nor the new one.
+    """Refuse to continue a run with another recipe, settings or data: it would be neither the old run nor the new one.
 
     kimg may grow. And how a batch is divided may be left to the run, or be named as it is.
 
     Returns:
         Whether kimg has grown.
     """
-    if old["data"]["hash"] != new["data"]["hash"]:
-        raise InputError(
-            f"{outdir} was trained on other pictures ({old['data']['name']}, {old['data']['count']} of them; now "
-            f"{new['data']['name']}, {new['data']['count']}): give the same data, or another folder to start anew"
-        )
-    was, wanted = (
-        about["config"]
-        | {"steps between snapshots": about["snap_steps"], "samples": about["samples"]}
-        | {"processes": about.get("processes", 1)}
-        for about in (old, new)
-    )
-    if wanted.get("batch_gpu") in (0, old.get("micro_batch")) and "batch_gpu" in was:
-        wanted["batch_gpu"] = was["batch_gpu"]
+    was, wanted = dict(old["config"]), dict(new["config"])
+    _agree(outdir, _flag("cfg", _recipe(was)), _flag("cfg", _recipe(wanted)))
+    if "batch_gpu" in was:
+        was["batch_gpu"] = old.get("micro_batch") or was["batch_gpu"]
+        wanted["batch_gpu"] = wanted["batch_gpu"] or was["batch_gpu"]
     differing = [name for name in wanted if name not in was or was[name] != wanted[name]]
     # With a constant rate a longer run begins like the shorter one; with a schedule it does not.
     longer = differing == ["kimg"] and wanted.get("schedule", "constant") == "constant" and wanted["kimg"] > was["kimg"]
-    if differing and not longer:
-        name = differing[0]
+    if set(differing) == set(FROM_A_NETWORK):
+        begun, begins = (all(about[name] == value for name, value in FROM_A_NETWORK.items()) for about in (was, wanted))
+        if begun != begins:
+            how = "with --resume: give it again" if begun else "without --resume: give none"
+            raise InputError(f"{outdir} holds a run that began {how} to continue it, or another folder to start anew")
+    for name in differing if not longer else ():
+        _agree(outdir, _flag(name, was.get(name)), _flag(name, wanted[name]))
+    _compare_data(old["data"], new["data"], outdir)
+    for name, words in (
+        ("snap_steps", "a snapshot every {} steps (--snap)"),
+        ("samples", "samples={}"),
+        ("processes", "processes={}"),
+    ):
+        _agree(outdir, words.format(old.get(name, 1)), words.format(new[name]))
+    return longer
+
+
+def _agree(outdir: Path, was: str, wanted: str) -> None:
+    if was != wanted:
+        other = wanted.rpartition("=")[2] if "=" in wanted else wanted
         raise InputError(
-            f"{outdir} holds a run with {name}={was.get(name)!r}, not {wanted[name]!r}: "
+            f"{outdir} holds a run with {was}, not {other}: "
             "give the same settings to continue it, or another folder to start anew"
         )
-    return longer
+
+
+def _compare_data(was: dict, now: dict, outdir: Path) -> None:
+    """Both as in config.json; of the same size, for the settings were compared before."""
+    if was["hash"] == now["hash"] and was.get("labels", now["labels"]) == now["labels"]:
+        return
+    if was["hash"] == now["hash"]:
+        what = f"with other labels of the same pictures ({now['name']})"
+    elif was["name"] != now["name"]:
+        what = f"on other pictures ({was['name']}, not {now['name']})"
+    elif was["count"] != now["count"]:
+        what = f"on {was['count']} pictures of {was['name']}, not {now['count']}"
+    else:
+        what = f"on other pictures: those in {was['name']} have changed since"
+    raise InputError(f"{outdir} was trained {what}: give the same data, or another folder to start anew")
+
+
+def _hash_of_labels(faces: Data) -> str | None:
+    labels = getattr(faces, "labels", None)
+    return None if labels is None else hashlib.sha256(labels.cpu().numpy().tobytes()).hexdigest()
 
 
 @torch.no_grad()

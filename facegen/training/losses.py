@@ -95,9 +95,9 @@ def adversarial_loss(name: str, smooth: bool = False) -> AdversarialLoss:
         InputError: an unknown name, or smoothing for a loss that has no target to smooth.
     """
     if name not in LOSSES:
-        raise InputError(f"loss={name!r} is not known: choose one of {', '.join(LOSSES)}")
+        raise InputError(f"--loss={name} is not known: choose one of {', '.join(LOSSES)}")
     if smooth and name not in ("bce", "lsgan"):
-        raise InputError(f"label smoothing needs a loss with targets (bce, lsgan), not {name}: leave it off")
+        raise InputError(f"label smoothing (--smooth) needs a loss with targets (bce, lsgan), not {name}: leave it off")
     return LOSSES[name](smooth)
 
 
@@ -118,7 +118,7 @@ def patch_loss(name: str) -> AdversarialLoss:
         InputError: an unknown name.
     """
     if name not in PATCH_LOSSES:
-        raise InputError(f"loss={name!r} is not known: choose one of {', '.join(PATCH_LOSSES)}")
+        raise InputError(f"--loss={name} is not known: choose one of {', '.join(PATCH_LOSSES)}")
     return adversarial_loss(PATCH_LOSSES[name])
 
 

@@ -35,7 +35,7 @@ def join(device: str = "auto") -> str:
     place = int(os.environ.get("LOCAL_RANK", "0"))
     if cuda and place >= torch.cuda.device_count():
         raise InputError(
-            f"process {place + 1} on this machine has no GPU of its own: start {torch.cuda.device_count()} at most"
+            f"process {place + 1} on this machine has no GPU of its own: give --gpus={torch.cuda.device_count()} at most"
         )
     if cuda:
         torch.cuda.set_device(place)

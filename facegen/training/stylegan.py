@@ -140,7 +140,7 @@ class StyleGAN:
         self._micro = min(config.micro_batch, config.batch // processes.count())
         if config.batch // processes.count() % self._micro:
             share = config.batch // processes.count()
-            raise InputError(f"batch_gpu={config.batch_gpu} does not divide the {share} pictures of each process")
+            raise InputError(f"--batch-gpu={config.batch_gpu} does not divide the {share} pictures of each process")
 
     def _adam(self, net: nn.Module, rate: float, interval: int) -> Optimizer:
         """Adam; with a lazy penalty slightly slower, since there are interval + 1 gradients where there were interval."""
@@ -339,7 +339,7 @@ class StyleGAN:
             raise InputError(f"{data.name}: pictures are {width}x{height}, the networks take {size}x{size}")
         if self.G.c_dim:
             if data.labels is None:
-                raise InputError(f"{data.name} has no labels (dataset.json), which conditional training needs: set cond to 0")
+                raise InputError(f"{data.name} has no labels (dataset.json), which --cond=1 needs: leave --cond out")
             if int(data.labels.max()) >= self.G.c_dim:
                 raise InputError(f"{data.name} has {int(data.labels.max()) + 1} classes, the networks {self.G.c_dim}")
 

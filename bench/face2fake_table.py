@@ -1,11 +1,12 @@
 """What a difference in framing and the identity loss do to a translation: four CycleGAN runs and a table of numbers.
 
     facegen prepare-unpaired --a data/congress --b data/omi --test 40 --dest data/face2fake
-    python bench/face2fake_table.py --data data/face2fake --out runs/table --face-model face-api/
+    python bench/face2fake_table.py --data data/face2fake --out runs/table --face-model face-api.safetensors
 
 or measure the kept epochs of a run of `facegen train --cfg=cyclegan`:
 
-    python bench/face2fake_table.py --data data/face2fake --run runs/face2fake --epochs-of-run 10,100,160 --face-model face-api/
+    python bench/face2fake_table.py --data data/face2fake --run runs/face2fake --epochs-of-run 10,100,160 \
+        --face-model face-api.safetensors
 
 All four runs have the same pictures, networks, seed and length. For "framed differently" the faces of A are cut `--zoom`
 times tighter than they are; "corrected" is what `facegen.data.unpaired.reframed` then makes of that. Each run continues where

@@ -6,7 +6,8 @@ keep a person (`face_distance`) and judged by whether it did (`identity_similari
 - "drawn": a small network in this package that learned from drawn people only (`facegen.training.identity`). It needs
   nothing from outside and no photograph of anyone, and it is weak on photographs: its model card has the numbers.
 - a file of weights for facenet-pytorch's InceptionResnetV1 (Schroff, Kalenichenko and Philbin 2015, arXiv:1503.03832),
-- the face recognition model of face-api: a ResNet with 29 convolutions that dlib's author trained (King 2017).
+- face-api's face recognition model: a ResNet with 29 convolutions that dlib's author trained (King 2017), in the one file that
+  tools/convert_face_api.py makes of face-api's.
 
 The last two are the user's own files. Nothing is downloaded here, and no code in a file is run.
 """
@@ -14,11 +15,9 @@ The last two are the user's own files. Nothing is downloaded here, and no code i
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -35,14 +34,12 @@ LEAST_SIDE = 32
 FORMAT = "facegen-identity-1"
 SHIPPED = Path(__file__).with_name("identity_drawn.safetensors")
 
-MAX_MANIFEST = 1 << 20  # bytes; face-api's has 20 kB
-MAX_OURS = 16 << 20  # bytes; ours has 1 MB
-MAX_PARTS = 64  # files that one manifest names; face-api's are one or two
-MANIFEST = "face_recognition_model-weights_manifest.json"
+FACE_API = "face-api"
+MAX_OURS = 64 << 20  # bytes; the drawn one has 1 MB, face-api's 22 MB
 
 UNDERSTOOD = (
-    'give "drawn", a .pt file of facenet-pytorch\'s InceptionResnetV1, or the folder, manifest or .bin of '
-    "face-api's face_recognition_model"
+    'give "drawn", a .pt file of facenet-pytorch\'s InceptionResnetV1, or what tools/convert_face_api.py makes of face-api\'s '
+    "face_recognition_model"
 )
 
 # What each network sees of a picture in FFHQ framing. dlib's is the square with the best AUC on LFW (0.60 of the side; 0.56 and
@@ -207,33 +204,10 @@ def drawn_embedding(net: nn.Module, name: str = "drawn") -> FaceEmbedding:
     return FaceEmbedding(name, net, crop=DRAWN_CROP, size=DRAWN_SIDE, mean=(127.5,) * 3, scale=127.5)
 
 
-def _load_drawn(path: Path) -> FaceEmbedding:
-    """A file of `facegen.training.identity`: weights in half or single precision, settings as JSON."""
-    data = _bytes(path, MAX_OURS)
-    try:
-        weights = load_safetensors(data)
-        about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][FORMAT]
-        settings = json.loads(about)["settings"]
-        sizes = [settings["width"], settings["dims"]]
-        if any(type(value) is not int or not 2 <= value <= most for value, most in zip(sizes, (64, 512))):
-            raise ValueError("settings out of range")
-        with torch.device("meta"):
-            net = SmallFaceNet(*sizes)
-        net = net.to_empty(device="cpu")
-        net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in weights.items()})
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, RuntimeError) as error:
-        raise InputError(
-            f"{path} is not an identity network of facegen, or is damaged ({one_line(error, 80)}); {UNDERSTOOD}"
-        ) from None
-    if not all(bool(value.isfinite().all()) for value in net.state_dict().values()):
-        raise InputError(f"{path} has weights that are not finite: train it again, or get it anew")
-    return drawn_embedding(net, "drawn" if path == SHIPPED else path.stem)
-
-
 # ------------------------------------------------------------------------------------------------------ face-api, dlib
 
 # name, channels in, channels out, whether it halves the picture
-_DLIB_BLOCKS = (
+DLIB_BLOCKS = (
     *((f"conv32_{i}", 32, 32, False) for i in (1, 2, 3)),
     ("conv64_down", 32, 64, True),
     *((f"conv64_{i}", 64, 64, False) for i in (1, 2, 3)),
@@ -251,7 +225,7 @@ class DlibFaceNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv32_down = nn.Conv2d(3, 32, 7, 2)
-        self.blocks = nn.ModuleDict({name: _DlibBlock(i, o, down) for name, i, o, down in _DLIB_BLOCKS})
+        self.blocks = nn.ModuleDict({name: _DlibBlock(i, o, down) for name, i, o, down in DLIB_BLOCKS})
         self.fc = nn.Linear(256, 128, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -281,89 +255,6 @@ class _DlibBlock(nn.Module):
 def _zeros_behind(x: Tensor, shape: list[int]) -> Tensor:
     channels, rows, columns = (most - has for most, has in zip(shape, x.shape[1:]))
     return F.pad(x, (0, columns, 0, rows, 0, channels))
-
-
-def _dlib_layers() -> dict[str, str]:
-    """Our convolution's name by the file's."""
-    names = {"conv32_down": "conv32_down"}
-    return names | {f"{b}/{c}": f"blocks.{b}.{c}" for b, *_ in _DLIB_BLOCKS for c in ("conv1", "conv2")}
-
-
-def _load_dlib(manifest: Path) -> FaceEmbedding:
-    with torch.device("meta"):
-        net = DlibFaceNet()
-    expected = {"fc": (256, 128)}
-    for theirs, ours in _dlib_layers().items():
-        out, inside, side, _ = net.get_submodule(ours).weight.shape
-        expected |= {f"{theirs}/conv/filters": (side, side, inside, out)}
-        expected |= {f"{theirs}/{name}": (out,) for name in ("conv/bias", "scale/weights", "scale/biases")}
-    values = _read_manifest(manifest, expected)
-    state = {"fc.weight": values["fc"].T.contiguous()}
-    for theirs, ours in _dlib_layers().items():
-        gain, shift = values[f"{theirs}/scale/weights"], values[f"{theirs}/scale/biases"]
-        filters = values[f"{theirs}/conv/filters"].permute(3, 2, 0, 1)  # [h, w, in, out] -> [out, in, h, w]
-        state[f"{ours}.weight"] = (filters * gain[:, None, None, None]).contiguous()
-        state[f"{ours}.bias"] = values[f"{theirs}/conv/bias"] * gain + shift
-    net.load_state_dict(state, assign=True)
-    # The means are those of dlib's input layer, red first. dlib then divides by 256, face-api by 255.
-    return FaceEmbedding("face-api", net, crop=DLIB_CROP, size=150, mean=(122.782, 117.001, 104.298), scale=255.0)
-
-
-def _read_manifest(path: Path, expected: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The float32 tensors of a TensorFlow.js weights manifest and the files beside it.
-
-    Raises:
-        InputError: not a manifest, other tensors than the expected, or files that do not hold them.
-    """
-    text = _bytes(path, MAX_MANIFEST)
-    try:
-        groups = json.loads(text.decode())
-        entries = [(entry["name"], entry) for group in groups for entry in group["weights"]]
-        parts = [name for group in groups for name in group["paths"]]
-        shapes = {name: tuple(entry["shape"]) for name, entry in entries}
-        kinds = [_stored(entry) for _, entry in entries]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise InputError(f"{path} is not a weights manifest of TensorFlow.js; {UNDERSTOOD}") from None
-    if shapes != expected or len(entries) != len(expected):
-        odd = sorted(str(name) for name in {*shapes} ^ {*expected})[:1] or ["shapes"]
-        raise InputError(
-            f"{path} is a manifest of another network than face-api's face_recognition_model "
-            f"(they differ in {one_line(odd[0], 60)}); {UNDERSTOOD}"
-        )
-    total = sum(math.prod(shapes[name]) * kind.itemsize for (name, _), (kind, _, _) in zip(entries, kinds))
-    data = b""
-    for name in parts[:MAX_PARTS]:
-        data += _part(path, name, total - len(data))
-    if len(data) != total or len(parts) > MAX_PARTS:
-        raise InputError(f"{path}: the weights beside it have {len(data):,} bytes, and it describes {total:,}; get them anew")
-    values, at = {}, 0
-    for (name, _), (kind, scale, low) in zip(entries, kinds):
-        count = math.prod(shapes[name])
-        with np.errstate(all="ignore"):  # what is not finite is refused below, in one line
-            raw = (np.frombuffer(data, kind, count, at) * scale + low).astype(np.float32)
-        values[name] = torch.from_numpy(raw.reshape(shapes[name]))
-        at += count * kind.itemsize
-    broken = next((name for name, value in values.items() if not value.isfinite().all()), None)
-    if broken is not None:
-        raise InputError(f"{path}: {broken} has values that are not finite; get the files anew")
-    return values
-
-
-def _stored(entry: dict) -> tuple[np.dtype, float, float]:
-    """How a tensor is stored: type, scale and least value."""
-    if entry["dtype"] != "float32":
-        raise ValueError
-    if "quantization" not in entry:
-        return np.dtype("<f4"), 1.0, 0.0
-    how = entry["quantization"]
-    return {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}[how["dtype"]], float(how["scale"]), float(how["min"])
-
-
-def _part(manifest: Path, name: object, most: int) -> bytes:
-    """A file that a manifest names; only one beside it."""
-    if not isinstance(name, str) or name in ("", "..") or Path(name).name != name or "\\" in name or "\0" in name:
-        raise InputError(f"{manifest} names {one_line(name, 60)!r}, which is no file beside it; get it anew")
-    return _bytes(manifest.with_name(name), most)
 
 
 # ------------------------------------------------------------------------------------------------------------- facenet
@@ -414,9 +305,8 @@ def load_identity(name: str | Path = "drawn") -> FaceEmbedding:
     """An embedding, told apart by the file's content. Nothing is downloaded, and no code in a file is run.
 
     Args:
-        name: "drawn" for the one in this package; or a file or folder: weights written by `facegen.training.identity`; a
-            state dict of facenet-pytorch's InceptionResnetV1, with or without its classification head; face-api's
-            `face_recognition_model`, as the folder, its weights manifest or the weights themselves.
+        name: "drawn" for the one in this package; or a file: weights that tools/train_identity.py or tools/convert_face_api.py
+            wrote, or a state dict of facenet-pytorch's InceptionResnetV1, with or without its classification head.
 
     Returns:
         A `FaceEmbedding` on the CPU, frozen.
@@ -425,42 +315,50 @@ def load_identity(name: str | Path = "drawn") -> FaceEmbedding:
         InputError: none of these, damaged, or facenet-pytorch is needed and not installed.
     """
     if str(name) == "drawn":
-        return _load_drawn(SHIPPED)
+        return _load_ours(SHIPPED)
     path = Path(name)
+    if path.is_dir() or path.name.startswith("face_recognition_model"):
+        how = f"python tools/convert_face_api.py {path} face-api.safetensors"
+        raise InputError(f"{path}: face-api's files are read as one file: {how}; then give that file")
     try:
-        if path.is_dir():
-            return _load_dlib(_manifest_in(path))
-        start, manifest = _start(path), path.with_name(MANIFEST)
-        # Bare weights can begin with any byte, so these go by their name, and by the manifest beside them.
-        if path.name.startswith("face_recognition_model") and path.suffix != ".json" and manifest.is_file():
-            return _load_dlib(manifest)
+        with open(path, "rb") as file:
+            start = file.read(16)
         if start.startswith((b"PK\x03\x04", b"\x80")):
             return _load_facenet(path)
         if start[8:9] == b"{" and path.stat().st_size > 8 + int.from_bytes(start[:8], "little"):
-            return _load_drawn(path)
-        if start.lstrip().startswith((b"[", b"{")):
-            return _load_dlib(path)
+            return _load_ours(path)
     except OSError as error:
         raise InputError(f"{one_line(path)} cannot be read ({one_line(error.strerror or error, 80)}); {UNDERSTOOD}") from None
     raise InputError(f"{path} is no face embedding that is known here; {UNDERSTOOD}")
 
 
-def _manifest_in(folder: Path) -> Path:
-    for place in (folder, folder / "model"):  # the npm package has its models in a folder of that name
-        if (place / MANIFEST).is_file():
-            return place / MANIFEST
-    raise InputError(f"{folder} has no {MANIFEST}: give face-api's folder of models")
-
-
-def _start(path: Path) -> bytes:
+def _load_ours(path: Path) -> FaceEmbedding:
+    """Weights in half or single precision, with JSON that says which network they are of."""
     with open(path, "rb") as file:
-        return file.read(64)
+        data = file.read(MAX_OURS + 1)
+    try:
+        if len(data) > MAX_OURS:
+            raise ValueError(f"more than {MAX_OURS:,} bytes")
+        weights = load_safetensors(data)
+        about = json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"][FORMAT])
+        with torch.device("meta"):
+            net = DlibFaceNet() if about.get("network") == FACE_API else _small(about["settings"])
+        net = net.to_empty(device="cpu")
+        net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in weights.items()})
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError, RuntimeError) as error:
+        raise InputError(
+            f"{path} is not an identity network of facegen, or is damaged ({one_line(error, 80)}); {UNDERSTOOD}"
+        ) from None
+    if not all(bool(value.isfinite().all()) for value in net.state_dict().values()):
+        raise InputError(f"{path} has weights that are not finite: train it again, or get it anew")
+    if isinstance(net, DlibFaceNet):
+        # The means are those of dlib's input layer, red first. dlib then divides by 256, face-api by 255.
+        return FaceEmbedding(FACE_API, net, crop=DLIB_CROP, size=150, mean=(122.782, 117.001, 104.298), scale=255.0)
+    return drawn_embedding(net, "drawn" if path == SHIPPED else path.stem)
 
 
-def _bytes(path: Path, most: int) -> bytes:
-    """A file's content, if it has at most so many bytes."""
-    with open(path, "rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise InputError(f"{path} has more than {most:,} bytes, too many for what it should be; {UNDERSTOOD}")
-    return data
+def _small(settings: dict[str, object]) -> SmallFaceNet:
+    sizes = [settings["width"], settings["dims"]]
+    if any(type(value) is not int or not 2 <= value <= most for value, most in zip(sizes, (64, 512))):
+        raise ValueError("settings out of range")
+    return SmallFaceNet(*sizes)

@@ -1,7 +1,7 @@
 """Face embeddings on photographs: two pictures of a person against pictures of two people.
 
 The drawn embedding is tested always. For a model of your own, put its path into FACEGEN_IDENTITY, and its numbers are
-measured too: `FACEGEN_IDENTITY=face-api/model python -m pytest -s tests/shared/test_identity_real.py`. FACEGEN_PAIRS is how
+measured too: `FACEGEN_IDENTITY=face.safetensors python -m pytest -s tests/shared/test_identity_real.py`. FACEGEN_PAIRS is how
 many pairs of either sort are compared; the model card's numbers are those of 1000.
 """
 

@@ -21,7 +21,17 @@ from PIL import Image
 
 from facegen.data import packed, pictures
 from facegen.data.loading import get_dataloader, scale, unscale
-from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, pack, parse_resolution
+from facegen.data.packed import (
+    Faces,
+    batch_indices,
+    common_size,
+    content_hash,
+    drawn_count,
+    load_faces,
+    mirror_flags,
+    pack,
+    parse_resolution,
+)
 from facegen.data.pictures import Source, Unusable, decode, fit, table
 from facegen.files import InputError
 
@@ -57,7 +67,7 @@ def png16(values: np.ndarray) -> bytes:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """No test touches the user's cache folder."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -259,7 +269,7 @@ def test_layout_is_literally_that_of_stylegan(folder, tmp_path):
         assert file.read("dataset.json") == b'{"labels": null}'
         image = Image.open(io.BytesIO(file.read(names[0])))
         assert (image.format, image.mode, image.size, image.info) == ("PNG", "RGB", (32, 32), {})
-    assert (report.count, report.seen, report.size, report.labelled) == (3, 3, (32, 32), False)
+    assert (report.count, report.size, report.labelled) == (3, (32, 32), False)
 
 
 def test_a_thousand_entries_per_folder(tmp_path):
@@ -407,7 +417,7 @@ def test_one_bad_file_never_stops_the_run(tmp_path, kind):
         assert what in found[name].what, name
         assert found[name].done
     usable = 3 + sum(used for _, used in expected.values())
-    assert report.count == len(faces) == usable and report.seen == 19
+    assert report.count == len(faces) == usable
     assert report.content_hash == faces.content_hash and faces.report == report.rows
     text = str(report)
     assert all(name in text for name in expected) and "7 files left out" in text
@@ -494,7 +504,7 @@ def test_refusals_leave_nothing(tmp_path):
     with pytest.raises(InputError) as error:
         pack(tmp_path / "in", tmp_path / "out.zip")
     assert "40x48" in one_line(error) and "--resolution" in one_line(error)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "cache"} and caches(tmp_path / "in") == []
 
 
 @pytest.mark.parametrize("text", ["64x", "x64", "64x64x64", "3x3", "0", "9000", "big", "-64", (64, 0), "64.5", (64, 64, 64)])
@@ -555,7 +565,7 @@ def test_the_table_groups_what_many_share():
     many = [pictures.Row(f"{i}.jpg", "greyscale", "made RGB", True) for i in range(500)]
     odd = pictures.Row("bad\x1b[31m\n.jpg", "truncated", "left out", False)
     lines = table([*many, odd]).splitlines()
-    assert len(lines) == 3 and lines[1].startswith("bad?[31m .jpg") and lines[2].startswith("500 files, the first 0.jpg")
+    assert len(lines) == 3 and lines[1].startswith("bad?[31m?.jpg") and lines[2].startswith("500 files, the first 0.jpg")
     several = [pictures.Row(f"{i}.jpg", f"too small ({i}x{i})", "left out", False) for i in range(100)]
     assert table(several).splitlines()[-1] == "... and 40 lines more"
 
@@ -564,8 +574,8 @@ def test_the_table_groups_what_many_share():
 
 
 def caches(folder: Path) -> list[str]:
-    place = folder.parent / ".facegen-cache"
-    return sorted(path.name for path in place.iterdir()) if place.exists() else []
+    place = folder.parent / "cache/data"
+    return sorted(path.name for path in place.iterdir() if path.suffix != ".lock") if place.exists() else []
 
 
 @pytest.fixture
@@ -588,13 +598,12 @@ def test_cache_is_used_and_keyed(folder, count_decoding):
     assert len(count_decoding) == 4 and len(caches(folder)) == 8
     load_faces(folder, 32, cache=False)
     assert len(count_decoding) == 5 and len(caches(folder)) == 8
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["cache", "photos"]  # nothing beside the pictures
 
 
 @pytest.mark.parametrize("change", ["touched", "replaced", "added", "removed", "labels"])
-def test_stale_cache_is_rebuilt_and_the_old_one_removed(folder, count_decoding, change):
+def test_stale_cache_is_not_used(folder, count_decoding, change):
     before = load_faces(folder, 32)
-    load_faces(folder, 16)
-    names = set(caches(folder))
     one = next(folder.rglob("*.png"))
     if change == "touched":
         os.utime(one, (1, 1))
@@ -608,17 +617,41 @@ def test_stale_cache_is_rebuilt_and_the_old_one_removed(folder, count_decoding, 
         labels = [[path.relative_to(folder).as_posix(), 1] for path in folder.rglob("*.*")]
         (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
     after = load_faces(folder, 32)
-    assert len(count_decoding) == 3
+    assert len(count_decoding) == 2
     assert len(after) == {"added": 13, "removed": 11}.get(change, 12)
     assert (after.content_hash == before.content_hash) == (change in ("touched", "labels"))
     assert (after.labels is not None) == (change == "labels")
-    assert len(caches(folder)) == 4 and len(names & set(caches(folder))) == 2  # the 16-pixel cache is not this one's to remove
+
+
+def test_the_cache_is_swept_by_size_and_age(folder, monkeypatch):
+    place = folder.parent / "cache/data"
+    for size in (16, 24, 40):
+        load_faces(folder, size)
+    names = {size: next(place.glob(f"*-{mark}.npy")).stem for size, mark in sizes_of(place).items()}
+    for days, size in ((3, 16), (2, 24), (1, 40)):
+        for file in place.glob(f"{names[size]}.*"):
+            os.utime(file, (time.time() - days * 86400,) * 2)
+    (place / ".photos.abcdefgh.part.npy").write_bytes(b"left by a killed process")
+    os.utime(place / ".photos.abcdefgh.part.npy", (1, 1))
+    load_faces(folder, 16)  # used now: the youngest again
+    monkeypatch.setattr(packed, "CACHE_BYTES", 12 * 3 * (32 * 32 + 16 * 16 + 40 * 40) + 8000)
+    load_faces(folder, 32)
+    assert set(sizes_of(place)) == {16, 32, 40}  # 24 is what was used longest ago
+    assert not list(place.glob(".*.part*"))
+    monkeypatch.setattr(packed, "CACHE_BYTES", 0)
+    load_faces(folder, 48)
+    assert set(sizes_of(place)) == {48}  # what was just made stays in any case
+
+
+def sizes_of(place: Path) -> dict[int, str]:
+    """Side of the pictures -> mark of the cache file that holds them."""
+    return {json.loads(file.read_text())["shape"][2]: file.stem.rpartition("-")[2] for file in place.glob("*.json")}
 
 
 @pytest.mark.parametrize("damage", ["bit", "cut", "empty", "no json", "bad json", "wrong json", "pickle", "shape"])
 def test_damaged_cache_is_rebuilt(folder, count_decoding, damage):
     before = load_faces(folder, 32)
-    place = folder.parent / ".facegen-cache"
+    place = folder.parent / "cache/data"
     pixels, facts = next(place.glob("*.npy")), next(place.glob("*.json"))
     data = bytearray(pixels.read_bytes())
     if damage == "bit":
@@ -640,61 +673,48 @@ def test_damaged_cache_is_rebuilt(folder, count_decoding, damage):
     assert len(count_decoding) == 2
 
 
-@pytest.fixture
-def nested(folder, tmp_path):
-    """The pictures one level deeper, so that the place beside them can be closed and the user's cache stays open."""
-    (tmp_path / "closed").mkdir()
-    return folder.rename(tmp_path / "closed" / "photos")
-
-
 @pytest.mark.parametrize("damage", ["cut", "shape"])
-def test_damaged_cache_is_not_even_mapped(folder, count_decoding, damage):
+def test_damaged_cache_is_not_even_mapped(folder, count_decoding, monkeypatch, damage):
     before = load_faces(folder, 32)
-    pixels = next((folder.parent / ".facegen-cache").glob("*.npy"))
+    monkeypatch.setattr(packed, "MAPPED_FROM", 0)
+    pixels = next((folder.parent / "cache/data").glob("*.npy"))
     if damage == "cut":
         pixels.write_bytes(pixels.read_bytes()[:1000])
     else:
         np.save(pixels, before.images.numpy()[:3])
-    assert torch.equal(load_faces(folder, 32, ram_fraction=0.0).images, before.images) and len(count_decoding) == 2
+    assert torch.equal(load_faces(folder, 32).images, before.images) and len(count_decoding) == 2
 
 
-def test_read_only_place_falls_back_to_the_users_cache(nested, tmp_path, count_decoding):
-    nested.parent.chmod(0o555)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            first, again = load_faces(nested, 32), load_faces(nested, 32)
-    finally:
-        nested.parent.chmod(0o755)
-    assert len(count_decoding) == 1 and torch.equal(first.images, again.images)
-    assert caches(nested) == [] and len(list((tmp_path / "user-cache/facegen/data").glob("photos-*.npy"))) == 1
+@pytest.mark.parametrize("trouble", ["no folder", "full disk"])
+def test_without_a_cache_it_stays_in_memory_with_one_line(folder, tmp_path, monkeypatch, trouble):
+    if trouble == "no folder":
+        (tmp_path / "cache").write_text("no folder")
+    else:
 
+        def full(path):
+            raise OSError(28, "No space left on device")
 
-def test_without_any_place_it_stays_in_memory_with_one_line(nested, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    nested.parent.chmod(0o555)
-    try:
-        with pytest.warns(UserWarning, match="decoded into memory only") as notes:
-            faces = load_faces(nested, 32)
-    finally:
-        nested.parent.chmod(0o755)
+        monkeypatch.setattr(packed, "replacing", full)
+    with pytest.warns(UserWarning, match="photos is not kept in") as notes:
+        faces = load_faces(folder, 32)
     assert len(notes) == 1 and "\n" not in str(notes[0].message)
-    assert faces.content_hash == load_faces(nested, 32, cache=False).content_hash
+    assert faces.content_hash == load_faces(folder, 32, cache=False).content_hash
     faces.images[0] = 0  # ordinary memory: may be written
 
 
-def test_full_disk_falls_back(nested, tmp_path, monkeypatch):
-    real = packed.replacing
+def test_a_cache_that_can_only_be_read_is_read(folder, count_decoding, monkeypatch):
+    first = load_faces(folder, 32)
 
-    def full(path):
-        if ".facegen-cache" in str(path):
-            raise OSError(28, "No space left on device")
-        return real(path)
+    def closed(*args, **options):
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(packed, "replacing", full)
-    faces = load_faces(nested, 32)
-    assert len(faces) == 12 and len(list((tmp_path / "user-cache/facegen/data").glob("photos-*.npy"))) == 1
+    monkeypatch.setattr(packed, "FileLock", closed)
+    monkeypatch.setattr(os, "utime", closed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(load_faces(folder, 32).images, first.images) and len(count_decoding) == 1
+    with pytest.warns(UserWarning, match="Permission denied"):
+        assert len(load_faces(folder, 16)) == 12
 
 
 def test_interrupted_decoding_leaves_nothing(folder, monkeypatch):
@@ -709,11 +729,11 @@ def test_interrupted_decoding_leaves_nothing(folder, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(packed, "decode_all", broken)
         load_faces(folder, 32)
-    assert not (folder.parent / ".facegen-cache").exists()
+    assert caches(folder) == []
     assert len(load_faces(folder, 32)) == 12
 
 
-def test_many_writers_at_once(folder):
+def test_of_many_at_once_one_decodes(folder, count_decoding):
     results = []
     threads = [threading.Thread(target=lambda: results.append(load_faces(folder, 32))) for _ in range(6)]
     for thread in threads:
@@ -721,19 +741,113 @@ def test_many_writers_at_once(folder):
     for thread in threads:
         thread.join()
     assert len(results) == 6 and len({content_hash(faces.images) for faces in results}) == 1
-    assert len(caches(folder)) == 2  # no temporary file is left
+    assert len(count_decoding) == 1 and len(caches(folder)) == 2  # no temporary file is left
 
 
 def test_large_caches_are_memory_mapped(folder, monkeypatch):
+    small = load_faces(folder, 32)
     modes, real = [], np.load
     monkeypatch.setattr(np, "load", lambda *args, **options: modes.append(options["mmap_mode"]) or real(*args, **options))
-    small = load_faces(folder, 32)
-    mapped = load_faces(folder, 32, ram_fraction=0.0)
+    load_faces(folder, 32)
+    monkeypatch.setattr(packed, "MAPPED_FROM", 0)
+    mapped = load_faces(folder, 32)
     assert modes == [None, "c"] and torch.equal(small.images, mapped.images)
-    before = (folder.parent / ".facegen-cache" / caches(folder)[1]).read_bytes()
+    file = next((folder.parent / "cache/data").glob("*.npy"))
+    before = file.read_bytes()
     mapped.images[0] = 0  # a slip that must not reach the file
-    assert (folder.parent / ".facegen-cache" / caches(folder)[1]).read_bytes() == before
+    assert file.read_bytes() == before
     assert torch.equal(mapped.batch([1, 2]), small.batch([1, 2]))
+
+
+# ------------------------------------------------------------------------------------------------ any size of picture
+
+
+def pictures_of(root: Path, *sizes: tuple[int, int]) -> Path:
+    root.mkdir()
+    for i, (width, height) in enumerate(sizes):
+        smooth(width, height, i).save(root / f"{i:02d}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("sizes", "side", "said"),
+    [
+        ([(100, 100)] * 3, 64, "3 pictures of 100x100 were brought to 64x64"),
+        ([(178, 218)] * 3, 128, "3 pictures of 178x218 were cropped to the middle square and brought to 128x128"),
+        ([(178, 218)], 128, "1 picture of 178x218 was cropped to the middle square and brought to 128x128"),
+        ([(70, 90), (100, 80), (40, 33)], 64, "3 pictures of 3 sizes were cropped to the middle square and brought to 64x64"),
+        ([(64, 64), (64, 64), (80, 100), (90, 100)], 64, "2 pictures of 2 sizes were cropped to the middle square and brought"),
+        ([(32, 32)] * 2, 32, ""),
+    ],
+)
+def test_pictures_of_any_size_are_brought_to_the_runs(tmp_path, capsys, sizes, side, said):
+    folder = pictures_of(tmp_path / "in", *sizes)
+    assert common_size(folder) == side
+    for _ in ("decoded", "from the cache"):
+        capsys.readouterr()
+        faces = load_faces(folder, side)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "brought" in line]
+        assert len(lines) == bool(said) and said in "".join(lines) and not any("--" in line for line in lines)
+    reference = [fit(smooth(*size, i), (side, side), "center-crop")[0] for i, size in enumerate(sizes)]
+    assert (faces.images.permute(0, 2, 3, 1).numpy() == np.stack([np.asarray(image) for image in reference])).all()
+
+
+def test_the_hash_of_a_set_is_what_it_always_was(tmp_path):
+    """A run goes on only with the pictures that it began with: these digests are in the folders of older runs."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    ramp = np.arange(48 * 40 * 3, dtype=np.uint32).reshape(48, 40, 3) * 7919 % 251
+    for i in range(3):
+        Image.fromarray(((ramp + 31 * i) % 256).astype(np.uint8)).save(folder / f"{i}.png")
+    assert load_faces(folder, 32).content_hash == "25c30c8ff12bbe8f1d8f0d9c99d1571d3dc52b8f6d4def96d8598547b63fae69"
+    assert load_faces("drawn:3", 16).content_hash == "7fd912a1f5b346f0401cea3e8a2256e5716050cc8a352e3610c2ac9ad369c7d0"
+
+
+def test_what_cannot_be_read_is_said(folder, monkeypatch):
+    real = os.scandir
+
+    def closed(path):
+        if Path(path).name in closed.names:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    closed.names = {"photos"}
+    with pytest.raises(InputError, match=r"photos cannot be read \(Permission denied\): give a folder or a zip") as error:
+        load_faces(folder, 32)
+    one_line(error)
+    closed.names = {"c"}
+    faces = load_faces(folder, 32)
+    assert len(faces) == 6
+    assert [(row.file, row.what, row.used) for row in faces.report] == [("b/c/", "cannot be read (Permission denied)", False)]
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    (tmp_path / "in.zip").write_bytes(b"x")
+
+    def closed(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(zipfile, "ZipFile", closed)
+    with pytest.raises(InputError, match=r"in\.zip cannot be read \(Permission denied\)"):
+        load_faces(tmp_path / "in.zip", 32)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_faces(tmp_path / ("a" * 300), 32)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(InputError, match="neither a folder nor a file"):
+            load_faces(tmp_path / "pipe", 32)
+
+
+def test_how_many_faces_are_to_be_drawn():
+    assert [drawn_count(text, 9) for text in ("drawn", "drawn:3", "drawn_photos", "data/drawn", Path("x"))] == [9, 3] + [
+        None
+    ] * 3
+    assert drawn_count("uncanny:4", 9) is None and drawn_count("uncanny:4", 9, "uncanny") == 4
+    for text in ("drawn:", "drawn:0", "drawn:-1", "drawn:many", "drawn:1.5"):
+        with pytest.raises(InputError, match="drawn:1000") as error:
+            drawn_count(text, 9)
+        assert text in one_line(error)
 
 
 # ------------------------------------------------------------------------------------------------ order and batches
@@ -854,10 +968,10 @@ def test_many_drawn_faces_are_cached(tmp_path, monkeypatch, damage):
     monkeypatch.setattr(packed, "DRAWN_CACHE_PIXELS", 6 * 32 * 32)
     load_faces("drawn:5", 32)
     load_faces("drawn:6", 32, cache=False)
-    assert not (tmp_path / "user-cache").exists()
+    assert not (tmp_path / "cache").exists()
     first = load_faces("drawn:6", 32, seed=4)
-    (file,) = (tmp_path / "user-cache/facegen/data").iterdir()
-    stamp = file.stat().st_mtime_ns
+    (file,) = (tmp_path / "cache/data").glob("drawn-*.npy")
+    written = file.stat().st_ino
     if damage == "bit":
         data = bytearray(file.read_bytes())
         data[5000] ^= 1
@@ -867,14 +981,16 @@ def test_many_drawn_faces_are_cached(tmp_path, monkeypatch, damage):
     elif damage == "other code":
         monkeypatch.setattr(packed, "sha256_of", lambda path: "0" * 64)
     second = load_faces("drawn:6", 32, seed=4)
-    (now,) = (tmp_path / "user-cache/facegen/data").iterdir()  # what other code had drawn is gone
-    assert (now == file and now.stat().st_mtime_ns == stamp) == (damage == "none")
+    found = {path.stat().st_ino for path in (tmp_path / "cache/data").glob("drawn-*.npy")}
+    assert (found == {written}) == (damage == "none")
     direct = drawn(6, size=32, seed=4)
     for faces in (first, second):
         assert torch.equal(faces.images, direct.images) and faces.content_hash == content_hash(direct.images)
         assert torch.equal(faces.landmarks, direct.landmarks) and torch.equal(faces.identity, direct.identity)
+        assert faces.landmarks.dtype == direct.landmarks.dtype and faces.identity.dtype == direct.identity.dtype
         assert faces.attributes.keys() == direct.attributes.keys()
-        assert all(torch.equal(faces.attributes[name], values) for name, values in direct.attributes.items())
+        for name, values in direct.attributes.items():
+            assert torch.equal(faces.attributes[name], values) and faces.attributes[name].dtype == values.dtype
 
 
 def test_faces_drawn_in_pieces_are_the_same():

@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 import tarfile
 import threading
 import time
@@ -37,7 +36,7 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 import facegen
-from facegen.data.pictures import PICTURE_SUFFIXES
+from facegen.data.pictures import PICTURE_SUFFIXES, say
 from facegen.files import InputError
 
 # Files beside the pictures that say something about them; everything else in an archive stays in the archive.
@@ -337,11 +336,6 @@ def what_is_left(part: Path) -> str:
         return f"{kept} bytes are kept: run the same command again to go on from there"
     part.unlink(missing_ok=True)
     return "check the connection and run the same command again"
-
-
-def say(line: str) -> None:
-    """A line for the person at the screen, on stderr and beside progress bars."""
-    tqdm.write(line, file=sys.stderr)
 
 
 @contextlib.contextmanager

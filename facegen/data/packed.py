@@ -14,24 +14,25 @@ import io
 import json
 import os
 import re
-import stat
 import time
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from facegen.data.pictures import (
     TRANSFORMS,
+    Decoded,
     Row,
     Source,
     Unusable,
@@ -39,22 +40,27 @@ from facegen.data.pictures import (
     in_order,
     natural_size,
     no_bomb_warnings,
+    say,
     table,
 )
-from facegen.files import InputError, cache_folder, replacing, replacing_folder, sha256_of
+from facegen.files import InputError, cache_folder, one_line, replacing, replacing_folder, sha256_of
 
 __all__ = [
     "Faces",
     "PackReport",
     "batch_indices",
+    "common_size",
     "content_hash",
+    "drawn_count",
     "load_faces",
     "mirror_flags",
     "pack",
     "parse_resolution",
 ]
 
-CACHE_FORMAT = 1  # raise it when decoding changes, so that no older cache is taken for a new one
+CACHE_FORMAT = 2  # raise it when decoding changes, so that no older cache is taken for a new one
+CACHE_BYTES, CACHE_DAYS = 16 << 30, 60  # what the cache keeps: the sets that were used last
+MAPPED_FROM = 1 << 30  # a larger set is memory-mapped: it need not fit into the computer's memory
 DRAWN_CACHE_PIXELS = 1 << 22  # from a thousand faces of 64 px on it is quicker to read drawn faces than to draw them
 _HEADER = 128  # bytes of the .npy header, the same for every number of pictures
 
@@ -97,7 +103,7 @@ class Faces:
         device = torch.device(device)
         size = self.images.numel()
         images = self.images
-        if images.device.type != device.type and size <= _free_memory(device) // 2:
+        if images.device.type != device.type and (device.type == "cpu" or size <= _free_memory(device) // 2):
             images = images.to(device)
         return dataclasses.replace(self, images=images, device=device)
 
@@ -159,12 +165,12 @@ def to_pixels(pictures: Tensor) -> Tensor:
 
 
 def _free_memory(device: torch.device) -> int:
-    """Free bytes on a device, as far as it can tell; the CPU always counts as full, for the pixels are there."""
+    """Free bytes on a device, as far as it can tell."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return _physical_memory() if device.type == "cpu" else 0
+    return 0
 
 
 def batch_indices(n: int, batch_size: int, step: int, seed: int) -> Tensor:
@@ -212,6 +218,20 @@ def mirror_flags(batch_size: int, step: int, seed: int) -> Tensor:
 # ------------------------------------------------------------------------------------------------------ loading
 
 
+def drawn_count(source: str | Path, default: int, kind: str = "drawn") -> int | None:
+    """How many faces "drawn:N" asks for: N, `default` for plain "drawn", None where `source` is a folder or a file.
+
+    Raises:
+        InputError: "drawn:" with anything but a number of at least 1.
+    """
+    name, colon, number = str(source).partition(":")
+    if name != kind:
+        return None
+    if colon and not (number.isdecimal() and int(number)):
+        raise InputError(f"{one_line(source)}: give {kind}:N with the number of faces, at least 1, such as {kind}:1000")
+    return int(number) if colon else default
+
+
 def load_faces(
     source: str | Path = "drawn",
     resolution: int = 64,
@@ -221,15 +241,13 @@ def load_faces(
     seed: int = 0,
     cache: bool = True,
     drawn_images: int = 5000,
-    ram_fraction: float = 0.5,
 ) -> Faces:
-    """Load a data set as one uint8 tensor.
+    """Load a data set as one uint8 tensor. Pictures of any size and shape are brought to `resolution`, which is said.
 
-    Pictures are decoded once, on all cores, and kept as `.facegen-cache/NAME-<key>.npy` beside the source; in the
-    user's cache folder (XDG_CACHE_HOME or ~/.cache, in facegen/) where the source's place is not writable; and only
-    in memory, with a warning, where neither is. The key covers the settings and the name, size and time of every
-    file, and the pixels are checked against their hash, so a stale or damaged cache is never used but made again.
-    Drawn faces, where they are many, are kept in the user's cache folder.
+    Pictures are decoded once, on all cores, and kept in the cache (`facegen.files.cache_folder`); so are drawn faces where
+    they are many. The cache's key covers the settings and the name, size and time of every file, and the pixels are
+    checked against their hash, so a stale or damaged cache is never used but made again. Where the cache cannot be
+    written, a warning says so, and the pictures are decoded every time.
 
     Args:
         source: "drawn" or "drawn:N" for drawn faces; else a folder (nested is fine) or a zip of pictures.
@@ -239,7 +257,6 @@ def load_faces(
         seed: of the drawn faces.
         cache: False decodes anew and writes nothing.
         drawn_images: how many faces "drawn" means.
-        ram_fraction: a cache larger than this part of the computer's memory is memory-mapped instead of read.
 
     Raises:
         InputError: if there is no such source or no usable picture in it.
@@ -250,60 +267,127 @@ def load_faces(
         raise InputError(f"transform {transform!r} is unknown here: use 'center-crop' or None")
     if max_images is not None and max_images < 1:
         raise InputError(f"max_images is {max_images}: give at least 1")
-    drawn_count = re.fullmatch(r"drawn(?::(\d+))?", str(source))
-    if drawn_count:
-        count = int(drawn_count[1]) if drawn_count[1] else max_images or drawn_images
-        return _drawn_faces(min(count, max_images or count), resolution, seed, cache)
+    count = drawn_count(source, max_images or drawn_images)
+    if count is not None:
+        from facegen.data.drawn import drawn
+
+        count = min(count, max_images or count)
+        make = functools.partial(_draw_to, count=count, size=resolution, seed=seed)
+        cache = cache and count * resolution**2 >= DRAWN_CACHE_PIXELS
+        # The drawing code is part of the key: other code, other faces.
+        key = [count, resolution, seed, sha256_of(inspect.getfile(drawn))] if cache else None
+        pixels, facts = _made("drawn", key, make)
+        known = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in facts["known"].items()}
+        landmarks, identity = known.pop("landmarks"), known.pop("identity")
+        return Faces(torch.from_numpy(pixels), None, "drawn", facts["hash"], known, landmarks, identity)
     with Source(source) as opened:
-        return _picture_faces(opened, resolution, transform, max_images, cache, ram_fraction)
+        make = functools.partial(_decode_to, source=opened, size=resolution, transform=transform, max_images=max_images)
+        settings = [str(opened.path.resolve()), opened.fingerprint, resolution, transform, max_images]
+        pixels, facts = _made(opened.name, settings if cache else None, make)
+    if facts["fitted"]:
+        say(f"{opened.path}: {facts['fitted']}")
+    labels = facts["labels"]
+    return Faces(
+        images=torch.from_numpy(pixels),
+        labels=None if labels is None else torch.tensor(labels, dtype=torch.int64),
+        name=opened.name,
+        content_hash=facts["hash"],
+        report=tuple(Row(*row) for row in facts["rows"]),
+    )
 
 
-def _drawn_faces(count: int, resolution: int, seed: int, cache: bool) -> Faces:
-    """Drawn faces, from the user's cache folder where they are many enough for drawing to take seconds."""
+def _draw_to(file: BinaryIO, *, count: int, size: int, seed: int) -> dict[str, Any]:
+    """Draw faces and append their pixels to `file`; returns what is known of them."""
     from facegen.data.drawn import drawn
 
-    if count < 1:
-        raise InputError("drawn:0 has no faces: ask for at least 1")
-    # The drawing code is part of the name: other code, other faces.
-    settings = f"drawn-{count}-{resolution}px-seed{seed}"
-    path = _cache_folders(Path("drawn"))[1] / f"{settings}-{sha256_of(inspect.getfile(drawn))[:16]}.npz"
-    cache = cache and count * resolution**2 >= DRAWN_CACHE_PIXELS
-    if cache and (faces := _read_drawn(path)):
-        return faces
-    piece = max(1, (1 << 21) // resolution**2)  # face i is the same in any piece; pieces make the bar move
-    parts = [
-        drawn(min(piece, count - start), size=resolution, seed=seed, start=start)
-        for start in tqdm(range(0, count, piece), "Drawing", unit_scale=piece, unit="img", disable=None)
-    ]
-    images, landmarks, identity = (torch.cat([getattr(p, k) for p in parts]) for k in ("images", "landmarks", "identity"))
-    attributes = {name: torch.cat([part.attributes[name] for part in parts]) for name in parts[0].attributes}
-    faces = Faces(images, None, "drawn", content_hash(images), attributes, landmarks, identity)
-    if cache and _writable(path.parent):
-        with contextlib.suppress(OSError):  # the faces are there; drawing them again next time is the worst of it
-            _write_drawn(path, faces)
-            for old in path.parent.glob(f"{settings}-*.npz"):
-                if old != path:
-                    old.unlink()
-    return faces
+    pixel_hash, known = _PixelHash((3, size, size)), {}
+    piece = max(1, (1 << 21) // size**2)  # face i is the same in any piece; pieces make the bar move
+    for start in tqdm(range(0, count, piece), "Drawing", unit_scale=piece, unit="img", disable=None):
+        faces = drawn(min(piece, count - start), size=size, seed=seed, start=start)
+        pixels = np.ascontiguousarray(faces.images)
+        file.write(pixels.data)
+        pixel_hash.update(pixels)
+        for name, values in {"landmarks": faces.landmarks, "identity": faces.identity, **faces.attributes}.items():
+            known.setdefault(name, (str(values.dtype).removeprefix("torch."), []))[1].extend(values.tolist())
+    return {"shape": [count, 3, size, size], "hash": pixel_hash.hexdigest(), "known": known}
 
 
-def _write_drawn(path: Path, faces: Faces) -> None:
-    arrays = {"images": faces.images, "landmarks": faces.landmarks, "identity": faces.identity}
-    arrays |= {f"attribute:{name}": values for name, values in faces.attributes.items()}
-    with replacing(path) as temporary:
-        np.savez(temporary, **{name: values.numpy() for name, values in arrays.items()})
+def _decode_to(file: BinaryIO, *, source: Source, size: int, transform: str | None, max_images: int | None) -> dict[str, Any]:
+    """Decode the usable pictures and append their pixels to `file`; returns what there is to know about them.
+
+    Raises:
+        InputError: if no picture was usable.
+    """
+    pixel_hash, rows, labels, sizes = _PixelHash((3, size, size)), list(source.rows), [], Counter()
+    for found in _usable(source, _channels_first, "Decoding", rows, max_images, size=(size, size), transform=transform):
+        file.write(found.value.data)
+        pixel_hash.update(found.value)
+        labels.append(source.labels.get(found.name))
+        sizes[found.size] += 1
+    classes = labels if all(isinstance(label, int) for label in labels) else None
+    if source.labels and classes is None:
+        rows.append(Row("dataset.json", "labels that are no class numbers, or not for every picture", "labels ignored", False))
+    return {
+        "shape": [len(labels), 3, size, size],
+        "hash": pixel_hash.hexdigest(),
+        "labels": classes,
+        "rows": [dataclasses.astuple(row) for row in rows],
+        "fitted": fitted(sizes, size) if transform else "",
+    }
 
 
-def _read_drawn(path: Path) -> Faces | None:
-    """The faces of a cache file, or None where there is none or it is damaged (each array has a checksum in it)."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-        images, landmarks, identity = (arrays.pop(name) for name in ("images", "landmarks", "identity"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    attributes = {name.removeprefix("attribute:"): values for name, values in arrays.items()}
-    return Faces(images, None, "drawn", content_hash(images), attributes, landmarks, identity)
+def fitted(sizes: Counter[tuple[int, int]], side: int) -> str:
+    """What was done to pictures that are no squares of this side, in one line; "" where all are.
+
+    Args:
+        sizes: (width, height) -> number of pictures.
+    """
+    others = {size: count for size, count in sizes.items() if size != (side, side)}
+    if not others:
+        return ""
+    number = sum(others.values())
+    what = "{}x{}".format(*next(iter(others))) if len(others) == 1 else f"{len(others):,} sizes"
+    crop = "" if all(width == height for width, height in others) else "cropped to the middle square and "
+    pictures, were = ("picture", "was") if number == 1 else ("pictures", "were")
+    return f"{number:,} {pictures} of {what} {were} {crop}brought to {side}x{side}"
+
+
+def _usable(
+    source: Source, finish: Callable[[Image.Image], Any], doing: str, rows: list[Row], most: int | None, **how: Any
+) -> Iterator[Decoded]:
+    """The usable pictures of a source, at most so many; what was wrong with single files is appended to `rows`.
+
+    Raises:
+        InputError: if no picture is usable.
+    """
+    count, results = 0, decode_all(source, finish, **how)
+    bar = tqdm(total=len(source.names), desc=doing, unit="img", disable=None)
+    with no_bomb_warnings(), bar, contextlib.closing(results):
+        for found in results:
+            bar.update()
+            rows += [found.row] if found.row else []
+            if found.value is not None:
+                count += 1
+                yield found
+                if count == most:
+                    return
+    if not count:
+        raise nothing_usable(source, rows)
+
+
+def _channels_first(image: Image.Image) -> np.ndarray:
+    """uint8 [3, H, W]"""
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def nothing_usable(source: Source, rows: list[Row]) -> InputError:
+    """The one line for a source without a single usable picture."""
+    bad = [row for row in rows if not row.used]
+    first = f"; {bad[0].file}: {bad[0].what}" if bad else ""
+    return InputError(
+        f"no usable picture among the {len(source.names)} files of {source.path}{first}: "
+        "give a folder or zip with JPEG, PNG or WebP pictures"
+    )
 
 
 def content_hash(images: Tensor | np.ndarray) -> str:
@@ -327,99 +411,84 @@ class _PixelHash:
         return self._digest.hexdigest()
 
 
-def _picture_faces(
-    source: Source, resolution: int, transform: str | None, max_images: int | None, cache: bool, ram_fraction: float
-) -> Faces:
-    """Faces from the cache, from a new cache, or from memory, in this order."""
-    settings = {
-        "format": CACHE_FORMAT,
-        "source": str(source.path.resolve()),
-        "resolution": resolution,
-        "transform": transform,
-        "max_images": max_images,
-    }
-    reader = functools.partial(_decode_to, source=source, size=resolution, transform=transform, max_images=max_images)
-    files = [_CacheFile(folder, source, settings) for folder in _cache_folders(source.path)] if cache else []
-    for file in files:
-        if faces := file.load(ram_fraction):
-            return faces
-    for file in files:
+# ------------------------------------------------------------------------------------------------------ the cache
+
+Made = tuple[np.ndarray, dict[str, Any]]  # pixels uint8 [N, 3, H, W], and what there is to know about them
+
+
+def _made(name: str, key: list | None, make: Callable[[BinaryIO], dict[str, Any]]) -> Made:
+    """What `make` writes into a file and says about it: from the cache, or made now and kept there where that is possible.
+
+    Args:
+        key: everything that the pixels depend on; None leaves the cache alone.
+        make: appends the pixels to a file and returns the facts, with "shape" and "hash" among them.
+    """
+    if key is not None:
+        mark = hashlib.sha256(json.dumps([CACHE_FORMAT, *key]).encode()).hexdigest()[:16]
+        path = cache_folder("data") / f"{name[:80]}-{mark}.npy"
         try:
-            if _writable(file.pixels.parent):
-                file.write(reader)
-                return file.load(ram_fraction) or _from_memory(source, reader)
-        except OSError:  # a full disk, a quota, a folder that lied about being writable: the next place may do
-            continue
-    if cache:
-        places = " nor ".join(str(file.pixels.parent) for file in files)
-        warnings.warn(f"{source.path}: decoded into memory only, for neither {places} can be written", stacklevel=3)
-    return _from_memory(source, reader)
+            if (found := _read(path)) is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(path.with_suffix(".lock")):  # of two processes that want the same one makes it, the other waits
+                    if (found := _read(path)) is None:
+                        _write(path, make)
+                        found = _read(path)
+            if found is not None:
+                return found
+        except OSError as error:  # a full disk, a quota, a folder that lets nobody write: the job can do without
+            reason = getattr(error, "strerror", None) or error
+            warnings.warn(f"{name} is not kept in {path.parent} ({one_line(reason)}): made again next time", stacklevel=3)
+    buffer = io.BytesIO()
+    facts = make(buffer)
+    return np.frombuffer(buffer.getbuffer(), np.uint8).reshape(facts["shape"]), facts
 
 
-def _decode_to(
-    file: BinaryIO, *, source: Source, size: int, transform: str | None, max_images: int | None
-) -> dict[str, object]:
-    """Decode the usable pictures and append their pixels to `file`; returns what there is to know about them.
+def _read(path: Path) -> Made | None:
+    """What lies in the cache; None where there is nothing, or not what was written."""
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        mapped = path.stat().st_size >= MAPPED_FROM
+        # Copy on write ("c"), not "r": torch has no read-only tensors, and a slip must neither crash nor reach the file.
+        pixels = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
+        if pixels.shape != tuple(facts["shape"]) or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
+            return None
+        if not mapped and content_hash(pixels) != facts["hash"]:  # mapped: would read it all; the size must do
+            return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # used now: `_sweep` goes by it
+    return pixels, facts
+
+
+def _write(path: Path, make: Callable[[BinaryIO], dict[str, Any]]) -> None:
+    """Make the pixels straight into the file, so that a data set larger than the memory works too.
 
     Raises:
-        InputError: if no picture was usable.
+        OSError: if the folder cannot be written or the disk is full.
     """
-    digest = _PixelHash((3, size, size))
-    rows, labels, count = list(source.rows), [], 0
-    results = decode_all(source, _channels_first, size=(size, size), transform=transform)
-    with no_bomb_warnings(), tqdm(total=len(source.names), desc="Decoding", unit="img", disable=None) as bar:
-        for result in results:
-            bar.update()
-            if result.row:
-                rows.append(result.row)
-            if result.value is None:
-                continue
-            file.write(result.value.data)
-            digest.update(result.value)
-            labels.append(source.labels.get(result.name))
-            count += 1
-            if count == max_images:
-                results.close()
-                break
-    if not count:
-        raise nothing_usable(source, rows)
-    classes = labels if all(isinstance(label, int) for label in labels) else None
-    if source.labels and classes is None:
-        rows.append(Row("dataset.json", "labels that are no class numbers, or not for every picture", "labels ignored", False))
-    return {"shape": [count, 3, size, size], "hash": digest.hexdigest(), "labels": classes, "rows": rows}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(bytes(_HEADER))
+        facts = make(file)
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": tuple(facts["shape"])})
+        if file.tell() != _HEADER:
+            raise RuntimeError(f"the .npy header takes {file.tell()} bytes, not {_HEADER}")
+    with replacing(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(facts), "utf-8")
+    _sweep(path)
 
 
-def _channels_first(image: Image.Image) -> np.ndarray:
-    """uint8 [3, H, W]"""
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-
-
-def nothing_usable(source: Source, rows: list[Row]) -> InputError:
-    """The one line for a source without a single usable picture."""
-    bad = [row for row in rows if not row.used]
-    first = f"; {bad[0].file}: {bad[0].what}" if bad else ""
-    return InputError(
-        f"no usable picture among the {len(source.names)} files of {source.path}{first}: "
-        "give a folder or zip with JPEG, PNG or WebP pictures"
-    )
-
-
-def _from_memory(source: Source, reader) -> Faces:
-    buffer = io.BytesIO()
-    facts = reader(buffer)
-    pixels = np.frombuffer(buffer.getbuffer(), np.uint8).reshape(facts["shape"])
-    return _faces_of(source.name, pixels, facts)
-
-
-def _faces_of(name: str, pixels: np.ndarray, facts: dict) -> Faces:
-    labels = facts["labels"]
-    return Faces(
-        images=torch.from_numpy(pixels),
-        labels=None if labels is None else torch.tensor(labels, dtype=torch.int64),
-        name=name,
-        content_hash=facts["hash"],
-        report=tuple(facts["rows"]),
-    )
+def _sweep(new: Path) -> None:
+    """Delete what was used longest ago where the cache is large or old; what killed processes left goes with it."""
+    with contextlib.suppress(OSError):  # another process sweeps too, or uses it on a system that keeps used files
+        files = [(file.stat().st_mtime, file.stat().st_size, file) for file in new.parent.glob("*.npy")]
+        total = 0
+        for used, size, file in sorted(files, reverse=True):
+            total += size
+            if file != new and (total > CACHE_BYTES or used < time.time() - CACHE_DAYS * 86400):
+                for suffix in (".npy", ".json", ".lock"):
+                    file.with_suffix(suffix).unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------------ packing
@@ -432,7 +501,6 @@ class PackReport:
     Attributes:
         dest: the zip or folder written.
         count: pictures in it.
-        seen: files looked at.
         size: (width, height) of every picture.
         labelled: whether dataset.json carries labels.
         content_hash: equal to that of `load_faces(dest, resolution=size[0])`, for squares.
@@ -442,7 +510,6 @@ class PackReport:
 
     dest: Path
     count: int
-    seen: int
     size: tuple[int, int]
     labelled: bool
     content_hash: str
@@ -498,8 +565,16 @@ def pack(
         raise InputError(f"source and dest are both {dest}: choose another dest")
     if dest.suffix.lower() == ".zip" and dest.is_dir():
         raise InputError(f"{dest} is a folder: choose another name for the zip")
-    with Source(source) as opened, no_bomb_warnings():
-        expected = _common_size(opened) if size is None else None
+    with Source(source) as opened:
+        expected = None
+        if size is None:
+            (expected, count), *_ = _sizes(opened).most_common(1)
+            if not _is_power_square(*expected):
+                raise InputError(
+                    f"no usable picture in {source}: {count:,} of {len(opened.names):,} files are {expected[0]}x{expected[1]}, "
+                    "and without a resolution they must be squares with a power of two as their side: add "
+                    "--resolution=64x64 --transform=center-crop"
+                )
         with _Writer(dest) as writer:
             return _pack_into(writer, opened, size, expected, transform, max_images)
 
@@ -512,37 +587,24 @@ def _pack_into(
     transform: str | None,
     max_images: int | None,
 ) -> PackReport:
-    rows, labels, count, seen, digest, shape = list(source.rows), [], 0, 0, None, (0, 0)
-    results = decode_all(source, _for_packing, size=size, transform=transform, expected=expected)
-    with tqdm(total=len(source.names), desc="Packing", unit="img", disable=None) as bar:
-        for result in results:
-            bar.update()
-            seen += 1
-            if result.row:
-                rows.append(result.row)
-            if result.value is None:
-                continue
-            pixels, png = result.value
-            digest = digest or _PixelHash(pixels.shape)
-            digest.update(pixels)
-            shape = (pixels.shape[2], pixels.shape[1])
-            entry = f"{count // 1000:05d}/img{count:08d}.png"
-            writer.add(entry, png)
-            labels.append([entry, source.labels.get(result.name)])
-            count += 1
-            if count == max_images:
-                results.close()
-                break
-    if not count:
-        raise nothing_usable(source, rows)
+    rows, labels, pixel_hash = list(source.rows), [], None
+    how = {"size": size, "transform": transform, "expected": expected}
+    for found in _usable(source, _for_packing, "Packing", rows, max_images, **how):
+        pixels, png = found.value
+        pixel_hash = pixel_hash or _PixelHash(pixels.shape)
+        pixel_hash.update(pixels)
+        shape = (pixels.shape[2], pixels.shape[1])
+        entry = f"{len(labels) // 1000:05d}/img{len(labels):08d}.png"
+        writer.add(entry, png)
+        labels.append([entry, source.labels.get(found.name)])
     missing = sum(label is None for _, label in labels)
     writer.add("dataset.json", json.dumps({"labels": None if missing else labels}).encode())
     notes = []
-    if 0 < missing < count:
-        notes.append(f"{missing:,} of {count:,} pictures have no label in the source's dataset.json: no labels written")
+    if 0 < missing < len(labels):
+        notes.append(f"{missing:,} of {len(labels):,} pictures have no label in the source's dataset.json: no labels written")
     if shape[0] != shape[1] or shape[0] & (shape[0] - 1):
         notes.append(f"{shape[0]}x{shape[1]} is not a square with a power of two as its side: StyleGAN will refuse it")
-    return PackReport(writer.dest, count, seen, shape, not missing, digest.hexdigest(), tuple(rows), tuple(notes))
+    return PackReport(writer.dest, len(labels), shape, not missing, pixel_hash.hexdigest(), tuple(rows), tuple(notes))
 
 
 def parse_resolution(resolution: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -574,20 +636,34 @@ def _checked_transform(transform: str | None, resolution: object) -> str | None:
 
 
 def common_size(source: str | Path) -> int:
-    """The side in pixels that most pictures of a folder or zip have.
+    """The side, a power of two, that suits most pictures of a folder or zip; `load_faces` brings the others to it.
+
+    It is the size that most of them have where that is such a square; else, of each picture, the largest power of two that
+    is not above its smaller side.
 
     Raises:
-        InputError: no readable picture, or a size that is no square with a power of two as its side.
+        InputError: no readable picture.
     """
     with Source(source) as opened:
-        return _common_size(opened)[0]
+        sizes = _sizes(opened)
+    (most, _), *_ = sizes.most_common(1)
+    if _is_power_square(*most):
+        return most[0]
+    sides: Counter[int] = Counter()
+    for size, count in sizes.items():
+        sides[1 << (min(size).bit_length() - 1)] += count
+    return sides.most_common(1)[0][0]
 
 
-def _common_size(source: Source) -> tuple[int, int]:
-    """The most common (width, height), from the headers alone.
+def _is_power_square(width: int, height: int) -> bool:
+    return width == height and width & (width - 1) == 0
+
+
+def _sizes(source: Source) -> Counter[tuple[int, int]]:
+    """How many pictures there are of each (width, height), from the headers alone.
 
     Raises:
-        InputError: if no file has a readable header, or the most common size is none that StyleGAN takes.
+        InputError: if no file has a readable header.
     """
 
     def measure(name: str) -> tuple[int, int] | Row:
@@ -596,26 +672,19 @@ def _common_size(source: Source) -> tuple[int, int]:
         except Unusable as error:
             return Row(name, str(error), "left out", False)
 
-    found = list(tqdm(in_order(measure, source.names), "Measuring", len(source.names), unit="img", disable=None))
+    with no_bomb_warnings():
+        found = list(tqdm(in_order(measure, source.names), "Measuring", len(source.names), unit="img", disable=None))
     sizes = Counter(size for size in found if isinstance(size, tuple))
     if not sizes:
         raise nothing_usable(source, found)
-    (width, height), count = sizes.most_common(1)[0]
-    if width != height or width & (width - 1):
-        raise InputError(
-            f"no usable picture in {source.path}: {count:,} of {len(found):,} files are {width}x{height}, and without "
-            "a resolution they must be squares with a power of two as their side: add --resolution=64x64 "
-            "--transform=center-crop"
-        )
-    return width, height
+    return sizes
 
 
 def _for_packing(image: Image.Image) -> tuple[np.ndarray, bytes]:
     """The pixels, uint8 [3, H, W], and the same as a PNG file without compression or metadata."""
     buffer = io.BytesIO()
-    pixels = np.asarray(image)
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)), buffer.getvalue()
+    Image.fromarray(np.asarray(image)).save(buffer, "PNG", compress_level=0)
+    return _channels_first(image), buffer.getvalue()
 
 
 class _Writer:
@@ -647,109 +716,3 @@ class _Writer:
         info.create_system = 3
         info.external_attr = 0o644 << 16
         self._zip.writestr(info, data)
-
-
-# ------------------------------------------------------------------------------------------------------ the cache
-
-
-def _cache_folders(path: Path) -> list[Path]:
-    """Where a cache may lie, the better place first."""
-    return [path.resolve().parent / ".facegen-cache", cache_folder("data")]
-
-
-def _writable(folder: Path) -> bool:
-    """Whether a cache may be put into `folder`, which need not exist yet.
-
-    A place whose mode forbids everyone to write is respected even where the system would let us, as it does for root.
-    """
-    while not folder.exists():
-        if folder.parent == folder:
-            return False
-        folder = folder.parent
-    anyone = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-    return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & anyone)
-
-
-class _CacheFile:
-    """One cached data set: the pixels as .npy, and beside them a .json with settings, hash, labels and report."""
-
-    def __init__(self, folder: Path, source: Source, settings: dict):
-        key = hashlib.sha256(json.dumps([settings, source.fingerprint]).encode()).hexdigest()[:16]
-        self.name, self.settings = source.name, settings
-        self.pixels = folder / f"{source.name}-{key}.npy"
-        self.facts = self.pixels.with_suffix(".json")
-
-    def load(self, ram_fraction: float) -> Faces | None:
-        """The faces, or None where there is no cache or it is not what was written."""
-        try:
-            facts = json.loads(self.facts.read_text("utf-8"))
-            facts["rows"] = [Row(*row) for row in facts["rows"]]
-            shape = tuple(facts["shape"])
-            mapped = self.pixels.stat().st_size > ram_fraction * _physical_memory()
-            # Copy on write ("c"), not "r": torch has no read-only tensors, and a slip must neither crash nor reach the file.
-            pixels = np.load(self.pixels, mmap_mode="c" if mapped else None, allow_pickle=False)
-            if pixels.shape != shape or pixels.dtype != np.uint8 or not pixels.flags.c_contiguous:
-                return None
-            if not mapped and content_hash(pixels) != facts["hash"]:  # mapped: would read it all; the size must do
-                return None
-            return _faces_of(self.name, pixels, facts)
-        except (OSError, ValueError, KeyError, TypeError, EOFError):
-            return None
-
-    def write(self, reader) -> None:
-        """Decode straight into the file, so that a data set larger than the memory works too.
-
-        Raises:
-            OSError: if the folder cannot be written or the disk is full.
-        """
-        try:
-            with replacing(self.pixels) as temporary, open(temporary, "wb") as file:
-                file.write(bytes(_HEADER))
-                facts = reader(file)
-                file.seek(0)
-                layout = {"descr": "|u1", "fortran_order": False, "shape": tuple(facts["shape"])}
-                np.lib.format.write_array_header_1_0(file, layout)
-                if file.tell() != _HEADER:
-                    raise RuntimeError(f"the .npy header takes {file.tell()} bytes, not {_HEADER}")
-        except BaseException:
-            with contextlib.suppress(OSError):  # other caches in it: it stays
-                self.pixels.parent.rmdir()
-            raise
-        facts = facts | {"settings": self.settings, "rows": [dataclasses.astuple(row) for row in facts["rows"]]}
-        with replacing(self.facts) as temporary:
-            temporary.write_text(json.dumps(facts), "utf-8")
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Delete caches of the same source and settings whose files have changed since, and what killed runs left."""
-        folder = self.pixels.parent
-        for facts in folder.glob(f"{_glob_literal(self.name)}-*.json"):
-            try:
-                same = json.loads(facts.read_text("utf-8"))["settings"] == self.settings
-                if same and facts != self.facts:
-                    facts.unlink()
-                    facts.with_suffix(".npy").unlink()
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        for stray in folder.glob(f".{_glob_literal(self.name)}-*.part*"):
-            try:
-                if time.time() - stray.stat().st_mtime > 86400:  # younger ones may be another process at work
-                    stray.unlink()
-            except OSError:
-                continue
-
-
-def _glob_literal(name: str) -> str:
-    return re.sub(r"([\[\]*?])", r"[\1]", name)
-
-
-def _physical_memory() -> int:
-    """Bytes of RAM, or of what a container may use of it; 8 GiB where the system does not say."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        total = 8 << 30
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no cgroup, or "max"
-        return total

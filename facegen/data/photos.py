@@ -31,12 +31,10 @@ from facegen.data.faces import NO_FACE, Face, check_zoom, frame_all, framed, saf
 from facegen.data.packed import nothing_usable
 from facegen.data.pictures import (
     PICTURE_SUFFIXES,
-    OneFile,
     Row,
     Source,
     Unusable,
     no_bomb_warnings,
-    open_source,
     table,
 )
 from facegen.data.visibility import PARTS, ZOOM, seen
@@ -703,8 +701,8 @@ def align(
     source, dest = Path(source).expanduser(), Path(dest).expanduser()
     with ExitStack() as stack:
         stack.enter_context(no_bomb_warnings())
-        opened = stack.enter_context(open_source(source))
-        single = isinstance(opened, OneFile)
+        opened = stack.enter_context(Source(source, single=True))
+        single = opened.single
         as_file = single and dest.suffix.lower() in _FORMATS and not dest.is_dir()
         if single and dest.suffix.lower() in PICTURE_SUFFIXES and not as_file and not dest.is_dir():
             raise InputError(f"{dest}: pictures are written as {', '.join(_FORMATS)}: choose one of these, or a folder")
@@ -744,9 +742,7 @@ def default_warnings(source: str | Path, dest: str | Path) -> Path:
     return dest.with_name(f"{dest.stem}-warnings") if one else dest
 
 
-def _nothing_framed(
-    source: Source | OneFile, faceless: Sequence[str], rows: list[Row], checks: Sequence[PhotoCheck]
-) -> InputError:
+def _nothing_framed(source: Source, faceless: Sequence[str], rows: list[Row], checks: Sequence[PhotoCheck]) -> InputError:
     if not faceless:
         error = nothing_usable(source, rows)
         names = dict.fromkeys(warning.name for check in checks for warning in check.warnings)

@@ -10,6 +10,8 @@ import hashlib
 import io
 import json
 import os
+import stat
+import sys
 import warnings
 import zipfile
 from collections import deque
@@ -17,10 +19,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
+from tqdm.auto import tqdm
 
 from facegen.files import InputError, one_line
 
@@ -79,6 +82,11 @@ def table(rows: Sequence[Row], lines: int = 60) -> str:
     widths = [max(len(row[column]) for row in cells) for column in (0, 1)]
     text = [f"{file:<{widths[0]}}  {what:<{widths[1]}}  {done}" for file, what, done in cells]
     return "\n".join(text + ([f"... and {hidden:,} lines more"] if hidden > 0 else []))
+
+
+def say(line: str) -> None:
+    """A line for the person at the screen, on stderr and clear of progress bars."""
+    tqdm.write(line, file=sys.stderr)
 
 
 # ---------------------------------------------------------------------------------------------------- one picture
@@ -216,7 +224,7 @@ def fit(image: Image.Image, size: tuple[int, int] | None, transform: str | None)
     box = (0, 0, *image.size) if transform is None else _centred(image.size, size)
     width, height = box[2] - box[0], box[3] - box[1]
     if width * MAX_ENLARGE < size[0] or height * MAX_ENLARGE < size[1]:
-        raise Unusable(f"too small ({image.width}x{image.height})")
+        raise Unusable(f"too small ({image.width}x{image.height}) to be made {size[0]}x{size[1]}")
     if width < size[0] or height < size[1]:
         notes.append(("smaller than wanted", f"enlarged to {size[0]}x{size[1]}"))
     if transform is None and abs(width * size[1] - height * size[0]) > 0.01 * width * size[1]:
@@ -254,28 +262,43 @@ class Source:
         path: the folder or file.
         name: its name, without ".zip".
         names: every file that may be a picture, by its path inside the source, with "/", sorted.
+        single: whether it is one picture.
         fingerprint: sha256 that changes when a file is added, removed, resized or touched.
         labels: {name: label} from the source's dataset.json (a class number, or a list of numbers), or {}.
-        rows: what was wrong with dataset.json, if anything.
+        rows: what was wrong with dataset.json or with single folders, if anything.
+
+    Args:
+        single: one picture will do too.
+
+    Raises:
+        InputError: there is no such folder or file, or it cannot be read.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path).expanduser()
+    def __init__(self, path: str | Path, *, single: bool = False):
+        self.path = self._root = Path(path).expanduser()
         self._zip: zipfile.ZipFile | None = None
         self._sizes: dict[str, int] = {}
         self.rows: list[Row] = []
-        if self.path.is_dir():
-            self.name = self.path.resolve().name
-            marks = self._walk()
-        elif self.path.is_file():
-            self.name = self.path.stem
-            marks = self._list_zip()
-        else:
-            raise InputError(f"{self.path} does not exist: give a folder or a zip of pictures")
+        try:
+            kind = self.path.stat().st_mode
+            self.single = single and stat.S_ISREG(kind) and not zipfile.is_zipfile(self.path)
+            if stat.S_ISDIR(kind):
+                self.name, marks = self.path.resolve().name, self._walk()
+            elif self.single:
+                self.name, self._root = self.path.name, self.path.parent
+                self._sizes, marks = {self.path.name: self.path.stat().st_size}, []
+            elif stat.S_ISREG(kind):
+                self.name, marks = self.path.stem, self._list_zip()
+            else:
+                raise InputError(f"{self.path} is neither a folder nor a file: give a folder or a zip of pictures")
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{self.path} does not exist: give a folder or a zip of pictures") from None
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read ({error.strerror}): give a folder or a zip of pictures") from None
         self.fingerprint = hashlib.sha256("\n".join(marks).encode("utf-8", "surrogateescape")).hexdigest()
-        # A fetched data set brings papers of its own, which are not worth a line each.
+        # A fetched data set ships its own papers, which are not worth a line each.
         fetched = "SOURCE.json" in self._sizes or "SHA256SUMS" in self._sizes
-        self.names = sorted(name for name in self._sizes if _is_candidate(name, fetched))
+        self.names = sorted(name for name in self._sizes if self.single or _is_candidate(name, fetched))
         self.labels = self._read_labels()
 
     def __enter__(self) -> Source:
@@ -294,14 +317,21 @@ class Source:
         if self._sizes[name] > MAX_BYTES:
             raise Unusable(f"larger than {MAX_BYTES >> 20} MiB")
         try:
-            return self._zip.read(name) if self._zip else (self.path / name).read_bytes()
+            return self._zip.read(name) if self._zip else (self._root / name).read_bytes()
         except Exception as error:  # OSError, or BadZipFile, NotImplementedError, RuntimeError (encrypted), zlib.error
             raise Unusable(f"cannot be read ({_short(error)})") from None
 
     def _walk(self) -> list[str]:
         """Find the files below a folder, through links but never in a circle; returns one line of marks per file."""
+
+        def unreadable(error: OSError) -> None:
+            name = Path(error.filename).relative_to(self.path).as_posix()
+            if name == ".":
+                raise error
+            self.rows.append(Row(f"{name}/", f"cannot be read ({error.strerror})", "left out", False))
+
         marks, seen = [], set()
-        for folder, folders, files in os.walk(self.path, followlinks=True):
+        for folder, folders, files in os.walk(self.path, onerror=unreadable, followlinks=True):
             real = os.path.realpath(folder)
             if real in seen:
                 folders.clear()
@@ -309,14 +339,15 @@ class Source:
             seen.add(real)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for entry in files:
-                name = Path(folder, entry).relative_to(self.path).as_posix()
+                file = Path(folder, entry)
+                name = file.relative_to(self.path).as_posix()
                 try:
-                    facts = os.stat(os.path.join(folder, entry))
+                    facts = file.stat()
                 except OSError:  # a link to nowhere: `read` will say so
                     self._sizes[name] = 0
                     marks.append(f"{name} missing")
                     continue
-                if os.path.isfile(os.path.join(folder, entry)):  # no pipes, sockets or devices
+                if stat.S_ISREG(facts.st_mode):  # no pipes, sockets or devices
                     self._sizes[name] = facts.st_size
                     marks.append(f"{name} {facts.st_size} {facts.st_mtime_ns}")
         return sorted(marks)
@@ -324,7 +355,7 @@ class Source:
     def _list_zip(self) -> list[str]:
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except zipfile.BadZipFile as error:
             raise InputError(f"{self.path} is not a readable zip ({_short(error)}): give a folder or a zip") from None
         self._sizes = {info.filename: info.file_size for info in self._zip.infolist() if not info.is_dir()}
         facts = self.path.stat()
@@ -343,40 +374,6 @@ class Source:
             self.rows.append(Row("dataset.json", f"labels cannot be read ({_short(error)})", "labels ignored", False))
             return {}
         return labels
-
-
-@dataclass(frozen=True)
-class OneFile:
-    """One picture as a source."""
-
-    path: Path
-    rows: tuple[Row, ...] = ()
-
-    def __enter__(self) -> OneFile:
-        return self
-
-    def __exit__(self, *_) -> None:
-        """Nothing stays open."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.path.name,)
-
-    def read(self, name: str) -> bytes:
-        try:
-            return (self.path.parent / name).read_bytes()
-        except OSError as error:
-            raise Unusable(f"cannot be read ({error.strerror})") from None
-
-
-def open_source(path: str | Path) -> Source | OneFile:
-    """A folder or zip of pictures, or one picture, as a context manager.
-
-    Raises:
-        InputError: it does not exist.
-    """
-    path = Path(path).expanduser()
-    return OneFile(path) if path.is_file() and not zipfile.is_zipfile(path) else Source(path)
 
 
 def _is_label(label: object) -> bool:
@@ -400,8 +397,9 @@ class Decoded:
     """One file after decoding: `value` is what `finish` made of the picture, or None where it is left out."""
 
     name: str
-    value: object
+    value: Any
     row: Row | None
+    size: tuple[int, int] = (0, 0)  # (width, height) of the picture, upright, before it was fitted
 
 
 def decode_all(
@@ -428,12 +426,13 @@ def decode_all(
             if expected is not None and image.size != expected:
                 others = f"{expected[0]}x{expected[1]}"
                 raise Unusable(f"{image.width}x{image.height} where most are {others}")
+            found = image.size
             image, more = fit(image, size, transform)
         except Unusable as error:
             return Decoded(name, None, Row(name, str(error), "left out", False))
         notes += more
         row = Row(name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
-        return Decoded(name, finish(image), row)
+        return Decoded(name, finish(image), row, found)
 
     return in_order(one, source.names)
 

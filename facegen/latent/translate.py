@@ -23,7 +23,6 @@ from tqdm.auto import tqdm
 from facegen.data.faces import safe_name
 from facegen.data.packed import nothing_usable
 from facegen.data.pictures import (
-    OneFile,
     Row,
     Source,
     Unusable,
@@ -31,7 +30,6 @@ from facegen.data.pictures import (
     fit,
     in_order,
     no_bomb_warnings,
-    open_source,
     table,
 )
 from facegen.files import InputError, one_line, replacing_folder
@@ -154,7 +152,7 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
     if size % 4 or not 8 <= size <= 4096:  # other sizes come out larger than they went in
         raise InputError(f"size={size}: give a multiple of 4 from 8 to 4096 pixels")
     device, rows, taken = next(G.parameters()).device, [], set()
-    with no_bomb_warnings(), open_source(source) as pictures, replacing_folder(Path(dest).expanduser()) as folder:
+    with no_bomb_warnings(), Source(source, single=True) as pictures, replacing_folder(Path(dest).expanduser()) as folder:
         with closing(_batches(pictures, size, rows)) as batches:
             for names, batch in batches:
                 painted = paint(G, batch.to(device).float() / 127.5 - 1)
@@ -165,7 +163,7 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
     return TranslatedReport(Path(dest), len(taken), size, tuple(rows))
 
 
-def _batches(source: Source | OneFile, size: int, rows: list[Row]) -> Iterator[tuple[list[str], Tensor]]:
+def _batches(source: Source, size: int, rows: list[Row]) -> Iterator[tuple[list[str], Tensor]]:
     """Names and pictures uint8 [n, 3, size, size], n at most BATCH."""
 
     def one(name: str) -> tuple[str, Tensor | Row]:
@@ -268,7 +266,7 @@ def _originals(run: Path, direction: str, source: str | Path | None, most: int) 
         return [f"Person {number}" for number in range(1, len(pictures[:most]) + 1)], pictures[:most]
     rows: list[Row] = []
     names, pictures = [], []
-    with no_bomb_warnings(), open_source(source) as found, closing(_batches(found, size, rows)) as batches:
+    with no_bomb_warnings(), Source(source, single=True) as found, closing(_batches(found, size, rows)) as batches:
         for some, batch in batches:
             names += [one_line(PurePosixPath(name).name) for name in some]
             pictures.append(batch)

@@ -184,10 +184,10 @@ def _pictures(source: Path, size: int, note: str) -> Iterator[tuple[str, Tensor,
     from PIL import Image
 
     from facegen.data.faces import safe_name
-    from facegen.data.pictures import Unusable, decode, open_source
+    from facegen.data.pictures import Source, Unusable, decode
 
     taken: set[str] = set()
-    with open_source(source) as opened:
+    with Source(source, single=True) as opened:
         for name in opened.names:
             try:
                 image, _ = decode(opened.read(name))

@@ -398,14 +398,14 @@ def _start_processes(gpus: int) -> int:
 def _train_style(args: argparse.Namespace, chosen: StyleConfig, sized: bool) -> int:
     from facegen.config import device
     from facegen.data import load_faces
-    from facegen.data.packed import common_size
+    from facegen.data.packed import common_size, drawn_count
     from facegen.data.pictures import table
     from facegen.training.fit import fit
     from facegen.training.stylegan import stylegan_from
     from facegen.training.symptoms import RunWatch
 
     on = device(args.device)
-    if not sized and not args.data.startswith("drawn"):
+    if not sized and drawn_count(args.data, 1) is None:
         chosen = dataclasses.replace(chosen, image_size=common_size(args.data))
     if args.resume:  # as the official tools: what the model has learned need not be found again slowly
         start = {"ada_kimg": 100.0, "ema_rampup": 0.0}

@@ -23,6 +23,13 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(skip)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(request, tmp_path_factory, monkeypatch):
+    """No test fills the user's cache; those that compare with reference data may use what lies there."""
+    if "tests/shared" not in Path(request.path).as_posix():
+        monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def shared() -> Path:
     return SHARED

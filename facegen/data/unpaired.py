@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import io
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from facegen.data.drawn import drawn
 from facegen.data.duplicates import Fingerprints, fingerprints, matching
 from facegen.data.faces import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, safe_name
 from facegen.data.framing import Framing, measure_framing, reframe
-from facegen.data.packed import Faces, batch_indices, content_hash, load_faces, mirror_flags, nothing_usable
+from facegen.data.packed import Faces, batch_indices, content_hash, drawn_count, load_faces, mirror_flags, nothing_usable
 from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, table
 from facegen.files import InputError, one_line, replacing_folder
 
@@ -193,9 +192,8 @@ def load_unpaired(
         InputError: no such folder, no trainA or trainB in it, a domain with fewer than two usable pictures, bad sizes.
     """
     _check_crop(image_size, load_size, str(root))
-    match = re.fullmatch(r"drawn(?::(\d+))?", str(root))
-    if match:
-        count = int(match[1] or 1000)
+    count = drawn_count(root, 1000)
+    if count is not None:
         return drawn_unpaired(min(count, max_images or count), load_size, image_size, seed=seed)
     root = Path(root).expanduser()
     if not root.is_dir():
@@ -674,10 +672,10 @@ class _Drawn:
 
 
 def _open(source: str | Path, stack: ExitStack) -> Source | _Drawn:
-    match = re.fullmatch(r"(drawn|uncanny)(?::(\d+))?", str(source))
-    if not match:
-        return stack.enter_context(Source(source))
-    count = None if match[2] is None else int(match[2])
-    if count is not None and count < 2:
-        raise InputError(f"{source} has fewer than 2 faces: ask for at least 2")
-    return _Drawn(match[1], count)
+    for kind in ("drawn", "uncanny"):
+        count = drawn_count(source, 0, kind)
+        if count == 1:
+            raise InputError(f"{source} has fewer than 2 faces: ask for at least 2")
+        if count is not None:
+            return _Drawn(kind, count or None)
+    return stack.enter_context(Source(source))

@@ -23,6 +23,7 @@ import json
 import math
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,8 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.data.drawn import ATTRIBUTE_NAMES
-from facegen.data.packed import Faces, content_hash, load_faces, nothing_usable
-from facegen.data.pictures import Source, decode_all
+from facegen.data.packed import Faces, content_hash, drawn_count, fitted, load_faces, nothing_usable
+from facegen.data.pictures import Source, decode_all, say
 from facegen.evaluation.distances import wilson_interval
 from facegen.files import InputError, replacing, replacing_folder
 
@@ -847,7 +848,7 @@ def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> 
     Raises:
         InputError: labels that these pictures do not have, or what `labelled_faces` refuses.
     """
-    if source.startswith("drawn"):
+    if drawn_count(source, 1) is not None:
         faces = load_faces(source, size)
         names = [f"{i:06d}.png" for i in range(len(faces))]
         found = drawn_labels(faces.attributes, attributes) if labels == "drawn" else measured_labels(faces.images, attributes)
@@ -865,6 +866,7 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
         InputError: no such source, or none of its pictures has labels.
     """
     pictures, names, rows, unlabelled = [], [], [], 0
+    sizes: Counter[tuple[int, int]] = Counter()
     columns: dict[str, list[str]] = {attribute: [] for attribute in known}
     with Source(source) as opened:
         for item in decode_all(opened, np.array, size=(size, size), transform="center-crop"):
@@ -877,6 +879,7 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
                 unlabelled += 1
                 continue
             pictures.append(item.value)
+            sizes[item.size] += 1
             names.append(item.name)
             for column, value in zip(columns.values(), values):
                 column.append(value)
@@ -884,6 +887,8 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
             raise nothing_usable(opened, rows)
     if not pictures:
         raise InputError(f"{source}: none of its pictures has these labels: the CSV's first column must name the files")
+    if line := fitted(sizes, size):
+        say(f"{source}: {line}")
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
     return Labelled(images, names, {a: np.array(column) for a, column in columns.items()}, Path(source), unlabelled)
 

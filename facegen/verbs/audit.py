@@ -66,9 +66,12 @@ def _check_flags(args: argparse.Namespace, attributes: list[str]) -> None:
         raise InputError("give --outdir for the audit's report, or --resample and --out for a resampled data set")
     if args.network and args.images:
         raise InputError("--network and --images: give one of the two")
-    if args.labels == "drawn" and not args.data.startswith("drawn"):
+    from facegen.data.packed import drawn_count
+
+    drawn = drawn_count(args.data, 1) is not None
+    if args.labels == "drawn" and not drawn:
         raise InputError(f"--labels=drawn: {args.data} is not drawn by the package; give a CSV, or drawn:N")
-    if args.labels not in ("drawn", "measured") and args.data.startswith("drawn"):
+    if args.labels not in ("drawn", "measured") and drawn:
         raise InputError(f"--labels {args.labels}: the labels of drawn faces are known; give --labels=drawn")
     if not attributes:
         raise InputError("--attributes: give at least one")

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import re
 import struct
 import threading
 import time
@@ -19,6 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
+from facegen.__main__ import main
 from facegen.data import packed, pictures
 from facegen.data.loading import get_dataloader, scale, unscale
 from facegen.data.packed import (
@@ -565,7 +567,7 @@ def test_the_table_groups_what_many_share():
     many = [pictures.Row(f"{i}.jpg", "greyscale", "made RGB", True) for i in range(500)]
     odd = pictures.Row("bad\x1b[31m\n.jpg", "truncated", "left out", False)
     lines = table([*many, odd]).splitlines()
-    assert len(lines) == 3 and lines[1].startswith("bad?[31m?.jpg") and lines[2].startswith("500 files, the first 0.jpg")
+    assert len(lines) == 3 and lines[1].startswith("bad?[31m .jpg") and lines[2].startswith("500 files, the first 0.jpg")
     several = [pictures.Row(f"{i}.jpg", f"too small ({i}x{i})", "left out", False) for i in range(100)]
     assert table(several).splitlines()[-1] == "... and 40 lines more"
 
@@ -790,6 +792,25 @@ def test_pictures_of_any_size_are_brought_to_the_runs(tmp_path, capsys, sizes, s
         assert len(lines) == bool(said) and said in "".join(lines) and not any("--" in line for line in lines)
     reference = [fit(smooth(*size, i), (side, side), "center-crop")[0] for i, size in enumerate(sizes)]
     assert (faces.images.permute(0, 2, 3, 1).numpy() == np.stack([np.asarray(image) for image in reference])).all()
+
+
+@pytest.mark.parametrize(("size", "side"), [((100, 100), 64), ((178, 218), 128)])
+def test_verbs_take_pictures_of_any_size(tmp_path, capsys, size, side):
+    folder = pictures_of(tmp_path / "in", *[size] * 3)
+    assert main(["train", "--cfg=stylegan2", f"--data={folder}", f"--outdir={tmp_path / 'run'}", "--dry-run"]) == 0
+    assert re.search(rf"image_size +{side}\n", capsys.readouterr().out)
+    assert main(["spectra", f"--data={folder}", f"--images={folder}", f"--out={tmp_path / 'spectra.png'}"]) == 0
+    out, err = capsys.readouterr()
+    assert f"3 real pictures of {side} pixels" in out and f"brought to {side}x{side}" in err
+
+
+def test_measured_pictures_may_have_any_size(tmp_path, capsys):
+    folder = pictures_of(tmp_path / "in", *[(50, 60)] * 40)
+    words = [f"--images={folder}", f"--data={folder}", f"--outdir={tmp_path / 'out'}", "--samples=40", "--metrics=spectra"]
+    code = main(["evaluate", *words, "--device=cpu"])
+    _, err = capsys.readouterr()
+    assert code == 0, err
+    assert "40 pictures of 50x60 were cropped to the middle square and brought to 32x32" in err
 
 
 def test_the_hash_of_a_set_is_what_it_always_was(tmp_path):

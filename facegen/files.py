@@ -72,12 +72,11 @@ def _private_folder() -> str:
 
 def plain_folder(path: str | Path) -> Path:
     """A folder inside one of ours: made where it is missing, refused where it is a link and files would land elsewhere."""
-    path = Path(path)
-    if path.is_symlink():
+    if Path(path).is_symlink():
         raise InputError(f"{path} is a symbolic link, and nothing is written through it: put a folder in its place")
-    with _telling(path, path):
-        path.mkdir(parents=True, exist_ok=True)
-    return path
+    with writing(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return Path(path)
 
 
 @contextlib.contextmanager
@@ -97,7 +96,7 @@ def locked(folder: str | Path, doing: str) -> Iterator[None]:
     folder = Path(folder)
     there, lock, note = folder.exists(), folder / ".lock", folder / ".lock-holder"
     held = FileLock(lock)
-    with _telling(folder, folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             held.acquire(timeout=0)
@@ -106,7 +105,7 @@ def locked(folder: str | Path, doing: str) -> Iterator[None]:
                 doing = note.read_text("utf-8", "replace")
             raise InputError(f"{folder} is in use ({one_line(doing)}): wait for its end or choose another folder") from None
     try:
-        with _telling(folder, folder):
+        with writing(folder):
             since = time.strftime("%Y-%m-%d %H:%M")
             note.write_text(f"{doing}, process {os.getpid()} on {socket.gethostname()}, since {since}", "utf-8")
         yield
@@ -142,6 +141,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """`text` as a file in UTF-8 with plain line ends, completely or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
 @contextlib.contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
     """Fill a folder completely or not at all: yields an empty sibling that becomes `path` when the block ends well.
@@ -167,7 +172,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 def _part(path: Path, stem: str, suffix: str | None) -> Iterator[Path]:
     """A new `.stem.XXXX.part.suffix` beside `path`, or a folder where the suffix is None; it is locked while we live."""
     names = {"dir": path.parent, "prefix": f".{stem}.", "suffix": f".part{suffix or ''}"}
-    with _telling(path, path.parent):
+    with writing(path, path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         for stray in _leftovers(path.parent):
             if re.fullmatch(re.escape(names["prefix"]) + "[a-z0-9_]{8}" + re.escape(names["suffix"]), stray):
@@ -181,7 +186,7 @@ def _part(path: Path, stem: str, suffix: str | None) -> Iterator[Path]:
             os.close(handle)
             temporary = Path(name)
     try:
-        with _telling(path, temporary), _held(temporary):
+        with writing(path, temporary), _held(temporary):
             yield temporary
     finally:
         _remove(temporary)
@@ -223,43 +228,47 @@ _FULL = {
 
 
 @contextlib.contextmanager
-def _telling(path: Path, temporary: Path) -> Iterator[None]:
-    """Say of what goes wrong while `temporary` is written that it went wrong with `path`, and what is there now."""
+def writing(path: str | Path, temporary: Path | None = None) -> Iterator[None]:
+    """Say of what goes wrong while `path`, or `temporary` in its place, is written: which file, why, and what is there now.
+
+    Raises:
+        WriteError: the disk is full, in whatever words a library says so, or the system does not let us.
+    """
     try:
         yield
     except WriteError as error:  # of a file in a folder that is being filled
         raise WriteError(str(error).replace(str(temporary), str(path))) from error
-    except InputError:
-        raise
     except Exception as error:
-        number = _system_error(error, temporary)
-        if number is None:
+        number = _system_error(error, str(temporary or path)) or (temporary and _full_disk(temporary))
+        if not number or (isinstance(error, InputError) and number not in _FULL):
             raise
         number = errno.ENOTDIR if number == errno.EEXIST else number  # a file where a folder must be
         why = _FULL.get(number) or f"cannot be written ({os.strerror(number)})"
-        left = "the old file stays as it was" if os.path.isfile(path) else "nothing was written"
-        raise WriteError(f"{path}: {why}; {left}") from error
+        if temporary is not None:
+            why += "; the old file stays as it was" if os.path.isfile(path) else "; nothing was written"
+        raise WriteError(f"{path}: {why}") from error
 
 
-def _system_error(error: BaseException, temporary: Path) -> int | None:
-    """The number of the system's error behind what was raised while `temporary` was written; None if it is another matter."""
-    cause: BaseException | None = error
-    while cause is not None:
-        told = re.search(r"\(os error (\d+)\)", str(cause))  # safetensors
-        number = int(told[1]) if told else getattr(cause, "errno", None)
-        if told or number in _FULL:
+def _system_error(error: BaseException | None, path: str) -> int | None:
+    """The number of the system's error that is behind an error: a full disk, or one about `path`."""
+    while error is not None:
+        told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors
+        number = int(told[1]) if told else getattr(error, "errno", None)
+        if told or number in _FULL or str(getattr(error, "filename", None)).startswith(path):
             return number
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, OSError) and error.filename is not None:
-        return error.errno if str(error.filename).startswith(str(temporary)) else None
-    try:  # PyTorch's writer and ffmpeg keep the reason to themselves: is the disk full?
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _full_disk(temporary: Path) -> int | None:
+    """Try it out, for PyTorch's writer and ffmpeg keep the reason to themselves."""
+    try:
         with tempfile.TemporaryFile(dir=temporary) if temporary.is_dir() else open(temporary, "ab") as file:
             file.write(bytes(1 << 16))
             file.flush()
             os.fsync(file.fileno())
     except OSError as found:
-        if found.errno in _FULL:
-            return found.errno
+        return found.errno if found.errno in _FULL else None
     return None
 
 

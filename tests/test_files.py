@@ -15,7 +15,18 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from facegen import files
-from facegen.files import InputError, WriteError, cache_folder, locked, one_line, plain_folder, replacing, replacing_folder
+from facegen.files import (
+    InputError,
+    WriteError,
+    cache_folder,
+    locked,
+    one_line,
+    plain_folder,
+    replacing,
+    replacing_folder,
+    writing,
+)
+from facegen.show.video import save_frames
 
 # ------------------------------------------------------------------------------------------------------------ one line
 
@@ -183,12 +194,6 @@ def _zip(path):
         file.writestr("a", bytes(1 << 20))
 
 
-def _film(path):
-    from facegen.show.video import save_frames
-
-    save_frames([torch.randint(0, 256, (16, 3, 128, 128), dtype=torch.uint8)], path)
-
-
 NOISE = torch.randint(0, 256, (512, 512, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
 WRITERS = {
     "a.safetensors": lambda path: save_file({"a": torch.zeros(1 << 18)}, path),
@@ -225,6 +230,14 @@ def test_a_full_disk_names_the_folder_that_was_to_be_filled(name, full):
     assert str(caught.value) == f"{folder / 'new' / name}: {words}; nothing was written" and not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.webp", "a.gif"])
+def test_a_film_on_a_full_disk_advises_no_other_suffix(name, full):
+    folder, words = full
+    with pytest.raises(WriteError) as caught:
+        save_frames([torch.from_numpy(NOISE.transpose(2, 0, 1)[None]).roll(i, 3) for i in range(9)], folder / name)
+    assert str(caught.value) == f"{folder / name}: {words}; nothing was written" and not list(folder.iterdir())
+
+
 def test_other_refusals_of_the_system_name_the_file_too(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
@@ -236,6 +249,13 @@ def test_other_refusals_of_the_system_name_the_file_too(tmp_path):
     with replacing(tmp_path / f"{'x' * 250}.png") as file:  # a name that the temporary one must not make too long
         file.write_text("x")
     assert sorted(path.name[:6] for path in tmp_path.iterdir()) == ["file", "folder", "xxxxxx"]
+
+
+def test_what_is_added_to_a_file_is_named_too(full):
+    folder, words = full
+    with pytest.raises(WriteError) as caught, writing(folder / "stats.jsonl"), open(folder / "stats.jsonl", "a") as file:
+        file.write("x" * (1 << 20))
+    assert str(caught.value) == f"{folder / 'stats.jsonl'}: {words}"
 
 
 def test_what_is_no_matter_of_writing_passes_as_it_is(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from facegen.data.packed import Faces
 from facegen.evaluation.measure import Evaluation, Fakes, Result, ResultPair
 from facegen.evaluation.neighbours import Memorised
-from facegen.models.rebuild import one_line
+from facegen.files import one_line
 from facegen.show.figures import show_grid
 from facegen.show.text import table
 

@@ -52,7 +52,7 @@ def a_course(folder, *cells, rows=("| 01 | `half` | `tests.test_half(half)` | 3 
     (folder / "notebooks" / "01_a.ipynb").write_text(json.dumps(book, indent=1))
     table = "# Marks\n\n| Notebook | Exercise | Check | Marks |\n|---|---|---|---|\n" + "\n".join(rows)
     (folder / "Instructions.md").write_text(table + "\n\n---\n\n## For teachers\n\nThe bank.\n")
-    for name in ("facegen/course", "assets", "tests/wrong", "bench", "build"):
+    for name in ("facegen/course", "assets", "docs", "tests/wrong", "bench", "build"):
         (folder / name).mkdir(parents=True)
         (folder / name / "thing.py").write_text("half = lambda x: x / 2\n")
     (folder / "facegen" / "__pycache__").mkdir()
@@ -203,8 +203,9 @@ def test_solutions_stay_behind_and_nothing_is_overwritten(tmp_path, capsys):
     assert main(["student", str(out), "--tree", str(tree)]) == 0
     assert "1 notebooks, 1 exercises, 3 marks" in capsys.readouterr().out
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert there == {"Instructions.md", "LICENSE", "Makefile", "README.md", "assets/thing.py", "facegen/course/thing.py",
-                     "notebooks/01_a.ipynb", "problem_unittests.py", "pyproject.toml", "requirements.txt"}  # fmt: skip
+    assert there == {"Instructions.md", "LICENSE", "Makefile", "README.md", "assets/thing.py", "docs/thing.py",
+                     "facegen/course/thing.py", "notebooks/01_a.ipynb", "problem_unittests.py", "pyproject.toml",
+                     "requirements.txt"}  # fmt: skip
     assert "For teachers" not in (out / "Instructions.md").read_text()
     assert main(["student", str(out), "--tree", str(tree)]) == 2
     assert "already exists and is not empty" in capsys.readouterr().err
@@ -247,8 +248,14 @@ def test_nothing_of_the_bank_and_no_test_is_in_the_learners_tree(student):
     makefile = (student.folder / "Makefile").read_text()
     assert re.findall(r"^([\w$()]+):(?!=)", makefile, re.M) == ["lab", "course", "test", "$(READY)", "clean"]
     assert "tests" not in makefile.replace("problem_unittests", "")
-    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", (student.folder / "README.md").read_text()):
-        assert (student.folder / link).exists(), link
+
+
+def test_every_link_of_the_learners_pages_leads_somewhere(student):
+    pages = [student.folder / "README.md", *(student.folder / "docs").glob("*.md")]
+    there = re.compile(r"(?:\]\(|^\[\w+\]: )(?!http)([^)#\s]+)", re.M)
+    links = [(page, link) for page in pages for link in there.findall(page.read_text())]
+    assert len(links) > 30
+    assert [link for page, link in links if not (page.parent / link).exists()] == []
 
 
 def test_the_same_tree_gives_the_same_bytes(student, tmp_path):

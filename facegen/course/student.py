@@ -16,7 +16,7 @@ from facegen.files import InputError, replacing_folder
 
 # What a learner works with. Tests, benchmarks and whatever else the teacher's tree holds stay behind.
 _FILES = ("LICENSE", "requirements.txt", "pyproject.toml", "problem_unittests.py")
-_FOLDERS = ("facegen", "assets")
+_FOLDERS = ("facegen", "assets", "docs")
 _TARGETS = ("lab", "course", "clean", "$(READY)")  # of the Makefile
 
 _TEST = """test: $(READY)  ## the course's checks on the package's own components: the installation works
@@ -45,7 +45,7 @@ class Student:
 
 
 def build_student(tree: Path, dest: Path, *, branch: str = "student") -> Student:
-    """Write the learner's tree: notebooks with stubs, package, checks, Instructions, README, pictures and weights.
+    """Write the learner's tree: notebooks with stubs, package, checks, Instructions, README, docs, pictures and weights.
 
     The notebooks keep their cells and ids, their depth in the tree, and the pictures that show what is to come. The
     outputs of an exercise and of its check are cleared, and so is every text that was computed with an exercise's code,

@@ -7,8 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "facegen"
 ROOMS = ["files", "config", "data", "models", "training", "latent", "evaluation", "show", "cli", "__main__"]
 AROUND = {"tests", "tools", "bench", "teaching", "exercises", "problem_unittests"}
-# Imports that close a circle today: a photograph's faces are found, then judged by what finds them.
-EXCEPTIONS = {("facegen.data.align", "facegen.data.warnings"), ("facegen.data.visibility", "facegen.data.align")}
+EXCEPTIONS: set[tuple[str, str]] = set()  # imports that close a circle
 
 
 def edges() -> set[tuple[str, str]]:

@@ -11,7 +11,6 @@ import dataclasses
 import io
 import math
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -1073,11 +1072,11 @@ def _compare(args: argparse.Namespace) -> int:
     from facegen.config import device
     from facegen.data import load_faces
     from facegen.data.pictures import table
-    from facegen.evaluation.compare import Comparison, check_settings, compare
+    from facegen.evaluation.compare import Comparison, check_settings, chosen_configs, compare
     from facegen.evaluation.features import load_features
     from facegen.show.comparison import verdicts, write_report
 
-    configs, on = _compared_configs(args), device(args.device)
+    configs, on = chosen_configs(args.cfgs, vars(args), args.set or []), device(args.device)
     step = max((config.images_per_step for config in configs.values()), default=1) / 1000
     snap = max(args.kimg / 20, step) if args.snap is None else args.snap
     check_settings(configs, args.seeds, snap)  # before the pictures are decoded
@@ -1098,39 +1097,6 @@ def _compare(args: argparse.Namespace) -> int:
     )
     print("\n".join([*verdicts(found), f"done: {args.outdir / 'index.html'}, {args.outdir / 'table.md'}"]))
     return 0
-
-
-def _compared_configs(args: argparse.Namespace) -> dict[str, TrainConfig | StyleConfig]:
-    """Each recipe with the flags that it has a setting for, and with what --set says of it."""
-    from facegen.config import RECIPES
-    from facegen.evaluation.compare import COMPARABLE
-
-    configs = {}
-    for cfg in dict.fromkeys(word.strip() for word in args.cfgs.split(",") if word.strip()):
-        if cfg not in COMPARABLE:
-            raise InputError(f"--cfgs: {cfg!r} is not known: choose among {', '.join(COMPARABLE)}")
-        fields = {field.name for field in dataclasses.fields(RECIPES[cfg])}
-        given = {name: value for name, value in vars(args).items() if name in fields and value is not None}
-        configs[cfg] = dataclasses.replace(RECIPES[cfg], **given)
-    for text in args.set or ():
-        cfg, name, value = _one_setting(text, configs)
-        configs[cfg] = dataclasses.replace(configs[cfg], **{name: value})
-    return configs
-
-
-def _one_setting(text: str, configs: dict[str, TrainConfig | StyleConfig]) -> tuple[str, str, object]:
-    """ "dcgan.conv_dim=32" -> ("dcgan", "conv_dim", 32)."""
-    match = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", text)
-    cfg, name, value = match.groups() if match else ("", "", "")
-    if cfg not in configs:
-        raise InputError(f"--set {text!r}: give CFG.NAME=VALUE with a cfg of --cfgs, such as dcgan.conv_dim=32")
-    fields = {field.name: field for field in dataclasses.fields(configs[cfg])}
-    if name not in fields or name in ("architecture", "seed"):
-        raise InputError(f"--set {text!r}: {cfg} has no setting {name!r}; `facegen train --cfg={cfg} --help` shows them")
-    try:
-        return cfg, name, _kind(fields[name])(value)
-    except (ValueError, argparse.ArgumentTypeError):
-        raise InputError(f"--set {text!r}: {value!r} is no value for {name}, which is of type {fields[name].type}") from None
 
 
 def _command(verb: str, args: argparse.Namespace) -> str:

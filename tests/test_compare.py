@@ -17,8 +17,9 @@ from facegen.config import RECIPES
 from facegen.data import load_faces
 from facegen.data.packed import Faces
 from facegen.evaluation import compare as comparing
+from facegen.evaluation import trials as running
 from facegen.evaluation.compare import Comparison, Judge, Measurement, Run, check_settings, compare, spread, until
-from facegen.files import InputError
+from facegen.files import InputError, locked
 from facegen.models import pretrained
 from facegen.show.comparison import as_dict, markdown, notes, progress_chart, table_rows, verdicts, write_report
 from facegen.training.fit import Interrupted, TrainingError, fit
@@ -102,7 +103,7 @@ def test_an_interrupted_comparison_ends_in_the_same_table(straight, faces, tmp_p
             return super().__call__(pictures)
 
     with monkeypatch.context() as patch:
-        patch.setattr(comparing, "fit", broken_off)
+        patch.setattr(running, "fit", broken_off)
         with pytest.raises(Interrupted):
             compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
     with pytest.raises(KeyboardInterrupt):
@@ -117,7 +118,7 @@ def test_what_is_finished_is_neither_trained_nor_measured_again(straight, faces,
     def never(*args, **options):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(comparing, "fit", never)
+    monkeypatch.setattr(running, "fit", never)
     features, reports = Averages(), []
     again = compare(faces, CONFIGS, straight[1], features, on_run=reports.append, **OPTIONS)
     assert len(reports) == 1 and reports[0].finished
@@ -135,7 +136,7 @@ def test_a_run_that_diverges_is_counted_as_failed_and_the_others_go_on(faces, tm
             raise TrainingError("training stopped at step 4: loss_D is not finite")
         return fit(method, data, folder, **options)
 
-    monkeypatch.setattr(comparing, "fit", diverging)
+    monkeypatch.setattr(running, "fit", diverging)
     found = compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
     assert found.finished and [run.finished for run in found.runs] == [True, True, False, True]
     assert len(found.at_kimg("dcgan")) == 1 and len(found.at_time("stylegan2")) == 2
@@ -249,13 +250,13 @@ def change(cfg: str, **settings) -> dict:
     [
         ({}, 1, 0.01, "no cfg"),
         ({"cyclegan": RECIPES["cyclegan"]}, 1, 0.01, "'cyclegan' cannot be compared"),
-        (CONFIGS, 0, 0.01, "seeds=0"),
+        (CONFIGS, 0, 0.01, "--seeds 0"),
         (CONFIGS, 1, 0.1, "too small for one snapshot"),
         (CONFIGS, 1, 0.007, "less than one step of 8 pictures"),
-        (CONFIGS, 1, math.nan, "snap=nan"),
+        (CONFIGS, 1, math.nan, "--snap nan"),
         (change("dcgan", kimg=1.0), 1, 0.01, r"kimg differs \(0.032, 1.0\)"),
         (change("dcgan", mirror=True), 1, 0.01, "mirror differs"),
-        (change("dcgan", image_size=64), 1, 0.01, "image_size differs"),
+        (change("dcgan", image_size=64), 1, 0.01, "image-size differs"),
         (change("stylegan3-t", cmax=8, **SHARED), 1, 0.01, r"cbase differs \(128, 32768\)"),
         (change("stylegan2", cond=True), 1, 0.01, "without classes"),
     ],
@@ -269,9 +270,13 @@ def test_unfair_and_impossible_settings_are_refused(configs, seeds, snap, messag
 @pytest.mark.parametrize(
     ("configs", "options", "message"),
     [
-        (CONFIGS, {"snap_kimg": 0.032}, "snap=0.016, not 0.032"),
-        (change("stylegan2", gamma=1.0), {}, r"gamma=-1.0, not 1.0 \(stylegan2\)"),
-        ({"stylegan3-t": dataclasses.replace(RECIPES["stylegan3-t"], cmax=8, **SHARED)}, {}, r"cbase=128, not 32768"),
+        (CONFIGS, {"snap_kimg": 0.032}, "--snap=0.016, not 0.032"),
+        (change("stylegan2", gamma=1.0), {}, "stylegan2.gamma=-1.0, not 1.0"),
+        (
+            {"stylegan3-t": dataclasses.replace(RECIPES["stylegan3-t"], cmax=8, **SHARED)},
+            {},
+            "stylegan3-t.cbase=128, not 32768",
+        ),
     ],
 )
 def test_a_folder_of_another_comparison_is_refused(straight, faces, configs, options, message):
@@ -292,6 +297,8 @@ def test_other_pictures_a_damaged_record_and_strange_folders_are_refused(straigh
     (tmp_path / "compare.json").write_text("{}")
     with pytest.raises(InputError, match="does not describe a comparison"):
         compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
+    with locked(straight[1], "facegen compare"), pytest.raises(InputError, match=r"is in use \(facegen compare, process"):
+        compare(faces, CONFIGS, straight[1], Averages(), **OPTIONS)
     (tmp_path / "compare.json").rename(tmp_path / "something.json")
     with pytest.raises(InputError, match="is not empty and holds no comparison"):
         compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
@@ -368,7 +375,7 @@ def test_the_command_compares_and_continues(quick, tmp_path, capsys):
     assert stored["settings"]["stylegan2"]["cbase"] == 128 and stored["settings"]["dcgan"]["conv_dim"] == 4
     assert "--set=dcgan.conv_dim=4" in stored["command"] and "--snap=0.016" in stored["command"]
     assert main([*command, "--seeds", "1", "--set", "stylegan2.gamma=3"]) == 2
-    assert "gamma=-1.0, not 3.0" in capsys.readouterr().err
+    assert "stylegan2.gamma=-1.0, not 3.0" in capsys.readouterr().err
     assert main([*command[:2], "drawn:40", *command[3:], "--seeds", "1"]) == 2
     assert "on other pictures" in capsys.readouterr().err
 
@@ -379,7 +386,7 @@ def test_the_command_compares_and_continues(quick, tmp_path, capsys):
         ("--cfgs dcgan,stylegan9", "'stylegan9' is not known"),
         ("--cfgs cyclegan", "'cyclegan' is not known"),
         ("--cfgs ,", "no cfg to compare"),
-        ("--seeds 0", "seeds=0"),
+        ("--seeds 0", "--seeds 0"),
         ("--kimg 0.01 --snap 0.1", "too small for one snapshot"),
         ("--kimg 0.01", "too small for one snapshot"),
         ("--snap 0.01", "less than one step of 64 pictures"),

@@ -20,9 +20,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import json
 import math
 import platform
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,10 +34,11 @@ from torch import Tensor
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces
 from facegen.evaluation.distances import frechet_distance, kid, precision_recall
-from facegen.files import InputError, replacing
+from facegen.evaluation.trials import read_json, refuse_another, setting_value, train_measured, write_json
+from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.fit import History, TrainingError, fit, read_config
+from facegen.training.fit import History, TrainingError, read_config
 from facegen.training.steps import GAN, dcgan_from
 from facegen.training.stylegan import StyleGAN, stylegan_from
 
@@ -47,9 +48,6 @@ EQUAL, EQUAL_STYLED = ("kimg", "image_size", "mirror"), ("cbase", "cmax")  # for
 NEIGHBOURS = 3  # of precision and recall
 FEWEST = 8  # pictures on either side of a distance
 MOST_REAL = 5000  # pictures in each half of the real ones
-# Steps between two lines of a run's log: a whole number of all lazy penalties, so that every line has its share of them.
-LOG_EVERY = 16
-FOLLOWED = 16  # fixed z's whose pictures a run keeps
 Config = TrainConfig | StyleConfig
 COMPARABLE = tuple(name for name, recipe in RECIPES.items() if not isinstance(recipe, CycleConfig))
 
@@ -218,7 +216,7 @@ class Judge:
         half = min(len(faces) // 2, MOST_REAL)
         if samples < FEWEST or half < FEWEST:
             raise InputError(
-                f"{faces.name} has {len(faces)} pictures and samples is {samples}: measuring needs at least {2 * FEWEST} "
+                f"{faces.name} has {len(faces)} pictures and --samples is {samples}: measuring needs at least {2 * FEWEST} "
                 f"pictures and {FEWEST} samples"
             )
         self.features, self.n = features, min(samples, half)
@@ -317,22 +315,51 @@ def compare(
     check_settings(configs, seeds, snap_kimg)
     for config in configs.values():
         build(config, "cpu").check(faces)
-    settings = _agreed(outdir, faces, configs, snap_kimg)
     judge = Judge(faces, features, samples, next(iter(configs.values())).mirror)
-    _write_json(outdir / "compare.json", settings)
-    data = {"name": faces.name, "hash": faces.content_hash, "count": len(faces)}
+    settings = _agreed(outdir, faces, configs, snap_kimg)
     names = {quantity: features.score(name) for quantity, name in NAMES.items()}
-    so_far = Comparison(dict(configs), seeds, (), judge.baseline(), names, judge.protocol, data)
-    for seed in range(seeds):
-        for cfg, config in configs.items():
-            folder = outdir / "runs" / f"{cfg}-seed{seed}"
-            before = _record(folder)
-            _train(faces, dataclasses.replace(config, seed=seed), folder, snap_kimg, device, progress)
-            run = _measured(cfg, seed, folder, judge, device)
-            so_far = dataclasses.replace(so_far, runs=(*so_far.runs, run))
-            if on_run and (so_far.finished or _record(folder) != before):
-                on_run(so_far)
+    so_far = Comparison(dict(configs), seeds, (), judge.baseline(), names, judge.protocol, settings["data"])
+    with locked(outdir, "facegen compare"):
+        write_json(outdir / "compare.json", settings)
+        for seed in range(seeds):
+            for cfg, config in configs.items():
+                folder = outdir / "runs" / f"{cfg}-seed{seed}"
+                before = _record(folder)
+                _train(faces, dataclasses.replace(config, seed=seed), folder, snap_kimg, device, progress)
+                run = _measured(cfg, seed, folder, judge, device)
+                so_far = dataclasses.replace(so_far, runs=(*so_far.runs, run))
+                if on_run and (so_far.finished or _record(folder) != before):
+                    on_run(so_far)
     return so_far
+
+
+def chosen_configs(cfgs: str, shared: Mapping[str, object], settings: Sequence[str]) -> dict[str, Config]:
+    """Each recipe with the settings that it has among those that all share, and with what --set says of it.
+
+    Args:
+        cfgs: names of recipes, with commas.
+        shared: setting -> value; None for one that was not given.
+        settings: CFG.NAME=VALUE.
+
+    Raises:
+        InputError: an unknown recipe or setting, or a value that is none.
+    """
+    configs: dict[str, Config] = {}
+    for cfg in dict.fromkeys(word.strip() for word in cfgs.split(",") if word.strip()):
+        if cfg not in COMPARABLE:
+            raise InputError(f"--cfgs: {cfg!r} is not known: choose among {', '.join(COMPARABLE)}")
+        fields = {field.name for field in dataclasses.fields(RECIPES[cfg])}
+        given = {name: value for name, value in shared.items() if name in fields and value is not None}
+        configs[cfg] = dataclasses.replace(RECIPES[cfg], **given)
+    for text in settings:
+        match = re.fullmatch(r"([\w-]+)\.(\w+)=(.*)", text)
+        cfg, name, value = match.groups() if match else ("", "", "")
+        if cfg not in configs:
+            raise InputError(f"--set {text!r}: give CFG.NAME=VALUE with a cfg of --cfgs, such as dcgan.conv_dim=32")
+        if name not in vars(configs[cfg]) or name in ("architecture", "seed"):
+            raise InputError(f"--set {text!r}: {cfg} has no setting {name!r}; `facegen train --cfg={cfg} --help` shows them")
+        configs[cfg] = dataclasses.replace(configs[cfg], **{name: setting_value("--set", text, configs[cfg], name, value)})
+    return configs
 
 
 def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) -> None:
@@ -343,32 +370,34 @@ def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) 
     """
     for cfg in configs:
         if cfg not in COMPARABLE:
-            raise InputError(f"cfg {cfg!r} cannot be compared: choose among {', '.join(COMPARABLE)}")
+            raise InputError(f"--cfgs: {cfg!r} cannot be compared: choose among {', '.join(COMPARABLE)}")
     if not configs:
-        raise InputError(f"no cfg to compare: choose among {', '.join(COMPARABLE)}")
+        raise InputError(f"--cfgs: no cfg to compare: choose among {', '.join(COMPARABLE)}")
     if seeds < 1:
-        raise InputError(f"seeds={seeds}: train with at least 1; 3 say how much luck there is")
+        raise InputError(f"--seeds {seeds}: train with at least 1; 3 say how much luck there is")
     everything, styled = list(configs.values()), [config for config in configs.values() if isinstance(config, StyleConfig)]
     for name in EQUAL:
         _same(name, everything)
     for name in EQUAL_STYLED:
         _same(name, styled)
     if any(config.cond for config in styled):
-        raise InputError("cond=True: the comparison is one of networks without classes, set cond to 0")
+        raise InputError("--set stylegan.cond=1: the comparison is one of networks without classes, set it to 0")
     kimg, batch = everything[0].kimg, max(config.images_per_step for config in everything)
     if not (math.isfinite(snap_kimg) and snap_kimg > 0):
-        raise InputError(f"snap={snap_kimg:g}: give the thousands of pictures between two snapshots")
+        raise InputError(f"--snap {snap_kimg:g}: give the thousands of pictures between two snapshots")
     if kimg < snap_kimg:
-        raise InputError(f"kimg={kimg:g} is too small for one snapshot, with snap={snap_kimg:g}: train longer, or snap earlier")
+        raise InputError(
+            f"--kimg {kimg:g} is too small for one snapshot, with --snap {snap_kimg:g}: train longer, or snap earlier"
+        )
     if round(snap_kimg * 1000, 6) < batch:
-        raise InputError(f"snap={snap_kimg:g} kimg is less than one step of {batch} pictures: snap later, or lower the batch")
+        raise InputError(f"--snap {snap_kimg:g} is less than one step of {batch} pictures: snap later, or lower the batch")
 
 
 def _same(name: str, configs: Sequence[Config]) -> None:
-    values = {getattr(config, name) for config in configs}
+    values = sorted({getattr(config, name) for config in configs})
     if len(values) > 1:
         raise InputError(
-            f"{name} differs ({', '.join(str(value) for value in sorted(values))}): that would be no fair comparison, "
+            f"--{name.replace('_', '-')} differs ({', '.join(map(str, values))}): that would be no fair comparison, "
             "give one value for all"
         )
 
@@ -385,49 +414,29 @@ def build(config: Config, device: torch.device | str) -> GAN | StyleGAN:
 def _agreed(outdir: Path, faces: Faces, configs: Mapping[str, Config], snap_kimg: float) -> dict:
     """What the comparison is, for compare.json; refused where the folder holds another one."""
     path = outdir / "compare.json"
-    plain = {cfg: {**dataclasses.asdict(config), "seed": 0} for cfg, config in configs.items()}
+    ours = {cfg: {**dataclasses.asdict(config), "seed": 0} for cfg, config in configs.items()}
     data = {"name": faces.name, "hash": faces.content_hash, "count": len(faces)}
-    wanted = {"data": data, "snap_kimg": snap_kimg, "configs": plain}
+    wanted = {"data": data, "snap_kimg": snap_kimg, "configs": ours}
     if path.exists():
-        old = _read_json(path)
-        _agree(outdir, old, wanted)
-        wanted["configs"] = old["configs"] | plain
-    elif outdir.is_dir() and any(outdir.iterdir()):
+        old = read_json(path)
+        try:
+            theirs = old["configs"]
+            # A recipe that is new has to agree with the others in what all share.
+            shared = {
+                name: value for config in theirs.values() for name, value in config.items() if name in EQUAL + EQUAL_STYLED
+            }
+            was = {"--data": old["data"]["hash"], "--snap": old["snap_kimg"]}
+            for cfg, config in ours.items():
+                known = theirs.get(cfg) or {name: shared.get(name, value) for name, value in config.items()}
+                was |= {f"{cfg}.{name}": known.get(name, value) for name, value in config.items()}
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(f"{path} does not describe a comparison: choose another folder") from None
+        now = {f"{cfg}.{name}": value for cfg, config in ours.items() for name, value in config.items()}
+        refuse_another(outdir, "comparison", was, {"--data": data["hash"], "--snap": snap_kimg} | now)
+        wanted["configs"] = theirs | ours
+    elif outdir.is_dir() and any(not path.name.startswith(".") for path in outdir.iterdir()):
         raise InputError(f"{outdir} is not empty and holds no comparison: choose another folder")
     return wanted
-
-
-def _agree(outdir: Path, old: dict, new: dict) -> None:
-    """Refuse to mix two comparisons in one folder."""
-    try:
-        was, now = old["data"], new["data"]
-        if was["hash"] != now["hash"]:
-            raise InputError(
-                f"{outdir} holds a comparison on other pictures ({was['name']}, {was['count']} of them; now {now['name']}, "
-                f"{now['count']}): give the same data, or another folder"
-            )
-        differing = _first_difference(old, new)
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{outdir / 'compare.json'} does not describe a comparison: choose another folder") from None
-    if differing:
-        cfg, name, before, after = differing
-        raise InputError(
-            f"{outdir} holds a comparison with {name}={before!r}, not {after!r} ({cfg}): give the same settings to go on, "
-            "or another folder"
-        )
-
-
-def _first_difference(old: dict, new: dict) -> tuple[str, str, object, object] | None:
-    """Recipe, setting, old and new value; a recipe that is new has to agree with the others in what all share."""
-    shared = {
-        name: value for config in old["configs"].values() for name, value in config.items() if name in (*EQUAL, *EQUAL_STYLED)
-    }
-    for cfg, config in new["configs"].items():
-        before = shared | old["configs"].get(cfg, {}) | {"snap": old["snap_kimg"]}
-        for name, value in (config | {"snap": new["snap_kimg"]}).items():
-            if before.get(name, value) != value:
-                return cfg, name, before[name], value
-    return None
 
 
 # ------------------------------------------------------------------------------------------------------------ runs
@@ -439,24 +448,20 @@ def _train(faces: Faces, config: Config, folder: Path, snap_kimg: float, device:
     if _network(folder, steps).exists() and read_config(folder)["config"] == dataclasses.asdict(config):
         return
     method = build(config, device)
-    # Snapshots under their step, for thousands of pictures would not tell those of a short run apart, and without D, which
-    # measuring does not need.
+    # Snapshots under their step, for thousands of pictures would not tell those of a short run apart.
     method.label = lambda step: f"step-{step:08d}"
-    method.export = lambda path, info: pretrained.save(path, method.G_ema, None, info)
     record = _record(folder)
     record["weights"] = {name: sum(p.numel() for p in getattr(method, name).parameters()) for name in ("G", "D")}
     record["machines"] = list(dict.fromkeys([*record["machines"], machine(device, method.dtype)]))
     record["failed"] = ""
-    _write_json(folder / "compared.json", record)
-    parts = max(1, round(config.kimg / snap_kimg))  # rounded up, or the last step would have a snapshot beside the end's
-    options = {"samples": FOLLOWED, "keep": "last:1", "keep_networks": 1, "log_every": LOG_EVERY, "progress": progress}
+    write_json(folder / "compared.json", record)
     if device.type == "cuda":
         gc.collect()  # what is left of the run before would count as this one's memory
     try:
-        fit(method, faces, folder, snap_kimg=math.ceil(steps / parts) * config.images_per_step / 1000, **options)
+        train_measured(method, faces, folder, max(1, round(config.kimg / snap_kimg)), keep_networks=1, progress=progress)
     except TrainingError as error:
         record["failed"] = " ".join(str(error).split())
-        _write_json(folder / "compared.json", record)
+        write_json(folder / "compared.json", record)
 
 
 def machine(device: torch.device, dtype: torch.dtype | None) -> str:
@@ -490,7 +495,7 @@ def _measured(cfg: str, seed: int, folder: Path, judge: Judge, device: torch.dev
         if key not in record["measured"]:
             G = pretrained.load(path).G.to(device)
             record["measured"][key] = judge.measure(sample(G, range(judge.n)))
-            _write_json(folder / "compared.json", record)
+            write_json(folder / "compared.json", record)
         shots.append(Measurement(line["step"], line["kimg"], line["seconds"], **record["measured"][key]))
     on_gpu = all(name.startswith("cuda") for name in record["machines"])
     return Run(
@@ -514,19 +519,7 @@ def _network(folder: Path, step: int) -> Path:
 def _record(folder: Path) -> dict:
     path = folder / "compared.json"
     empty = {"machines": [], "weights": {}, "failed": "", "protocol": "", "measured": {}}
-    return _read_json(path) if path.exists() else empty
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is damaged: remove it or choose another folder")
-    return found
-
-
-def _write_json(path: Path, value: dict) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    record = read_json(path) if path.exists() else empty
+    if any(type(record.get(name)) is not type(value) for name, value in empty.items()):
+        raise InputError(f"{path} is damaged: remove the folder of this run, or choose another --outdir")
+    return record

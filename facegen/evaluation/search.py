@@ -27,28 +27,28 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
-import json
 import math
+import re
 import shutil
 import sqlite3
 import statistics
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from facegen.config import TrainConfig
-from facegen.data.packed import Faces, content_hash, to_pixels
+from facegen.data.packed import Faces, content_hash
 from facegen.evaluation.distances import kid
 from facegen.evaluation.features import Features, Protocol, cached_features
-from facegen.files import InputError, replacing
-from facegen.latent.sample import latents
+from facegen.evaluation.trials import plain, read_json, refuse_another, setting_value, train_measured, write_json
+from facegen.files import InputError, locked
+from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.fit import TrainingError, fit, read_config, read_stats
+from facegen.training.fit import TrainingError, read_config, read_stats
 from facegen.training.steps import dcgan_from
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ FEWEST = 8  # pictures on either side of a KID
 MOST_REAL = 5000  # pictures of each half that fakes are compared with
 RANDOM_TRIALS = 10  # at random before TPE has enough to go by, or a third of all trials if that is less
 FULL_TRIALS = 4  # that come to their end before any is cut short
-FEWEST_RANKED = 6  # finished trials before the settings' importance is estimated
 STUDY = "facegen-search"
+TABLES = {"studies", "trials", "trial_values", "trial_intermediate_values"}  # a study without one is not whole
 FIXED = ("image_size", "kimg", "seed", "precision", "mirror")  # settings that are no subject of a search
-LOG_EVERY = 16
+OWN = ("kimg", "seed", "image_size")  # settings that have flags of their own
 Value = float | int | str | bool
 
 
@@ -178,10 +178,71 @@ def _suggested(trial: Trial, base: TrainConfig, axes: Sequence[Axis]) -> TrainCo
     return settings_of(base, values)
 
 
+def chosen_settings(texts: Sequence[str]) -> dict[str, Value]:
+    """What --set says: ["conv_dim=16"] -> {"conv_dim": 16}.
+
+    Raises:
+        InputError: no such setting, or no value for it.
+    """
+    return {
+        name: setting_value("--set", text, TrainConfig(), name, value)
+        for text in texts
+        for name, value in [_pair("--set", text)]
+    }
+
+
+def chosen_axes(space: str | None, among: Sequence[str], given: Mapping[str, Value]) -> tuple[Axis, ...]:
+    """What --space and --among say: "lr_G,batch" and ["conv_dim=8,16"] -> the axes, of `SPACE` where nothing else is said.
+
+    Args:
+        space: names with commas; None for all of `SPACE` that are not `given`.
+        among: NAME=A,B,... or NAME=LOW..HIGH.
+        given: settings that --set holds fixed.
+
+    Raises:
+        InputError: an unknown name, or values that are none.
+    """
+    usual, own = {axis.name: axis for axis in SPACE}, dict(_axis(text) for text in among)
+    names = [name for name in usual if name not in given]
+    if space is not None:
+        names = [name for name in (part.strip() for part in space.split(",")) if name]
+    for name in names:
+        if name not in usual and name not in own:
+            known = ", ".join(usual)
+            raise InputError(f"--space: {name!r} is not known: choose among {known}, or give its values with --among")
+        if name in given and name not in own:
+            raise InputError(f"--space: {name} is held fixed by --set: leave it out of one, or give its values with --among")
+    return tuple(own.get(name) or usual[name] for name in dict.fromkeys([*names, *own]))
+
+
+def _axis(text: str) -> tuple[str, Axis]:
+    """ "conv_dim=8,16" or "lr_G=1e-5..1e-3" -> the setting and what is searched; logarithmic from a factor of 10 on."""
+    name, values = _pair("--among", text)
+    if match := re.fullmatch(r"(.+?)\.\.(.+)", values):
+        low, high = (setting_value("--among", text, TrainConfig(), name, part) for part in match.groups())
+        if isinstance(low, (bool, str)) or not low < high:
+            raise InputError(f"--among {text!r}: give numbers as LOW..HIGH, the lower one first, such as lr_G=1e-5..1e-3")
+        return name, Axis(name, low=low, high=high, log=0 < 10 * low <= high)
+    parts = (setting_value("--among", text, TrainConfig(), name, part) for part in values.split(","))
+    return name, Axis(name, tuple(dict.fromkeys(parts)))
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    """ "conv_dim=16" -> ("conv_dim", "16"), for a setting of the DCGAN that has no flag of its own."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"{flag} {text!r}: give NAME=VALUE, such as conv_dim=16")
+    if name in OWN:
+        raise InputError(f"{flag} {text!r}: give --{name.replace('_', '-')} for it")
+    if name not in {field.name for field in dataclasses.fields(TrainConfig)}:
+        raise InputError(f"{flag} {text!r}: the DCGAN has no setting {name!r}; `facegen train --cfg=dcgan --help` shows them")
+    return name, value
+
+
 # --------------------------------------------------------------------------------------------------------- measuring
 
 
-def halves(faces: Faces) -> tuple[Faces, Faces]:
+def train_and_test(faces: Faces) -> tuple[Faces, Faces]:
     """The half to train on and the one that is held out: always the same two of the same pictures.
 
     Raises:
@@ -225,15 +286,7 @@ class Score:
 
     def __call__(self, G: nn.Module) -> float:
         """The KID of a generator on any device; below 0 by luck where its faces are like the real ones."""
-        return kid(self.real, self.features(fakes(G, self.samples)))
-
-
-@torch.no_grad()
-def fakes(G: nn.Module, count: int) -> Tensor:
-    """The faces of seeds 0 to count - 1, uint8 [count, 3, H, W] on the CPU."""
-    device = next(G.parameters()).device
-    G.eval()
-    return torch.cat([to_pixels(G(z.to(device))) for z in latents(G, range(count)).split(64)])
+        return kid(self.real, self.features(sample(G, range(self.samples))))
 
 
 # ---------------------------------------------------------------------------------------------------------- results
@@ -302,20 +355,6 @@ class Confirmation:
         """Whether every run of one is better than every run of the other."""
         return not self.failed and (max(self.best) < min(self.default) or max(self.default) < min(self.best))
 
-    @property
-    def wins(self) -> int:
-        """With how many seeds the best is better than the default with the same seed, which shares the pictures' order."""
-        return sum(None not in pair and pair[0] < pair[1] for pair in zip(self.best, self.default))
-
-    @property
-    def chance(self) -> float:
-        """How often luck alone gives a gain at least as large: exact, over all ways to deal the scores out (one-sided)."""
-        if self.failed:
-            return math.nan
-        scores, n = (*self.default, *self.best), len(self.best)
-        sums = [sum(scores[i] for i in chosen) for chosen in itertools.combinations(range(2 * n), n)]
-        return sum(total <= sum(self.best) + 1e-12 for total in sums) / len(sums)
-
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -327,7 +366,6 @@ class Found:
         trials: those that have ended, in their order.
         planned: how many there shall be.
         interrupted: how often a trial was broken off and run again.
-        importance: share of each setting in what sets the best trials apart; empty below `FEWEST_RANKED` finished ones.
         protocol: how the scores were measured.
         data: name and count of the pictures.
         confirmation: None before it, or where the default itself is the best.
@@ -339,7 +377,6 @@ class Found:
     trials: tuple[Tried, ...]
     planned: int
     interrupted: int
-    importance: Mapping[str, float]
     protocol: Protocol
     data: Mapping[str, Value]
     confirmation: Confirmation | None
@@ -400,15 +437,21 @@ def search(
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
     _optuna()
-    if trials < 1 or rungs < 1 or confirm < 0:
-        raise InputError(f"trials={trials}, rungs={rungs}, confirm={confirm}: at least 1, 1 and 0")
-    if samples < FEWEST:
-        raise InputError(f"samples={samples}: a score needs at least {FEWEST} fakes")
+    for flag, value, least in (
+        ("trials", trials, 1),
+        ("scores", rungs, 1),
+        ("confirm", confirm, 0),
+        ("samples", samples, FEWEST),
+    ):
+        if value < least:
+            raise InputError(f"--{flag} {value}: give at least {least}")
     check_space(base, axes, rungs)
-    half, held_out = halves(faces)
+    half, held_out = train_and_test(faces)
     dcgan_from(dataclasses.replace(base, conv_dim=1)).check(half)
     outdir = Path(outdir)
-    _check_free(outdir)
+    there = {path.name for path in outdir.iterdir() if not path.name.startswith(".")} if outdir.is_dir() else set()
+    if there and "study.db" not in there:
+        raise InputError(f"{outdir} is not empty and holds no search: choose another folder")
     about = {
         "data": faces.content_hash,
         "features": str(features),
@@ -417,8 +460,7 @@ def search(
         "default": dataclasses.asdict(base),
         "space": {axis.name: str(axis) for axis in axes},
     }
-    outdir.mkdir(parents=True, exist_ok=True)
-    with _alone(outdir), _study(outdir, about) as study:
+    with locked(outdir, "facegen search"), _study(outdir, about) as study:
         job = _Job(
             study, base, tuple(axes), half, held_out, features, samples, rungs, trials, outdir, torch.device(device), progress
         )
@@ -444,8 +486,7 @@ class _Job:
 
     def run(self, confirm: int, on_trial: Callable[[Found], None] | None, data: Mapping[str, Value]) -> Found:
         self.data, self.score = data, self._score(self.half)
-        self._recover()
-        missing = range(len(self._ended()), self.planned)
+        missing = range(len(_ended(self.study)), self.planned)
         hidden = None if self.progress is None else not self.progress
         start = missing.start * self.rungs
         with tqdm(total=start + len(missing) * self.rungs, initial=start, desc="search", unit="score", disable=hidden) as bar:
@@ -465,25 +506,10 @@ class _Job:
 
     def _keep(self, found: Found) -> None:
         if found.best is not None:
-            _write_json(self.outdir / "best.json", as_dict(found))
+            write_json(self.outdir / "best.json", as_dict(found))
 
     def _score(self, real: Faces) -> Score:
         return Score(real, self.features, self.samples, self.outdir / "features", self.base.mirror)
-
-    # -- trials
-
-    def _recover(self) -> None:
-        """Mark what a killed search was trying: it will be proposed again, for the scores before it are the same."""
-        from optuna.trial import TrialState
-
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self.study.tell(trial.number, state=TrialState.FAIL)
-
-    def _ended(self) -> list[FrozenTrial]:
-        """The trials that count, in their order: neither broken off nor queued."""
-        from optuna.trial import TrialState
-
-        return self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
     def _try(self, index: int, bar: tqdm) -> None:
         from optuna import TrialPruned
@@ -527,9 +553,8 @@ class _Job:
         self.study.sampler = TPESampler(seed=int.from_bytes(digest[:4], "big"), n_startup_trials=startup)
         return self.study.ask()
 
-    # -- the test
-
     def _confirm(self, best: TrainConfig, count: int, hidden: bool | None) -> Confirmation:
+        """Train the default and the best with fresh seeds, and score both on the held-out half."""
         judge = self._score(self.held_out)
         seeds = tuple(range(self.base.seed + 1, self.base.seed + 1 + count))
         scores: dict[str, list[float | None]] = {"default": [], "best": []}
@@ -543,54 +568,34 @@ class _Job:
                 seconds[name].append(_seconds(folder))
             except TrainingError:
                 scores[name].append(None)
-        return Confirmation(
-            seeds,
-            *(tuple(scores[name]) for name in ("default", "best")),
-            *(statistics.fmean(seconds[name]) if seconds[name] else math.nan for name in ("default", "best")),
-            judge.protocol,
-            kid(self.score.real, judge.real),
-        )
-
-    # -- what is known
+        spent = (statistics.fmean(seconds[name]) if seconds[name] else math.nan for name in ("default", "best"))
+        floor = kid(self.score.real, judge.real)
+        return Confirmation(seeds, tuple(scores["default"]), tuple(scores["best"]), *spent, judge.protocol, floor)
 
     def found(self) -> Found:
         from optuna.trial import TrialState
 
-        ended = tuple(self._tried(index, trial) for index, trial in enumerate(self._ended()))
+        ended = tuple(_tried(index, trial) for index, trial in enumerate(_ended(self.study)))
         broken = len(self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
-        return Found(
-            self.base,
-            self.axes,
-            ended,
-            max(self.planned, len(ended)),
-            broken,
-            self._importance(),
-            self.score.protocol,
-            self.data,
-            None,
-            self.outdir,
-        )
+        about = (self.score.protocol, self.data, None, self.outdir)
+        return Found(self.base, self.axes, ended, max(self.planned, len(ended)), broken, *about)
 
-    def _tried(self, index: int, trial: FrozenTrial) -> Tried:
-        notes = trial.user_attrs
-        curve = tuple((notes[f"kimg {rung}"], score) for rung, score in sorted(trial.intermediate_values.items()))
-        why = notes.get("failed", "")
-        state = "failed" if why else "finished" if trial.state.name == "COMPLETE" else "pruned"
-        return Tried(index, state, trial.params, TrainConfig(**notes["config"]), curve, notes["seconds"], why)
 
-    def _importance(self) -> dict[str, float]:
-        from optuna.trial import TrialState
+def _ended(study: Study) -> list[FrozenTrial]:
+    """The trials that count, in their order: neither broken off nor queued."""
+    from optuna.trial import TrialState
 
-        count = len(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        if count < FEWEST_RANKED:
-            return {}
-        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # seconds, for it takes scikit-learn
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
-        # PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255) asks for at least 5 trials among the best.
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / count)))
-        with warnings.catch_warnings():  # it warns of settings that few trials have; the page says so of all of them
-            warnings.simplefilter("ignore")
-            return {name: float(share) for name, share in get_param_importances(self.study, evaluator=evaluator).items()}
+
+def _tried(index: int, trial: FrozenTrial) -> Tried:
+    told = trial.user_attrs
+    curve = tuple((float(told[f"kimg {rung}"]), score) for rung, score in sorted(trial.intermediate_values.items()))
+    why = told.get("failed", "")
+    state = "failed" if why else "finished" if trial.state.name == "COMPLETE" else "pruned"
+    if state == "finished" and (not curve or trial.value is None):
+        raise ValueError("a score is missing")
+    return Tried(index, state, trial.params, TrainConfig(**told["config"]), curve, float(told["seconds"]), str(why))
 
 
 # ------------------------------------------------------------------------------------------------------------- runs
@@ -617,8 +622,6 @@ def _train(
             look(rung, kimg, found)
     if rungs in scores:
         return scores[rungs][1]
-    method = dcgan_from(config, device)
-    method.export = lambda path, info: pretrained.save(path, method.G_ema, None, info)
 
     def measure() -> None:
         loaded = pretrained.load(folder / "network.safetensors")
@@ -627,15 +630,13 @@ def _train(
         if rung in scores or (rung < rungs and look is None):
             return
         scores[rung] = kimg, score(loaded.G.to(device))
-        _write_json(folder / "scores.json", {"protocol": str(score.protocol), "scores": scores})
+        write_json(folder / "scores.json", {"protocol": str(score.protocol), "scores": scores})
         if look:
             look(rung, *scores[rung])
 
     if (folder / "network.safetensors").exists():  # broken off between a snapshot and its score
         measure()
-    part = math.ceil(config.steps / rungs) * config.images_per_step / 1000
-    options = {"samples": 16, "keep": "last:1", "log_every": LOG_EVERY, "progress": False}
-    fit(method, faces, folder, snap_kimg=part, on_snapshot=lambda snapshot: measure(), **options)
+    train_measured(dcgan_from(config, device), faces, folder, rungs, on_snapshot=lambda snapshot: measure(), progress=False)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return scores[rungs][1]
 
@@ -645,15 +646,18 @@ def _clear(folder: Path, config: TrainConfig, score: Score) -> None:
     if (folder / "config.json").exists() and read_config(folder)["config"] != dataclasses.asdict(config):
         shutil.rmtree(folder)
     path = folder / "scores.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["protocol"] != str(score.protocol):
+    if path.exists() and read_json(path).get("protocol") != str(score.protocol):
         path.unlink()
 
 
 def _scores(folder: Path) -> dict[int, tuple[float, float]]:
     """rung -> kimg and score."""
     path = folder / "scores.json"
-    found = json.loads(path.read_text(encoding="utf-8"))["scores"] if path.exists() else {}
-    return {int(rung): (kimg, score) for rung, (kimg, score) in found.items()}
+    try:
+        found = read_json(path)["scores"].items() if path.exists() else ()
+        return {int(rung): (float(kimg), float(score)) for rung, (kimg, score) in found}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"{path} is damaged: remove it, and the trial is scored again") from None
 
 
 def _seconds(folder: Path) -> float:
@@ -673,75 +677,60 @@ def _optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def _check_free(outdir: Path) -> None:
-    there = {path.name for path in outdir.iterdir()} if outdir.is_dir() else set()
-    if there - {"search.lock", "study.db"} and "study.db" not in there:
-        raise InputError(f"{outdir} is not empty and holds no search: choose another folder")
-
-
-@contextlib.contextmanager
-def _alone(outdir: Path) -> Iterator[None]:
-    """Keep a second process out; the system drops the lock with the process that holds it, however it ends."""
-    lock = sqlite3.connect(outdir / "search.lock", timeout=0, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        lock.close()
-        raise InputError(f"{outdir}: another process is searching in this folder: wait for it, or choose another one") from None
-    try:
-        yield
-    finally:
-        lock.close()
-
-
 @contextlib.contextmanager
 def _study(outdir: Path, about: dict) -> Iterator[Study]:
+    """The folder's study, whole and of this search, with what a killed search was trying marked as broken off."""
     import optuna
 
     path = outdir / "study.db"
-    _check_database(path)
     # A creator takes every path as it is; in an address `?`, `%` and braces would have a meaning.
     creator = {"creator": lambda: sqlite3.connect(path, check_same_thread=False)}
-    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=creator)
+    storage = None
     try:
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=FULL_TRIALS)
-        study = optuna.create_study(storage=storage, study_name=STUDY, load_if_exists=True, pruner=pruner)
-        _agree(outdir, study.user_attrs.get("search"), about)
+        try:
+            _check_database(path)
+            storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=creator)
+            pruner = optuna.pruners.MedianPruner(n_startup_trials=FULL_TRIALS)
+            study = optuna.create_study(storage=storage, study_name=STUDY, load_if_exists=True, pruner=pruner)
+            before = study.user_attrs.get("search")
+            was = None if before is None else _flat(before)
+            for index, trial in enumerate(_ended(study)):
+                _tried(index, trial)
+        except Exception as error:  # whatever SQLite, SQLAlchemy and Optuna make of a file that is not as it should be
+            why = type(error).__name__
+            raise InputError(f"{path} is damaged, or no study of a search ({why}): choose another folder") from None
+        if was is not None:
+            refuse_another(outdir, "search", was, _flat(plain(about)))
         study.set_user_attr("search", about)
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         yield study
     finally:
-        storage.remove_session()
-        storage.engine.dispose()
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def _check_database(path: Path) -> None:
+    """Refuse, before Optuna would write its tables into it, what is no sound database."""
+    connection = sqlite3.connect(path)
     try:
-        connection = sqlite3.connect(path)
-        try:
-            sound = connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError:
-        sound = False
-    if not sound:
-        raise InputError(f"{path} is damaged, or no study: choose another folder")
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)] or (there and not there >= TABLES):
+            raise sqlite3.DatabaseError
+    finally:
+        connection.close()
 
 
-def _agree(outdir: Path, old: dict | None, new: dict) -> None:
-    """Refuse to go on with other settings: the scores would not compare."""
-    if old is None:
-        return
-    if old.get("data") != new["data"]:
-        raise InputError(f"{outdir} holds a search on other pictures: give the same data, or another folder")
-    for name, value in json.loads(json.dumps(new)).items():
-        was = old.get(name)
-        if isinstance(value, dict) and isinstance(was, dict) and was != value:
-            inner = next(key for key in {**was, **value} if was.get(key) != value.get(key))
-            name, was, value = f"{name} {inner}", was.get(inner), value.get(inner)
-        if was != value:
-            raise InputError(
-                f"{outdir} holds a search with {name} = {was}, not {value}: give the same settings to go on, or another folder"
-            )
+def _flat(about: Mapping[str, object]) -> dict[str, object]:
+    """What a search was asked for, by the flags that say so."""
+    found = {f"--{name}": about[name] for name in ("data", "features", "samples")} | {"--scores": about["rungs"]}
+    found |= {_flag(name): value for name, value in about["default"].items()}
+    return found | {f"--among {name}": value for name, value in about["space"].items()}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}" if name in OWN else f"--set {name}"
 
 
 # ------------------------------------------------------------------------------------------------------------ files
@@ -767,7 +756,6 @@ def as_dict(found: Found) -> dict[str, object]:
         "trained_on": "the first half of the data; the score is against that half",
         "data": dict(found.data),
         "trials": len(found.trials),
-        "importance": dict(found.importance),
         "confirmation": None,
     }
     test = found.confirmation
@@ -777,10 +765,9 @@ def as_dict(found: Found) -> dict[str, object]:
             "measured_on": "the second half of the data, which neither trials nor these runs saw",
             "gain": test.gain,
             "apart": test.apart,
-            "chance": test.chance,
             "verdict": verdict(found),
         }
-    return _plain(told)
+    return plain(told)
 
 
 def verdict(found: Found) -> str:
@@ -802,28 +789,10 @@ def verdict(found: Found) -> str:
     if n == 1:
         return f"On held-out pictures {size}; one run each says nothing about luck: confirm with 3 seeds or more."
     if not test.apart:
-        return (
-            f"On held-out pictures {size}, but the runs of the two overlap: the difference does not exceed the spread over "
-            f"seeds (by luck alone a gain like this comes in {test.chance:.0%} of cases; seed by seed the best was better with "
-            f"{test.wins} of {n})."
-        )
+        return f"On held-out pictures {size}, but the runs of the two overlap: the difference does not exceed their spread."
     ratio = math.comb(2 * n, n)
     return (
         f"On held-out pictures {size}, and every run of one is {'below' if test.gain > 0 else 'above'} every run of the other: "
         f"the difference exceeds the spread over seeds (by luck alone in 1 of {ratio} cases, the least that {n} seeds can "
         "show)."
     )
-
-
-def _plain(value: object) -> object:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_plain(value), indent=1, allow_nan=False) + "\n", encoding="utf-8")

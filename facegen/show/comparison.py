@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import html
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from string import Template
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -20,14 +16,15 @@ from PIL import Image
 from facegen.config import StyleConfig
 from facegen.data.packed import Faces
 from facegen.evaluation.compare import QUANTITIES, Comparison, Measurement, Run, Spread, spread
-from facegen.files import InputError, replacing
+from facegen.evaluation.trials import plain
+from facegen.files import InputError, one_line, replacing
 from facegen.latent.sample import sample
 from facegen.models import pretrained
+from facegen.show import report
 from facegen.show.figures import CYCLE, DASHES, INK, KIMG, Chart, _dress
 from facegen.show.grids import grid, kimg_text, save_image
-from facegen.show.widgets import _best_format, _encoded
 
-__all__ = ["Row", "as_dict", "comparison_html", "markdown", "notes", "progress_chart", "table_rows", "verdicts", "write_report"]
+__all__ = ["Row", "as_dict", "markdown", "notes", "progress_chart", "table_rows", "verdicts", "write_report"]
 
 SHOWN = 64  # faces in a grid, in rows of 8
 MARKERS = ("o", "s", "^", "D")
@@ -60,16 +57,37 @@ def write_report(
     """
     outdir = Path(outdir)
     grids = _write_grids(comparison, faces, outdir / "grids", torch.device(device))
-    _write_text(outdir / "table.json", json.dumps(as_dict(comparison, command), indent=1, allow_nan=False) + "\n")
-    _write_text(outdir / "table.md", markdown(comparison, command))
-    charts = {}
+    report.write_text(outdir / "table.json", json.dumps(as_dict(comparison, command), indent=1, allow_nan=False) + "\n")
+    report.write_text(outdir / "table.md", markdown(comparison, command))
+    charts = []
     if any(comparison.of(cfg) for cfg in comparison.configs):
-        charts = {name: progress_chart(comparison, name) for name in ("kimg", "minutes")}
-    for name, chart in charts.items():
-        with replacing(outdir / f"{name}.png") as temporary:
-            temporary.write_bytes(chart.png(2))
-    _write_text(outdir / "index.html", comparison_html(comparison, charts, grids, command))
+        charts = [progress_chart(comparison, name) for name in ("kimg", "minutes")]
+        for name, chart in zip(("kimg", "minutes"), charts):
+            with replacing(outdir / f"{name}.png") as temporary:
+                temporary.write_bytes(chart.png(2))
+    rows = [(row.name, *row.cells) for row in table_rows(comparison)]
+    blocks = [
+        *(report.paragraph(line) for line in verdicts(comparison)),
+        report.table(["", *columns(comparison)], rows, "The table"),
+        report.plots(charts),
+        report.heading("How to read this"),
+        report.bullets(notes(comparison)),
+        report.code(command),
+        report.heading("Seeds 0 to 63 of every run at its end, none left out"),
+        report.pictures(grids),
+        report.heading("Every setting"),
+        report.table(["", *comparison.configs], _settings(comparison), "The settings"),
+    ]
+    title = f"{', '.join(comparison.configs)}: compared at equal kimg and at equal time"
+    report.write_text(outdir / "index.html", report.page(title, blocks))
     return outdir / "index.html"
+
+
+def _settings(comparison: Comparison) -> list[tuple[object, ...]]:
+    """Every setting of every recipe, one line each."""
+    settings = [dataclasses.asdict(config) for config in comparison.configs.values()]
+    names = dict.fromkeys(name for config in settings for name in config if name != "seed")
+    return [(name, *(config.get(name, "–") for config in settings)) for name in names]
 
 
 def _write_grids(comparison: Comparison, faces: Faces, folder: Path, device: torch.device) -> dict[str, Image.Image]:
@@ -86,11 +104,6 @@ def _write_grids(comparison: Comparison, faces: Faces, folder: Path, device: tor
             save_image(grid(sample(G, range(SHOWN)), cols=8), path)
         grids[f"{run.cfg}, seed {run.seed}"] = Image.open(path).convert("RGB")
     return grids
-
-
-def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------------- the table
@@ -289,7 +302,7 @@ def _markdown_line(cells: Iterable[str]) -> str:
 
 def _plain(text: str) -> str:
     """One line, in which nothing ends a table's cell or begins HTML."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return one_line(text, 2000).replace("|", "\\|").replace("<", "&lt;")
 
 
 def as_dict(comparison: Comparison, command: str = "") -> dict:
@@ -311,7 +324,7 @@ def as_dict(comparison: Comparison, command: str = "") -> dict:
         "runs": [_run_dict(run) for run in comparison.runs],
         "notes": [*verdicts(comparison), *notes(comparison)],
     }
-    return _finite(found)
+    return plain(found)
 
 
 def _cfg_dict(comparison: Comparison, cfg: str) -> dict:
@@ -335,15 +348,6 @@ def _place(shot: Measurement) -> dict:
 
 def _run_dict(run: Run) -> dict:
     return {**dataclasses.asdict(run), "folder": run.folder.name}
-
-
-def _finite(value: object) -> object:
-    """JSON has no NaN: null stands for it."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # ------------------------------------------------------------------------------------------------------- the plots
@@ -384,7 +388,7 @@ def progress_chart(comparison: Comparison, against: str = "kimg") -> Chart:
 
 
 def _draw(axes: Axes, comparison: Comparison, quantity: str, against: str) -> None:
-    axes.set_yscale("function", functions=(_root, _square))
+    report.square_root_axis(axes)
     for i, cfg in enumerate(comparison.configs):
         points = _points(comparison.of(cfg), quantity, against)
         if not points:
@@ -408,155 +412,3 @@ def _points(runs: Sequence[Run], quantity: str, against: str) -> list[tuple[floa
         x = [shot.kimg if against == "kimg" else shot.seconds / 60 for shot in shots]
         points.append((sum(x) / len(x), spread(getattr(shot, quantity) * _scale(quantity) for shot in shots)))
     return points
-
-
-def _root(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.sqrt(np.abs(values))
-
-
-def _square(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.square(values)
-
-
-# -------------------------------------------------------------------------------------------------------- the page
-
-
-def comparison_html(
-    comparison: Comparison, charts: Mapping[str, Chart], grids: Mapping[str, Image.Image], command: str = ""
-) -> str:
-    """One HTML page with everything in it: no network, nothing beside it, no scripts; any browser, phone or desktop.
-
-    Args:
-        comparison: what to show.
-        charts: name -> plot.
-        grids: caption -> picture.
-        command: what was typed; escaped, as every text is.
-    """
-    title = f"{', '.join(comparison.configs)}: compared at equal kimg and at equal time"
-    kind = _best_format(list(grids.values())) if grids else "PNG"
-    return _PAGE.substitute(
-        title=html.escape(title),
-        verdicts="\n".join(f'<p class="verdict">{html.escape(line)}</p>' for line in verdicts(comparison)),
-        table=_table_html(comparison),
-        charts="\n".join(_chart_html(chart) for chart in charts.values()),
-        grids="\n".join(_figure(picture, kind, caption) for caption, picture in grids.items()),
-        notes="\n".join(f"<li>{html.escape(line)}</li>" for line in notes(comparison)),
-        command=f"<pre>{html.escape(command)}</pre>" if command else "",
-        settings=_settings_html(comparison),
-    )
-
-
-def _table_html(comparison: Comparison) -> str:
-    names = columns(comparison)
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in names)
-    lines = []
-    for row in table_rows(comparison):
-        if row.cells:
-            cells = "".join(f"<td>{_cell_html(cell)}</td>" for cell in row.cells)
-            lines.append(f'<tr><th scope="row">{html.escape(row.name)}</th>{cells}</tr>')
-        else:
-            heading = f'<th scope="colgroup" colspan="{len(names) + 1}"><span>{html.escape(row.name)}</span></th>'
-            lines.append(f'<tr class="group">{heading}</tr>')
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
-
-
-def _cell_html(cell: str) -> str:
-    """The range of the seeds can go under the mean."""
-    mean, bracket, rest = cell.partition(" (")
-    return html.escape(mean) + (f' <span class="range">({html.escape(rest)}</span>' if bracket else "")
-
-
-def _chart_html(chart: Chart) -> str:
-    data, (width, height) = base64.b64encode(chart.png(2)).decode(), chart.size
-    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{html.escape(chart.title)}">'
-
-
-def _figure(picture: Image.Image, kind: str, caption: str) -> str:
-    data, text = base64.b64encode(_encoded(picture, kind)).decode(), html.escape(caption)
-    source = f"data:image/{kind.lower()};base64,{data}"
-    image = f'<img src="{source}" width="{picture.width}" height="{picture.height}" alt="{text}">'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
-
-
-def _settings_html(comparison: Comparison) -> str:
-    """Every setting of every recipe, one line each."""
-    plain = {cfg: dataclasses.asdict(config) for cfg, config in comparison.configs.items()}
-    names = list(dict.fromkeys(name for config in plain.values() for name in config if name != "seed"))
-    head = "".join(f'<th scope="col">{html.escape(cfg)}</th>' for cfg in plain)
-    lines = []
-    for name in names:
-        cells = "".join(f"<td>{html.escape(str(config.get(name, '–')))}</td>" for config in plain.values())
-        lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
-
-
-# The policy makes a browser refuse whatever is not in the file itself.
-_PAGE = Template(
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --paper: #fff; --ink: #222; --soft: #5f5f5f; --rule: #ddd; --band: #f3f5f7; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #17181a; --ink: #eee; --soft: #a5a5a5; --rule: #3a3b3d; --band: #232529; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; padding: 12px; background: var(--paper); color: var(--ink); font: 16px/1.4 system-ui, sans-serif; }
-main { max-width: 1200px; margin: 0 auto; }
-h1 { font-size: 1.3rem; margin: 0 0 8px; overflow-wrap: anywhere; }
-h2 { font-size: 1.05rem; margin: 24px 0 8px; }
-.verdict { margin: 0 0 6px; max-width: 75ch; }
-.wide { overflow-x: auto; margin: 12px -12px 0; padding: 0 12px; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 12px 5px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th[scope="row"] { text-align: left; font-weight: 400; }
-th[scope="row"], .group span { position: sticky; left: -12px; padding-left: 12px; background: var(--paper); }
-thead th { font-weight: 600; }
-.group th { text-align: left; font-weight: 600; padding: 14px 0 5px; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 12px; margin-top: 16px; }
-.charts img { display: block; width: 100%; max-width: 560px; height: auto; border-radius: 4px; background: #fff; }
-.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 16px 12px; }
-figure { margin: 0; min-width: 0; }
-figure img { display: block; width: 100%; height: auto; border-radius: 4px; }
-figcaption { margin-top: 4px; font-size: .85rem; overflow-wrap: anywhere; }
-ul { padding-left: 1.2em; max-width: 85ch; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
-li { margin-bottom: 5px; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 8px 10px; border-radius: 4px; background: var(--band); }
-summary { cursor: pointer; padding: 10px 0; }
-@media (max-width: 600px) { th[scope="row"] { white-space: normal; min-width: 30vw; } .range { display: block; } }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-$verdicts
-<div class="wide" tabindex="0" role="region" aria-label="The table">
-$table
-</div>
-<div class="charts">
-$charts
-</div>
-<h2>How to read this</h2>
-<ul>
-$notes
-</ul>
-$command
-<h2>Seeds 0 to 63 of every run at its end, none left out</h2>
-<div class="grids">
-$grids
-</div>
-<details><summary>Every setting</summary>
-<div class="wide" tabindex="0" role="region" aria-label="The settings">
-$settings
-</div>
-</details>
-</main>
-</body>
-</html>
-"""
-)

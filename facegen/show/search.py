@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import html
 import io
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from facegen.evaluation.search import FEWEST_RANKED, FULL_TRIALS, Axis, Found, Tried, fakes, verdict
+from facegen.evaluation.search import FULL_TRIALS, Axis, Found, Tried, verdict
 from facegen.files import replacing
+from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.show.comparison import _figure, _root, _square
+from facegen.show import report
 from facegen.show.figures import BLUE, GREEN, INK, KIMG, VERMILION, Chart, _dress
 from facegen.show.grids import grid, kimg_text
-from facegen.show.widgets import _best_format
 
-__all__ = ["charts", "line", "notes", "search_html", "table", "write_report"]
+__all__ = ["charts", "line", "notes", "table", "write_report"]
 
 WIDTH = 560  # of a plot on the page, in CSS pixels
 SHOWN = 32  # faces of the default and of the best
@@ -44,15 +41,25 @@ def write_report(found: Found, outdir: str | Path, command: str = "") -> Path:
     """
     outdir = Path(outdir)
     drawn = charts(found)
-    pngs = {name: chart.png(2) for name, chart in drawn.items()}
-    for name, png in pngs.items():
+    for name, chart in drawn.items():
         with replacing(outdir / "plots" / f"{name}.png") as temporary:
-            temporary.write_bytes(png)
-    plots = [_plot(chart, pngs[name]) for name, chart in drawn.items()]
-    with replacing(outdir / "trials.csv") as temporary:
-        temporary.write_text(_csv(found), encoding="utf-8")
-    with replacing(outdir / "index.html") as temporary:
-        temporary.write_text(search_html(found, plots, _grids(found), command), encoding="utf-8")
+            temporary.write_bytes(chart.png(2))
+    report.write_text(outdir / "trials.csv", _csv(found))
+    blocks = [
+        report.paragraph(verdict(found)),
+        *_test_blocks(found),
+        *_best_blocks(found),
+        report.plots(drawn.values()),
+        report.heading("How to read this"),
+        report.bullets(notes(found)),
+        report.heading("Faces of seeds 0 to 31, none left out"),
+        report.pictures(_grids(found)),
+        report.heading("Every trial"),
+        report.table(columns(found), table(found), "The trials"),
+        report.code(command),
+    ]
+    title = f"Search over the DCGAN's settings on {found.data['name']}"
+    report.write_text(outdir / "index.html", report.page(title, blocks))
     return outdir / "index.html"
 
 
@@ -63,7 +70,7 @@ def _grids(found: Found) -> dict[str, Image.Image]:
         if trial in (found.finished[0], found.best) and (trial.index == 0 or trial is found.best):
             what = "the default" if trial.index == 0 else "the best"
             G = pretrained.load(found.outdir / "trials" / f"{trial.index:03d}" / "network.safetensors").G
-            shown[f"trial {trial.index}, {what}: {trial.score:.4g}"] = grid(fakes(G, SHOWN), cols=8)
+            shown[f"trial {trial.index}, {what}: {trial.score:.4g}"] = grid(sample(G, range(SHOWN)), cols=8)
     return shown
 
 
@@ -133,13 +140,6 @@ def notes(found: Found) -> list[str]:
     ]
     if found.interrupted:
         lines.append(f"Interruptions: {found.interrupted}; what was broken off was tried again and counts once.")
-    if found.importance:
-        lines.append(
-            f"Importance: the share of each setting in what sets the best of the {finished} finished trials apart from all of "
-            "them (PED-ANOVA). With few trials it is little more than a guess."
-        )
-    else:
-        lines.append(f"Importance is estimated from {FEWEST_RANKED} finished trials on; there are {finished}.")
     return lines + [f"Trial {trial.index} diverged: {trial.why}" for trial in found.trials if trial.why]
 
 
@@ -154,8 +154,6 @@ def charts(found: Found) -> dict[str, Chart]:
     drawn = {"history": _history(found, scored), "curves": _curves(found, scored)}
     if found.confirmation is not None and not found.confirmation.failed:
         drawn["test"] = _test(found)
-    if found.importance:
-        drawn["importance"] = _importance(found)
     drawn["slices"] = _slices(found, scored)
     return drawn
 
@@ -168,7 +166,7 @@ def _scale(axes: Axes, scores: Sequence[float]) -> str:
     """A square-root axis where the scores are far apart, a KID being a squared distance; returns what to write beside it."""
     if max(scores) <= 4 * max(min(scores), 0):
         return ""
-    axes.set_yscale("function", functions=(_root, _square))
+    report.square_root_axis(axes)
     return ", square-root scale"
 
 
@@ -229,16 +227,6 @@ def _test(found: Found) -> Chart:
     return chart
 
 
-def _importance(found: Found) -> Chart:
-    shares = sorted(found.importance.items(), key=lambda item: item[1])
-    chart = Chart(WIDTH, 110 + 24 * len(shares), f"Importance, by {len(found.finished)} finished trials", density=2)
-    axes = chart.subplots()
-    axes.barh([name for name, _ in shares], [share for _, share in shares], color=BLUE, height=0.65)
-    _dress(axes, "", "share of what sets the best trials apart", "", legend=False)
-    axes.grid(visible=False, axis="y")
-    return chart
-
-
 def _slices(found: Found, scored: Sequence[Tried]) -> Chart:
     across = min(3, len(found.axes))
     down = math.ceil(len(found.axes) / across)
@@ -276,49 +264,11 @@ def _slice(panel: Axes, axis: Axis, found: Found, scored: Sequence[Tried]) -> No
 # -------------------------------------------------------------------------------------------------------------- page
 
 
-def search_html(found: Found, plots: Sequence[str], grids: Mapping[str, Image.Image], command: str = "") -> str:
-    """One HTML page with everything in it: no network, nothing beside it, no scripts. Every text is escaped.
-
-    Args:
-        found: what to show.
-        plots: HTML of each.
-        grids: caption -> picture.
-        command: what was typed.
-    """
-    title = f"Search over the DCGAN's settings on {found.data['name']}"
-    kind = _best_format(list(grids.values())) if grids else "PNG"
-    return _PAGE.substitute(
-        title=html.escape(title),
-        verdict=html.escape(verdict(found)),
-        test=_test_html(found),
-        best=_best_html(found),
-        charts="\n".join(plots),
-        grids="\n".join(_figure(picture, kind, caption) for caption, picture in grids.items()),
-        notes="\n".join(f"<li>{html.escape(text)}</li>" for text in notes(found)),
-        trials=_table_html(columns(found), table(found)),
-        command=f"<pre>{html.escape(command)}</pre>" if command else "",
-    )
-
-
-def _plot(chart: Chart, png: bytes) -> str:
-    data, (width, height) = base64.b64encode(png).decode(), chart.size
-    return f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{html.escape(chart.title)}">'
-
-
-def _table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    names = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
-    lines = []
-    for first, *rest in rows:
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
-        lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
-    return f"<table><thead><tr>{names}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table>"
-
-
-def _test_html(found: Found) -> str:
+def _test_blocks(found: Found) -> list[str]:
     """The test's runs, one column for each seed."""
     test = found.confirmation
     if test is None:
-        return ""
+        return []
 
     def row(name: str, scores: Sequence[float | None], seconds: float) -> list[str]:
         there = [score for score in scores if score is not None]
@@ -331,101 +281,23 @@ def _test_html(found: Found) -> str:
         ["real pictures of the training half", *[""] * len(test.seeds), f"{test.floor:.4g}", ""],
     ]
     head = [_name(found), *(f"seed {seed}" for seed in test.seeds), "mean", "seconds each"]
-    return f'<div class="wide">{_table_html(head, rows)}</div>\n<p class="soft">{html.escape(str(test.protocol))}</p>'
+    return [report.table(head, rows), report.paragraph(str(test.protocol), "soft")]
 
 
-def _best_html(found: Found) -> str:
+def _best_blocks(found: Found) -> list[str]:
     """What the best changes, and how to train with it."""
     best = found.best
     if best is None or best.index == 0:
-        return ""
-    names = [axis.name for axis in found.axes if getattr(best.config, axis.name) != getattr(found.base, axis.name)]
-    names += [name for name in ("norm_D", "smooth") if name not in names and _differs(found, name)]
-    rows = [[name, _short(getattr(found.base, name)), _short(getattr(best.config, name))] for name in names]
-    flags = [f"--{name.replace('_', '-')}={_flag(getattr(best.config, name))}" for name in names]
-    given = [f"--image-size={best.config.image_size}", f"--kimg={best.config.kimg:g}"]
-    for name, value in vars(type(best.config)()).items():
-        fixed = getattr(found.base, name)
-        if name not in (*names, "image_size", "kimg", "seed") and fixed != value:
-            given.append(f"--{name.replace('_', '-')}={_flag(fixed)}")
-    command = shlex.join(["facegen", "train", *given, *flags])
-    listed = _table_html(["setting", "default", f"trial {best.index}"], rows)
-    return f'<h2>What the best changes</h2>\n<div class="wide">{listed}</div>\n<pre>{html.escape(command)}</pre>'
-
-
-def _differs(found: Found, name: str) -> bool:
-    return getattr(found.best.config, name) != getattr(found.base, name)
-
-
-def _flag(value: object) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-# The policy makes a browser refuse whatever is not in the file itself.
-_PAGE = Template(
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --paper: #fff; --ink: #222; --soft: #5f5f5f; --rule: #ddd; --band: #f3f5f7; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #17181a; --ink: #eee; --soft: #a5a5a5; --rule: #3a3b3d; --band: #232529; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; padding: 12px; background: var(--paper); color: var(--ink); font: 16px/1.4 system-ui, sans-serif; }
-main { max-width: 1200px; margin: 0 auto; }
-h1 { font-size: 1.3rem; margin: 0 0 8px; overflow-wrap: anywhere; }
-h2 { font-size: 1.05rem; margin: 24px 0 8px; }
-.verdict { margin: 0 0 6px; max-width: 75ch; }
-.wide { overflow-x: auto; margin: 8px -12px 0; padding: 0 12px; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 14px 5px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th:first-child { text-align: left; }
-tbody th { font-weight: 400; }
-thead th { font-weight: 600; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 16px; margin-top: 16px;
-  align-items: start; }
-.charts img { display: block; width: 100%; max-width: 900px; height: auto; border-radius: 4px; background: #fff; }
-.charts img:last-child { grid-column: 1 / -1; }
-.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 16px 12px; }
-figure { margin: 0; min-width: 0; }
-figure img { display: block; width: 100%; height: auto; border-radius: 4px; image-rendering: pixelated; }
-figcaption { margin-top: 4px; font-size: .85rem; overflow-wrap: anywhere; }
-ul { padding-left: 1.2em; max-width: 85ch; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
-li { margin-bottom: 5px; }
-.soft { color: var(--soft); font-size: .85rem; max-width: 85ch; overflow-wrap: anywhere; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 8px 10px; border-radius: 4px; background: var(--band); }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<p class="verdict">$verdict</p>
-$test
-$best
-<div class="charts">
-$charts
-</div>
-<h2>How to read this</h2>
-<ul>
-$notes
-</ul>
-<h2>Faces of seeds 0 to 31, none left out</h2>
-<div class="grids">
-$grids
-</div>
-<h2>Every trial</h2>
-<div class="wide" tabindex="0" role="region" aria-label="The trials">
-$trials
-</div>
-$command
-</main>
-</body>
-</html>
-"""
-)
+        return []
+    ours, theirs, usual = vars(best.config), vars(found.base), vars(type(best.config)())
+    changed = [name for name, value in ours.items() if value != theirs[name]]
+    given = {"image_size": ours["image_size"], "kimg": f"{ours['kimg']:g}"}
+    given |= {name: value for name, value in theirs.items() if value != usual[name] and name not in (*changed, *given, "seed")}
+    given |= {name: ours[name] for name in changed}
+    flags = (f"--{name.replace('_', '-')}={int(v) if isinstance(v, bool) else v}" for name, v in given.items())
+    rows = [(name, _short(theirs[name]), _short(ours[name])) for name in changed]
+    return [
+        report.heading("What the best changes"),
+        report.table(["setting", "default", f"trial {best.index}"], rows),
+        report.code(shlex.join(["facegen", "train", *flags])),
+    ]

@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import re
 import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facegen.files import InputError
+from facegen.files import one_line
 from facegen.verbs.common import add_verb, check_folder
 
 if TYPE_CHECKING:
-    from facegen.config import TrainConfig
-    from facegen.evaluation.search import Axis, Found, Value
+    from facegen.evaluation.search import Found
 
-OWN = ("kimg", "seed", "image_size")  # settings that have flags of their own
 PAGE_EVERY = 60  # seconds between two writings of the page while the search goes on
 
 
@@ -67,12 +64,12 @@ def _search(args: argparse.Namespace) -> int:
     from facegen.data import load_faces
     from facegen.data.pictures import table
     from facegen.evaluation.features import load_features
-    from facegen.evaluation.search import check_space, search, verdict
+    from facegen.evaluation.search import check_space, chosen_axes, chosen_settings, search, verdict
     from facegen.show.search import line, write_report
 
-    on, given = device(args.device), _given(args.set or [])
+    on, given = device(args.device), chosen_settings(args.set or [])
     base = TrainConfig(image_size=args.image_size, seed=args.seed, **given)
-    axes = _axes(base, args, given)
+    axes = chosen_axes(args.space, args.among or [], given)
     check_space(dataclasses.replace(base, kimg=1e9), axes, args.scores)  # before the pictures are decoded
     faces = load_faces(args.data, args.image_size, max_images=args.max_images)
     if faces.report:
@@ -81,7 +78,8 @@ def _search(args: argparse.Namespace) -> int:
     base = dataclasses.replace(base, kimg=kimg)
     check_space(base, axes, args.scores)
     features = load_features(args.features, on)
-    print(f"{len(faces)} pictures from {faces.name}; {args.trials} trials of {kimg:g} kimg over {len(axes)} settings on {on}")
+    shown = f"{len(faces)} pictures from {one_line(faces.name)}"
+    print(f"{shown}; {args.trials} trials of {kimg:g} kimg over {len(axes)} settings on {on}")
     written = -math.inf
 
     def report(found: Found) -> None:
@@ -96,73 +94,6 @@ def _search(args: argparse.Namespace) -> int:
     write_report(found, args.outdir, _command(args))
     print("\n".join([verdict(found), f"done: {args.outdir / 'index.html'}, {args.outdir / 'best.json'}"]))
     return 0
-
-
-# -- the space
-
-
-def _given(texts: list[str]) -> dict[str, Value]:
-    """["conv_dim=16"] -> {"conv_dim": 16}."""
-    return {name: _value("--set", text, name, value) for text in texts for name, value in [_pair("--set", text)]}
-
-
-def _pair(flag: str, text: str) -> tuple[str, str]:
-    """ "conv_dim=16" -> ("conv_dim", "16"), for a setting of the DCGAN that has no flag of its own."""
-    from facegen.config import TrainConfig
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"{flag} {text!r}: give NAME=VALUE, such as conv_dim=16")
-    if name in OWN:
-        raise InputError(f"{flag} {text!r}: give --{name.replace('_', '-')} for it")
-    if name not in {field.name for field in dataclasses.fields(TrainConfig)}:
-        raise InputError(f"{flag} {text!r}: the DCGAN has no setting {name!r}; `facegen train --cfg=dcgan --help` shows them")
-    return name, value
-
-
-def _value(flag: str, text: str, name: str, value: str) -> Value:
-    """A setting's value of the text that was typed."""
-    from facegen.config import TrainConfig
-
-    kind = next(field.type for field in dataclasses.fields(TrainConfig) if field.name == name)
-    try:
-        if kind == "bool":
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
-        return {"int": int, "float": float, "str": str}[kind](value)
-    except (KeyError, ValueError):
-        raise InputError(f"{flag} {text!r}: {value!r} is no value for {name}, which is of type {kind}") from None
-
-
-def _axes(base: TrainConfig, args: argparse.Namespace, given: dict[str, Value]) -> tuple[Axis, ...]:
-    from facegen.evaluation.search import SPACE
-
-    usual = {axis.name: axis for axis in SPACE}
-    among = dict(_among(text) for text in args.among or [])
-    if args.space is None:
-        names = [name for name in usual if name not in given]
-    else:
-        names = [name for name in (part.strip() for part in args.space.split(",")) if name]
-    for name in names:
-        if name not in usual and name not in among:
-            raise InputError(
-                f"--space: {name!r} is not known: choose among {', '.join(usual)}, or give its values with --among"
-            )
-        if name in given and name not in among:
-            raise InputError(f"--space: {name} is held fixed by --set: leave it out of one, or give its values with --among")
-    return tuple(among.get(name) or usual[name] for name in dict.fromkeys([*names, *among]))
-
-
-def _among(text: str) -> tuple[str, Axis]:
-    """ "conv_dim=8,16" or "lr_G=1e-5..1e-3" -> the setting and what is searched; logarithmic from a factor of 10 on."""
-    from facegen.evaluation.search import Axis
-
-    name, values = _pair("--among", text)
-    if match := re.fullmatch(r"(.+?)\.\.(.+)", values):
-        low, high = (_value("--among", text, name, part) for part in match.groups())
-        if isinstance(low, (bool, str)) or not low < high:
-            raise InputError(f"--among {text!r}: give numbers as LOW..HIGH, the lower one first, such as lr_G=1e-5..1e-3")
-        return name, Axis(name, low=low, high=high, log=0 < 10 * low <= high)
-    return name, Axis(name, tuple(dict.fromkeys(_value("--among", text, name, part) for part in values.split(","))))
 
 
 def _command(args: argparse.Namespace) -> str:

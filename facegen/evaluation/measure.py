@@ -292,7 +292,7 @@ def fakes_of(
         raise InputError("give either --network FILE or --images DIR: one of them is measured")
     if images is not None:
         if trunc != 1 or label is not None:
-            raise InputError("truncation and class change what a network makes: leave them out with --images")
+            raise InputError("--trunc and --class change what a network makes: leave them out with --images")
         size = size or common_size(images)
         stored = load_faces(images, size)
         return Stored(stored, count, seed), size, {"images_hash": stored.content_hash}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from facegen.data.unpaired import drawn_unpaired
 from facegen.files import InputError
 from facegen.training import processes
 from facegen.training.cyclegan import cyclegan_from
-from facegen.training.fit import VARYING, History, fit
+from facegen.training.fit import VARYING, History, fit, read_config
 from facegen.training.steps import dcgan_from
 
 STEPS = 10  # of each run below
@@ -69,6 +71,72 @@ def worker(outdir: Path) -> None:
 
 def lines(run: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k not in VARYING} for line in History.load(run).stats]
+
+
+# ------------------------------------------------------------------------------------------- starting them
+
+TINY = (
+    "train --cfg=stylegan2 --data=drawn:16 --image-size=16 --cbase=64 --cmax=8 --z-dim=8 --w-dim=8 --map-depth=1 "
+    "--precision=float32 --batch=8 --kimg=0.032 --tick=0.016 --snap=1 --device=cpu"
+)
+
+
+def started(*argv: object) -> subprocess.Popen:
+    """`start` with two processes, as --gpus=2 calls it."""
+    code = "import sys; from facegen.training.processes import start; sys.exit(start(2, sys.argv[1:]))"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    command = [sys.executable, "-c", code, *TINY.split(), *map(str, argv)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_are_started_and_one_of_them_speaks(tmp_path):
+    child = started("--outdir", tmp_path)
+    said, errors = child.communicate(timeout=300)
+    assert child.returncode == 0, errors
+    assert said.count("16 pictures from drawn") == 1 and said.count("done: ") == 1
+    assert History.load(tmp_path).stats[-1]["step"] == 4 and read_config(tmp_path)["processes"] == 2
+
+
+def test_what_is_wrong_with_the_input_is_one_line_and_exit_code_2(tmp_path):
+    for argv, words in (
+        (["--data", tmp_path / "none"], f"facegen: error: {tmp_path / 'none'} does not exist"),
+        (["--batch=9"], "facegen: error: "),
+    ):
+        child = started("--outdir", tmp_path / "run", *argv)
+        _, errors = child.communicate(timeout=300)
+        assert child.returncode == 2 and errors.startswith(words) and errors.count("\n") == 1, errors
+
+
+def test_what_stops_only_the_second_process_is_told_and_ends_the_first(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif os.environ.get('RANK') == '1':\n    sys.exit('facegen: error: the second has no disk')\n"
+    )
+    monkeypatch.setattr(processes, "GRACE", 0.1)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parent.parent)]))
+    read, write = os.pipe()
+    monkeypatch.setattr(sys, "stderr", os.fdopen(write, "w"))
+    assert processes.start(2, [*TINY.split(), "--outdir", str(tmp_path / "run")]) == 1
+    sys.stderr.close()
+    assert "the second has no disk" in os.fdopen(read).read() and not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_stops_both_behind_one_step(tmp_path):
+    child = started("--outdir", tmp_path, "--kimg=800")
+    while not (tmp_path / "stats.jsonl").exists():
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=300)
+    assert child.returncode == 130 and errors.count("interrupted at step") == 1 and "Traceback" not in errors
+    assert max((tmp_path / "checkpoints").iterdir()).name == f"step-{int(errors.split('step ')[1].split(':')[0]):08d}.pt"
+
+
+def test_no_process_at_all_is_refused():
+    with pytest.raises(InputError, match="--gpus=0: give at least 1"):
+        processes.start(0, ["train"])
+
+
+# ------------------------------------------------------------------------------------------- training together
 
 
 @pytest.fixture(scope="module")

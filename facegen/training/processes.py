@@ -1,4 +1,4 @@
-"""Several processes that train one network, one for each GPU: `torchrun --nproc-per-node=2 -m facegen train ...`.
+"""Several processes that train one network, one for each GPU: `facegen train --gpus=2`, or torchrun on several computers.
 
 Every process sees its share of each batch, and before an optimiser's step the gradients are averaged, so that all of them
 make the step that one process would have made with the whole batch. In a single process all of this does nothing.
@@ -6,8 +6,15 @@ make the step that one process would have made with the whole batch. In a single
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.distributed as dist
@@ -15,6 +22,76 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from facegen.files import InputError
+
+GRACE = 10.0  # seconds in which the first process may say itself what has stopped another
+
+
+def start(count: int, argv: Sequence[str]) -> int:
+    """Run `facegen ARGV` in `count` processes on this computer and wait for them.
+
+    The first of them has the terminal. Of the others is shown what stopped them, if it did not stop the first as well. When
+    one fails, the others are ended. Ctrl-C reaches all of them, and they finish their step.
+
+    Returns:
+        0, or the exit code of what failed.
+
+    Raises:
+        InputError: no process at all.
+    """
+    if count < 1:
+        raise InputError(f"--gpus={count}: give at least 1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))} | os.environ
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    command = [sys.executable, "-m", "facegen", *argv]
+    children: list[subprocess.Popen] = []
+    with contextlib.ExitStack() as files, _forwarding_signals(children):
+        said = [None, *(files.enter_context(tempfile.TemporaryFile()) for _ in range(1, count))]
+        for place, stderr in enumerate(said):
+            environment = common | {"RANK": str(place), "LOCAL_RANK": str(place)}
+            children.append(subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True))
+        failed = _wait(children)
+        spoke = (children[0].returncode or 0) > 0  # the first process has said what was wrong, and it was not ended by us
+        if failed and not spoke:
+            said[failed].seek(0)
+            sys.stderr.write(said[failed].read().decode("utf-8", "replace"))
+    code = children[0 if spoke else failed].returncode
+    return code if code >= 0 else 128 - code
+
+
+def _wait(children: list[subprocess.Popen]) -> int:
+    """Until all have ended; when one has failed the others are ended. Returns the place of the first that failed, else 0."""
+    failed, since = 0, None
+    while any(child.poll() is None for child in children):
+        ended = [place for place, child in enumerate(children) if child.poll()]
+        if ended and since is None:
+            failed, since = ended[0], time.monotonic()
+        # After Ctrl-C the first process may take its time: it writes a checkpoint.
+        patient = since is None or children[failed].returncode == 130 or time.monotonic() - since < GRACE
+        if children[0].poll() or not patient:
+            for child in children:
+                child.kill()
+        time.sleep(0.02)
+    return failed or next((place for place, child in enumerate(children) if child.returncode), 0)
+
+
+@contextlib.contextmanager
+def _forwarding_signals(children: list[subprocess.Popen]) -> Iterator[None]:
+    """Hand on what would end us: the processes have sessions of their own, so that Ctrl-C reaches each of them once."""
+
+    def hand_on(number: int, frame: object) -> None:
+        for child in children:
+            child.send_signal(number)  # nothing happens to one that has ended
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    before = {name: signal.signal(getattr(signal, name), hand_on) for name in names if hasattr(signal, name)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def join(device: str = "auto") -> str:

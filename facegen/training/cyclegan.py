@@ -332,7 +332,8 @@ class CycleGAN:
         g_step: Callable[..., object] | None = None,
     ) -> None:
         if config.lambda_face and face is None:
-            raise InputError(f"--lambda-face={config.lambda_face:g} needs what compares faces: give face, or set it to 0")
+            given = f"--lambda-face={config.lambda_face:g}"
+            raise InputError(f"{given} needs something that compares faces: give face, or set it to 0")
         self.config, self.device, self._epoch = config, torch.device(device), steps_per_epoch
         # Planar memory on CPUs: with 3 channels at full size channels_last was slower there.
         layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format

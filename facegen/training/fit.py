@@ -74,8 +74,8 @@ class Method(Protocol):
     config: a dataclass with batch, images_per_step, image_size and seed.
     steps, steps_per_epoch: of the whole run, and of one pass through the data.
     stores: what else has a state.
-    divide: decides how many pictures go through the networks at once, as a run that is continued did (`stored`) or by the
-        memory there is, and gives the number and a line to say about it, or None and "" where batches are not divided.
+    divide: decides how many pictures go through the networks at once, as a run that is continued did (`stored`) or by what
+        fits into memory, and gives the number and a line to say about it, or None and "" where batches are not divided.
     """
 
     config: object
@@ -202,6 +202,10 @@ def fit(
         run = _Run(method, faces, Path(outdir), snap_kimg, samples, kept, keep_networks, log_every, resume)
         run.tensorboard = writer(Path(outdir) / "tensorboard", purge_step=run.step + 1) if writer and run.first else None
         _loop(run, min(method.steps, stop_at or method.steps), on_snapshot, progress)
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        raise (run.out_of_memory() if run else TrainingError("out of memory before the first step" + SMALLER)) from None
     finally:
         set_random_state(before)
         if run is not None and run.tensorboard:
@@ -377,13 +381,7 @@ class _Run:
     # -- one step
 
     def advance(self) -> None:
-        try:
-            stats = self.method.update(self.step, self.method.batch(self.faces, self.step))
-        except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
-                raise
-            place = {"step": self.step + 1, "kimg": (self.step + 1) * self.images_per_step / 1000}
-            raise TrainingError(self._stopped(place, "out of memory", "End what else uses it and go on" + SMALLER)) from None
+        stats = self.method.update(self.step, self.method.batch(self.faces, self.step))
         self.step += 1
         place = {
             "step": self.step,
@@ -436,6 +434,10 @@ class _Run:
 
     def _not_finite(self, place: dict[str, float], what: str) -> str:
         return self._stopped(place, what, "Try lower learning rates, or float32 instead of bfloat16, in a new folder")
+
+    def out_of_memory(self) -> TrainingError:
+        place = {"step": self.step + 1, "kimg": (self.step + 1) * self.images_per_step / 1000}
+        return TrainingError(self._stopped(place, "out of memory", "End what else uses it and go on" + SMALLER))
 
     def _stopped(self, place: dict[str, float], what: str, cure: str) -> str:
         kept = sorted((self.outdir / "checkpoints").glob("step-*.pt"))

@@ -3,7 +3,7 @@
 A step has up to four parts, each with pictures of its own: G against D; every fourth step G's path-length penalty; D on
 fake and real pictures; every sixteenth step D's gradient penalty ("lazy regularisation": rarer, and as much stronger; Karras
 et al. 2020, arXiv:1912.04958, appendix B). A batch is worked off in parts of `batch_gpu` pictures whose gradients add up; where
-the settings leave that number open, `StyleGAN.divide` finds the largest that fits into memory.
+the settings leave that number open, `StyleGAN.divide` halves it until a step fits into memory.
 
 Whatever is random in a part (z, noise, mixing, augmentation) is drawn from a generator that is seeded with the run's seed, the
 step and the part's number. So a resumed run needs no generator's state, and two processes with one part each compute what one
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import gc
 import hashlib
 import math
 import re
@@ -42,9 +41,6 @@ PL_DECAY = 0.01  # of the moving average that path lengths are drawn to
 BLUR_SIGMA = 10.0  # pixels: stylegan3-r blurs all that D sees by as much at first
 TRAIN_G, TRAIN_D, PATH, PENALTY = range(4)  # the parts of a step, for the seeds
 BESIDE_Z, BESIDE_LABELS = -2, -3  # for what is drawn outside of a step
-# Of the memory there is, a step may take so much. On a CPU it takes 1.1 to 1.3 times what its tensors do, by measurement.
-SHARE_OF_GPU, SHARE_OF_RAM = 0.95, 0.7
-PROBED = 2  # pictures in the step that tells how much memory a picture takes on a CPU
 
 
 # -------------------------------------------------------------------------------------------------------- penalties
@@ -165,73 +161,46 @@ class StyleGAN:
 
     # -- what fits into memory
 
-    def divide(self, stored: int | None = None, *, tried: bool | None = None) -> tuple[int, str]:
+    def divide(self, stored: int | None = None) -> tuple[int, str]:
         """Find how many pictures can go through the networks at once, and use that number from now on.
 
-        `batch_gpu` is taken as it is given. Without it the largest part is looked for that fits: on a GPU by steps that
-        have everything a step can have, tried with ever fewer pictures; on a CPU, whose system would end the process,
-        from what a step of a few pictures takes. Of several processes the one with the least memory decides. Weights,
-        optimisers, augmentation and random generators are afterwards what they were.
-
-        Args:
-            stored: what a run that is continued was divided into; other parts would be other random numbers.
-            tried: whether steps are tried; None decides by the device.
+        `batch_gpu` is taken as it is given, and so is what a run that is continued was divided into (`stored`): other parts
+        would be other random numbers. Else a whole batch is tried, then ever smaller parts, each at most half as large. Of
+        several processes the one with the least memory decides. Weights, optimisers, augmentation and random generators
+        are afterwards what they were.
 
         Returns:
-            The number, and one line that says so if it is smaller than it could be, else "".
+            The number, and one line that says so if a batch had to be divided, else "".
 
         Raises:
-            InputError: not even one picture fits, or not as many as `stored` (on a CPU the line says so).
+            InputError: not even one picture fits.
         """
-        share = self.config.batch // processes.count()
-        wanted, sizes = stored or share, memory.divisors(share, stored or share)
         if self.config.batch_gpu:
             return self._micro, ""
-        tried = self.device.type != "cpu" if tried is None else tried
-        room = memory.capacity(self.device)
-        with self._unchanged():
-            mine = memory.largest(sizes, self._tried if tried else self._estimate(room))
-        found, room = min(processes.gather((mine, room)))
-        size = f"{room / memory.GB:.1f} GB"
-        if stored and found < stored:
-            return stored, self._too_small(stored, found, size, tried)
-        if not found:
-            cure = "take a smaller --cbase, --cmax or --image-size" + ("" if tried else ", or --batch-gpu=1 to try it")
-            raise InputError(f"not even one picture at a time fits into {size}: {cure}")
-        self._micro, batch = found, self.config.batch
-        if found == wanted:
-            return found, ""
-        more = min(n for n in sizes if n > found)
-        return found, f"batch {batch} is worked off in {batch // found} parts of {found}: {more} do not fit into {size}"
-
-    def _too_small(self, stored: int, found: int, size: str, tried: bool) -> str:
-        """A run whose parts do not fit here: an error; or a word, where it is estimated and other programs change it."""
-        said = f"this run's batches are worked off in parts of {stored}, and only {found} fit into {size}"
-        if not tried:
+        if stored:
             self._micro = stored
-            return f"{said} of free memory, as far as can be told: end other programs if it stops"
-        start = f"begin in a new folder with --batch-gpu={found}" if found else "train smaller networks in a new folder"
-        raise InputError(f"{said} here: go on where {stored} fit, or {start} and --resume of this run's network.safetensors")
+            return stored, ""
+        batch = self.config.batch
+        share = self._micro = larger = batch // processes.count()
+        with self._unchanged():
+            while not all(processes.gather(self._fits())):
+                if self._micro == 1:
+                    raise InputError("not even one picture fits into memory: take a smaller --cbase, --cmax or --image-size")
+                larger, self._micro = self._micro, memory.largest_part(share, self._micro // 2)
+        if self._micro == share:
+            return share, ""
+        parts = batch // self._micro
+        return self._micro, f"batch {batch} is worked off in {parts} parts of {self._micro}: {larger} do not fit into memory"
 
-    def _estimate(self, room: int) -> Callable[[int], bool]:
-        """Whether n pictures at once fit into `room` bytes of RAM, from what a step with a few pictures takes."""
-        measured = min(PROBED, self.config.batch // processes.count())
-        self._prime()
-        with memory.Meter() as meter:
-            self._heaviest_step(measured)
-        G, D = self._gradient_bytes()
-        each = (meter.peak - max(G, D)) / measured
-        fixed = 3 * (G + D) + self._averaging_bytes()  # gradients, and two moments that Adam keeps of them
-        return lambda n: n * each + fixed <= room * SHARE_OF_RAM
-
-    def _tried(self, n: int) -> bool:
-        """Whether the heaviest step with n pictures at once fits."""
+    def _fits(self) -> bool:
+        """Whether the heaviest step with `_micro` pictures at once fits, with a twentieth of a GPU to spare."""
         try:
-            spare = (1 - SHARE_OF_GPU) * memory.capacity(self.device) if self.device.type == "cuda" else 0
-            kept = torch.empty(int(spare) + self._averaging_bytes(), dtype=torch.uint8, device=self.device)
-            self._prime()
-            self._heaviest_step(n)
-            if self.device.type == "cuda":
+            cuda = self.device.type == "cuda"
+            spare = torch.cuda.get_device_properties(self.device).total_memory // 20 if cuda else 0
+            kept = torch.empty(spare, dtype=torch.uint8, device=self.device)
+            for _ in range(2):  # the second time with the moments that Adam keeps
+                self._heaviest_step()
+            if cuda:
                 torch.cuda.synchronize(self.device)
             del kept
             fits = True
@@ -242,37 +211,16 @@ class StyleGAN:
         # The error is gone only here, and with it what its traceback held.
         self.opt_G.zero_grad(set_to_none=True)
         self.opt_D.zero_grad(set_to_none=True)
-        gc.collect()
         memory.release(self.device)
         return fits
 
-    def _gradient_bytes(self) -> list[int]:
-        """Of G and of D."""
-        return [memory.bytes_of([p for p in net.parameters() if p.requires_grad]) for net in (self.G, self.D)]
-
-    def _averaging_bytes(self) -> int:
-        """Several processes average all gradients of a network in one piece and a copy of it."""
-        return 2 * max(self._gradient_bytes()) if processes.count() > 1 else 0
-
-    def _prime(self) -> None:
-        """Have the optimisers make their state: with gradients of 0 no weight moves."""
-        for optimizer in (self.opt_G, self.opt_D):
-            for group in optimizer.param_groups:
-                for p in group["params"]:
-                    p.grad = torch.zeros_like(p)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-    def _heaviest_step(self, n: int) -> None:
-        """All four parts of a step, with n pictures at once, every picture augmented, and gradients from a part before."""
-        config, share = self.config, self.config.batch // processes.count()
-        size, c_dim = config.image_size, self.G.c_dim
-        reals = torch.zeros(share, 3, size, size, device=self.device)
+    def _heaviest_step(self) -> None:
+        """All four parts of a step, every picture augmented, and gradients from a part before."""
+        config, n, c_dim = self.config, self._micro, self.G.c_dim
+        reals = torch.zeros(n, 3, config.image_size, config.image_size, device=self.device)
         labels = torch.zeros(n, c_dim, device=self.device) if c_dim else None
-        parts = [(i, reals[i * n : (i + 1) * n], labels, labels) for i in range(min(2, share // n))]
-        before, self._micro, controller, self.controller = self._micro, n, self.controller, None
-        if self.pipe and config.aug == "ada":
-            self.pipe.p.fill_(1.0)
+        parts = [(i, reals, labels, labels) for i in range(min(2, config.batch // processes.count() // n))]
+        controller, self.controller = self.controller, None  # which asks the other processes
         try:
             self._G_step(0, parts, self._blur(0))
             if config.pl_weight:
@@ -281,26 +229,24 @@ class StyleGAN:
             if config.r1_gamma or config.r2_gamma:
                 self._penalty_step(0, parts, self._blur(0))
         finally:
-            self._micro, self.controller = before, controller
+            self.controller = controller
 
     @contextlib.contextmanager
     def _unchanged(self) -> Iterator[None]:
         """Afterwards all that has a state is what it was; copies lie in RAM, so that the device is as free as in training."""
         random, strength = random_state(), None if self.pipe is None else self.pipe.p.clone()
-        kept = [(net, _copied(net.state_dict())) for net in (self.G, self.D)]
-        kept += [(optimizer, _copied(optimizer.state_dict())) for optimizer in (self.opt_G, self.opt_D)]
+        owners = (self.G, self.D, self.opt_G, self.opt_D)
+        kept = [_copied(owner.state_dict()) for owner in owners]
+        if self.pipe and self.config.aug == "ada":
+            self.pipe.p.fill_(1.0)
         try:
             yield
         finally:
-            for owner, state in kept:
+            for owner, state in zip(owners, kept):
                 owner.load_state_dict(state)
-            for optimizer in (self.opt_G, self.opt_D):
-                optimizer.zero_grad(set_to_none=True)
             if self.pipe is not None:
                 self.pipe.p.copy_(strength)
             set_random_state(random)
-            gc.collect()
-            memory.release(self.device)
 
     # -- what fit asks for
 

@@ -208,7 +208,7 @@ def test_domains_that_cannot_be_trained_on_are_refused(count, size, said, tmp_pa
 
 def test_a_checkpoint_of_another_architecture_is_refused(run, prepared, capsys):
     words = ["train", "--cfg=cyclegan", "--data", str(prepared), "--outdir", str(run), *TRAIN, "--generator", "resnet2"]
-    assert "holds a run with generator='resnet1', not 'resnet2'" in refusal([*words, "--no-framing-check"], capsys)
+    assert "holds a run with --generator=resnet1, not resnet2" in refusal([*words, "--no-framing-check"], capsys)
 
 
 def test_a_run_of_faces_from_noise_has_no_translations(tmp_path, capsys):

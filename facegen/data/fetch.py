@@ -37,7 +37,7 @@ from tqdm.auto import tqdm
 
 import facegen
 from facegen.data.pictures import PICTURE_SUFFIXES, say
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 
 # Files beside the pictures that say something about them; everything else in an archive stays in the archive.
 KEPT_NAMES = frozenset(
@@ -179,7 +179,7 @@ def download(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stop = stop or threading.Event()
-    with exclusive(path, stop=stop, waiting=lambda: say(f"{path.name}: another process is fetching it: waiting")) as waited:
+    with exclusive(path, stop) as waited:
         if waited and path.exists() and wrong_checksum(path, checksums) is None:
             if progress is not None:
                 progress(path.stat().st_size)
@@ -212,7 +212,7 @@ class _Download:
             try:
                 resumed = patiently(self._receive, self.patience, self.stop)
             except PassingError as error:
-                raise FetchError(f"{self.url}: {error}; {what_is_left(self.part)}") from None
+                raise FetchError(f"{self.url}: {error}; {self._what_is_left()}") from None
             wrong = wrong_checksum(self.part, self.checksums)
             if wrong is None:
                 os.replace(self.part, self.path)
@@ -324,31 +324,27 @@ class _Download:
     def _web_page(self) -> FetchError:
         return FetchError(f"{self.url}: the answer is a web page or a message, not the file: open the address in a browser")
 
+    def _what_is_left(self) -> str:
+        """Advice after the last try, in words; an empty .part is removed."""
+        kept = self.part.stat().st_size if self.part.exists() else 0
+        if kept:
+            return f"{kept} bytes are kept: run the same command again to go on from there"
+        self._remove()
+        return "check the connection and run the same command again"
+
     def _remove(self) -> None:
         self.part.unlink(missing_ok=True)
         self.about.unlink(missing_ok=True)
 
 
-def what_is_left(part: Path) -> str:
-    """Advice after the last try, in words; an empty .part is removed."""
-    kept = part.stat().st_size if part.exists() else 0
-    if kept:
-        return f"{kept} bytes are kept: run the same command again to go on from there"
-    part.unlink(missing_ok=True)
-    return "check the connection and run the same command again"
-
-
 @contextlib.contextmanager
-def exclusive(
-    path: Path, *, stop: threading.Event | None = None, waiting: Callable[[], object] | None = None
-) -> Iterator[bool]:
-    """At most one process, and one thread of it, is inside the block for this path at a time; the others wait.
+def exclusive(path: Path, stop: threading.Event | None = None) -> Iterator[bool]:
+    """At most one process, and one thread of it, is inside the block for this path at a time; the others say so and wait.
 
     The lock is on a file `path` + ".lock", whose folder must exist, and ends with the process that holds it.
 
     Args:
         stop: set it from another thread to end the waiting.
-        waiting: called once, where there is another one to wait for.
 
     Yields:
         Whether another one has been waited for.
@@ -363,8 +359,8 @@ def exclusive(
             lock.acquire(blocking=False)
             break
         except Timeout:
-            if not waited and waiting is not None:
-                waiting()
+            if not waited:
+                say(f"{path.name}: another process is fetching it: waiting")
             waited = True
         if stop.wait(LOCK_POLL):
             raise Stopped
@@ -495,8 +491,7 @@ def _in_words(error: Exception) -> str:
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
         return "no answer in time"
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(text.split())
+    return one_line(getattr(reason, "strerror", None) or str(reason) or type(reason).__name__)
 
 
 # ------------------------------------------------------------------------------------------------------ archives
@@ -523,19 +518,21 @@ class Names:
             "has a zero byte in it": "\0" in name,
         }
         for reason in (reason for reason, true in reasons.items() if true):
-            raise InputError(f"{self.where}: the entry {name!r} {reason}; nothing was unpacked, get a clean copy")
+            raise InputError(f"{self.where}: the entry {one_line(name)!r} {reason}; nothing was unpacked, get a clean copy")
 
     def add(self, name: str) -> str:
         """Check `name` and reserve it. Returns it without "." and empty parts."""
         self.check(name)
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if not parts or not name.isprintable() or any(part != part.rstrip(". ") for part in parts):
-            raise InputError(f"{self.where}: the entry name {name!r} does not work on every system: get a clean copy")
+            raise InputError(f"{self.where}: the entry name {one_line(name)!r} does not work on every system: get a clean copy")
         clean = "/".join(parts)
         keys = [unicodedata.normalize("NFC", "/".join(parts[: i + 1])).casefold() for i in range(len(parts))]
         other = self._folders.get(keys[-1]) or next((self._files[key] for key in keys if key in self._files), None)
         if other is not None:
-            raise InputError(f"{self.where}: the entries {other!r} and {clean!r} would overwrite each other")
+            raise InputError(
+                f"{self.where}: the entries {one_line(other)!r} and {one_line(clean)!r} would overwrite each other"
+            )
         self._files[keys[-1]] = clean
         self._folders.update(dict.fromkeys(keys[:-1], clean))
         return clean
@@ -590,9 +587,9 @@ def _zip_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]
             name = entry.orig_filename  # zipfile itself cuts and rewrites `filename` on some systems
             names.check(name)
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise InputError(f"{archive}: the entry {name!r} is a link or a device: refused")
+                raise InputError(f"{archive}: the entry {one_line(name)!r} is a link or a device: refused")
             if entry.flag_bits & 0x1:
-                raise InputError(f"{archive}: the entry {name!r} is encrypted: unpack it yourself, use --data")
+                raise InputError(f"{archive}: the entry {one_line(name)!r} is encrypted: unpack it yourself, use --data")
             if not entry.is_dir():
                 yield name, entry.file_size, functools.partial(file.open, entry)
 
@@ -603,7 +600,7 @@ def _tar_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]
             _too_much(archive, stream.count + entry.size, number, bounds)
             names.check(entry.name)
             if not (entry.isreg() or entry.isdir()) or entry.issparse():
-                raise InputError(f"{archive}: the entry {entry.name!r} is a link or a device: refused")
+                raise InputError(f"{archive}: the entry {one_line(entry.name)!r} is a link or a device: refused")
             if not entry.isdir():
                 yield entry.name, entry.size, functools.partial(file.extractfile, entry)
         while stream.read(BLOCK):  # gzip's checksum comes after the end of the tar
@@ -660,4 +657,4 @@ def _write(source: IO[bytes], path: Path, size: int, where: str) -> None:
                 break
             file.write(block)
     if written != size:
-        raise InputError(f"{where}: the entry {path.name!r} is not as long as it says: the archive is damaged")
+        raise InputError(f"{where}: the entry {one_line(path.name)!r} is not as long as it says: the archive is damaged")

@@ -3,8 +3,8 @@
 What is guaranteed after `fetch`:
 
 - *Sets from a repository* (congress, omi, faker) are pinned to a commit. GitHub names every file of that commit with
-  its git id, a SHA-1 of its bytes, and every file is checked against it; where this table knows a file's sha256, that
-  is checked as well. The repository's listing itself is trusted as GitHub gives it over https.
+  its git id, a SHA-1 of its bytes, and every file is checked against it. The repository's listing itself is trusted as
+  GitHub gives it over https.
 - *Archives* (lfw, celeba) are checked against the md5 that their makers or torchvision publish. celeba64 has no
   published checksum: nothing is promised for its content beyond what `SHA256SUMS` records.
 - *LFW through scikit-learn* is checked by scikit-learn against its own sha256; the number of pictures is checked here.
@@ -16,7 +16,6 @@ What is guaranteed after `fetch`:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import json
 import os
@@ -24,7 +23,6 @@ import shutil
 import textwrap
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -40,6 +38,7 @@ from facegen.data.fetch import (
     Stopped,
     digest,
     download,
+    exclusive,
     extract,
     is_picture,
     read_json,
@@ -51,7 +50,6 @@ GITHUB_API = "https://api.github.com"
 GITHUB_FILES = "https://raw.githubusercontent.com"
 SUMS = "SHA256SUMS"
 CARD = "SOURCE.json"
-LISTING = "listing.json"
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,6 @@ class Source:
         repositories: where a "repository" set lies; the second is a mirror of the first.
         archives: (file name, "md5:..." or "" where nobody published one) of the archives that may be brought.
         images: the exact number of pictures where it is known, else 0.
-        sha256: sha256 of single files, by their path below the data folder.
     """
 
     name: str
@@ -103,42 +100,14 @@ class Source:
     repositories: tuple[Repository, ...] = ()
     archives: tuple[tuple[str, str], ...] = ()
     images: int = 0
-    sha256: tuple[tuple[str, str], ...] = ()
 
 
 _CONGRESS_FOLDERS = (("congress/450x550", ""),)
-_CONGRESS_SHA256 = (
-    ("B000589.jpg", "56139ca3ad7d52495f10f11b0bbdcc26e856cfaf0e386e698273ddc00c7234e4"),
-    ("B001135.jpg", "848027f3df299e3e6ee79e6f5b56f79d9c4f27fb0d3de4e1258723629c338bfc"),
-    ("B001233.jpg", "3656dc9eaee74c42f1043f76f8500f384209fe3ea9e79bc85072cdddf41fb390"),
-    ("B001234.jpg", "1982198e9b2532eccc89360d80419fce557d7fef01f2cbc8d10ccd4983b8f638"),
-    ("B001251.jpg", "98f8a2041ce35485b1e976b3484db8293c961094e4c8aa61b29547c36d10b975"),
-    ("B001254.jpg", "ef141b9a726805f005e2e7a7d6b2bae9877abb4c3c7e57f0e105961405eb803d"),
-    ("B001268.jpg", "9b579d745da29bd35b610a586596df292d73741e6929a2849f609ec5c03cba4d"),
-    ("B001272.jpg", "3c1daf4ee973d51fa6af1483ec1d4323f6a71e7872f9fbd0b42cf163976c53c8"),
-    ("B001276.jpg", "92bf5ba78a540f45603857325f99e2eec47989da9f3d3ae27ca6a99811c0aad9"),
-    ("C001056.jpg", "781f028d7d1af97c8e236e63b1f58539c9d8784cc305e3be6f37741913a9d843"),
-    ("D000492.jpg", "794b8d7be268d00002aa155d664d1c1b2d8e3613b9b69918d27fae506b3552ce"),
-    ("D000622.jpg", "12f2212791d605b3b62660e6d04b8a7af2a4eb0f59534f753627715e43c08d64"),
-    ("G000571.jpg", "b021f1f60639f5cd01b1e130be495bd85801653139f1c033b06c4dfd27cafecb"),
-    ("H001050.jpg", "1ba09ad2e1a70bc4d306ad07816f1ede101300045857ccc54dc86e5d8947a9db"),
-    ("I000057.jpg", "da70eedd9ffb85823a4fd84354af327e1bade4383432ccdff9fe88d1f42f0b0d"),
-    ("K000180.jpg", "7bc65cb0a2aa691a608971548e914040098b99c67aea7dcfe3a8cc9ac6b52a5b"),
-    ("K000336.jpg", "248754fa961ec7babb9062561aa048b7beed5c224a8f1638b1370a52fd1f60f6"),
-    ("K000368.jpg", "33c8158b38d82c6a8d2c5fe515ca6cf3bb798343b660901caec76bae16fdf39a"),
-    ("M000508.jpg", "c4cec58bde2fbf0e0ff78e76969e083d0eeb880e9e304922ba2c92a2e1728d7b"),
-    ("M001156.jpg", "70d291897e1c6910ac5b5e24363a7001f9a2e6254c97598be01f795bfe11e616"),
-    ("M001172.jpg", "a101149153ddcd06b27f5453392db06a0f5666e8f27189f5fc9ce5fab1152ed4"),
-    ("N000182.jpg", "de0ca5ee8914e4b95c159b99fddea97cd3a6b167dc854e25928eb842735cd3f2"),
-    ("R000395.jpg", "c38edff4a00a13de6e0b86fc5ede687ad5df27e2ad783b41d6ce357ba273edc3"),
-    ("W000795.jpg", "379069906f8a98102f7bbf33430b7abbe08dae660bcebd9e5b149e104a1e7b16"),
-)
-
 _ALL = (
     Source(
         name="drawn",
         contents="Faces drawn by facegen itself: as many as you ask for, any size, with attributes and landmarks",
-        size="none",
+        size="no download",
         licence="MIT",
         terms="Do with the pictures as you like.",
         citation="facegen",
@@ -159,7 +128,6 @@ _ALL = (
             Repository("unitedstates/images", "7eb7278deac9251bb7d787a96c5dabf84eabb60f", _CONGRESS_FOLDERS),
             Repository("jforms/images", "7eb7278deac9251bb7d787a96c5dabf84eabb60f", _CONGRESS_FOLDERS),
         ),
-        sha256=_CONGRESS_SHA256,
     ),
     Source(
         name="omi",
@@ -270,45 +238,28 @@ SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 
 
 def table(width: int | None = None) -> str:
-    """All sources as one text: name, contents, size, licence and terms, citation, and how to get them.
+    """All sources as one text: name, size, contents, licence and terms, citation, and how to get them.
 
     Args:
         width: columns to fill; the terminal's width where it is not given (kept between 72 and 160).
     """
     width = min(max(width or shutil.get_terminal_size((100, 24)).columns, 72), 160)
-    heads = ("name", "contents", "size", "licence and terms", "who to cite")
-    rows = [
-        (source.name, source.contents, source.size, f"{source.licence}. {source.terms}", source.citation)
-        for source in SOURCES.values()
-    ]
-    gap = "  "
-    text = width - 8 - 9 - 4 * len(gap)  # what the three columns of prose share
-    widths = (8, text * 35 // 100, 9, text * 34 // 100, text - text * 35 // 100 - text * 34 // 100)
-    lines = [*_table_row(heads, widths, gap), gap.join("-" * w for w in widths)]
-    for row in rows:
-        lines += [*_table_row(row, widths, gap), ""]
-    kinds: dict[str, list[str]] = {}
+    lines = []
     for source in SOURCES.values():
-        kinds.setdefault(source.kind, []).append(source.name)
-    fetched = ", ".join(kinds["repository"] + kinds["sklearn"])
-    brought = ", ".join([s.name for s in SOURCES.values() if s.archives])
+        texts = (f"{source.size}. {source.contents}", f"{source.licence}. {source.terms}", f"cite: {source.citation}")
+        block = [line for text in texts for line in textwrap.wrap(text, width - 9, break_on_hyphens=False)]
+        lines += [f"{name:9}{line}" for name, line in zip([source.name] + [""] * len(block), block)] + [""]
+    fetched = ", ".join(source.name for source in SOURCES.values() if source.kind in ("repository", "sklearn"))
+    brought = ", ".join(source.name for source in SOURCES.values() if source.archives)
+    folders = ", ".join(source.name for source in SOURCES.values() if source.kind == "folder")
     for line in (
         f"facegen data fetch NAME downloads {fetched}.",
         f"facegen data fetch NAME --archive FILE unpacks a file that you have: {brought}.",
-        f"--data DIR|ZIP takes your own pictures as they are: {', '.join(kinds['folder'])}, or anything else.",
+        f"--data DIR|ZIP takes your own pictures as they are: {folders}, or anything else.",
         "--data drawn needs no download.",
     ):
-        lines += textwrap.wrap(line, width, subsequent_indent=gap)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _table_row(cells: tuple[str, ...], widths: tuple[int, ...], gap: str) -> list[str]:
-    columns = [textwrap.wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(cells, widths)]
-    height = max(len(column) for column in columns)
-    return [
-        gap.join((column[i] if i < len(column) else "").ljust(width) for column, width in zip(columns, widths))
-        for i in range(height)
-    ]
+        lines += textwrap.wrap(line, width, subsequent_indent="  ")
+    return "\n".join(lines)
 
 
 # --------------------------------------------------------------------------------------------------------- fetch
@@ -327,7 +278,7 @@ def fetch(
 
     The folder appears when everything in it is complete and checked, together with `SHA256SUMS` and `SOURCE.json`. A
     download that was broken off waits in `DEST.part` and is taken up by the next call. A folder that is already
-    complete is checked and left as it is.
+    complete is checked and left as it is. Of two processes that fetch into one folder the second waits for the first.
 
     Args:
         name: a key of `SOURCES`.
@@ -357,14 +308,16 @@ def fetch(
     if source.kind == "archive" and archive is None and not _is_filled(target):
         raise InputError(f"{name} is not downloaded: {source.how}")
     try:
-        if _is_complete(source, target):
-            print(f"{name}: {target} is complete, every file has its sha256; nothing to do")
-        elif archive is not None:
-            _from_archive(source, Path(archive), target)
-        elif source.kind == "repository":
-            _from_repositories(source, target, base_url, patience or Patience(), threads)
-        else:
-            _from_sklearn(source, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(target):
+            if _is_complete(source, target):
+                print(f"{name}: {target} is complete, every file has its sha256; nothing to do")
+            elif archive is not None:
+                _from_archive(source, Path(archive), target)
+            elif source.kind == "repository":
+                _from_repositories(source, target, base_url, patience or Patience(), threads)
+            else:
+                _from_sklearn(source, target)
     except FetchError as error:
         raise FetchError(f"{name}: {error}") from None
     except OSError as error:
@@ -400,11 +353,10 @@ def _is_complete(source: Source, target: Path) -> bool:
     if not _is_filled(target):
         return False
     try:
-        card = json.loads((target / CARD).read_text(encoding="utf-8"))
-        sums = _read_sums(target / SUMS)
+        card, sums = _card(target), _read_sums(target / SUMS)
     except (OSError, ValueError):
         raise InputError(f"{target} holds other files: choose another --dest, or remove it first") from None
-    if not isinstance(card, dict) or card.get("name") != source.name:
+    if card.get("name") != source.name:
         raise InputError(f"{target} holds another source: choose another --dest, or remove it first")
     bad = [
         path
@@ -419,6 +371,14 @@ def _is_complete(source: Source, target: Path) -> bool:
     return True
 
 
+def _card(folder: Path) -> dict[str, Any]:
+    """What SOURCE.json says; {} where there is none or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return card if isinstance(card, dict) else {}
+    return {}
+
+
 def _read_sums(path: Path) -> dict[str, str]:
     """A file in the format of sha256sum: 64 digits, two spaces, path."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -430,7 +390,7 @@ def _read_sums(path: Path) -> dict[str, str]:
 
 def _describe(source: Source, folder: Path, origin: dict[str, Any], verified: str) -> None:
     """Write SHA256SUMS and SOURCE.json into a folder that is about to be published."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, CARD, LISTING))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, CARD))
     relative = [path.relative_to(folder).as_posix() for path in files]
     sums = [sha256_of(path) for path in tqdm(files, desc="sha256", disable=None)]
     with replacing(folder / SUMS) as temporary:
@@ -456,7 +416,7 @@ def _describe(source: Source, folder: Path, origin: dict[str, Any], verified: st
 
 @dataclass(frozen=True)
 class _File:
-    """One file of a listing: path there, path here, length, git id."""
+    """One file of a repository: path there, path here, length, git id."""
 
     there: str
     here: str
@@ -464,170 +424,102 @@ class _File:
     blob: str
 
 
-@dataclass(frozen=True)
-class _Listing:
-    repository: str
-    commit: str
-    files: tuple[_File, ...]
-
-
 def _from_repositories(source: Source, target: Path, base_url: str | None, patience: Patience, threads: int) -> None:
     """Download, check and publish; works in `TARGET.part`, which a later call continues."""
     work = target.with_name(target.name + ".part")
-    listing = _saved_listing(source, work)
-    if listing is None and work.exists() and (not work.is_dir() or any(p.name[0] != "." for p in work.iterdir())):
-        raise InputError(f"{work} is in the way and was not left by this version's fetch of {source.name}: remove it first")
+    if _is_filled(work) and _card(work).get("name") != source.name:
+        raise InputError(f"{work} is in the way and was not left by a fetch of {source.name}: remove it first")
     work.mkdir(parents=True, exist_ok=True)
-    with _tidy(work):
-        if listing is None:
-            listing = _first_listing(source, base_url, patience)
-            with replacing(work / LISTING) as temporary:
-                temporary.write_text(json.dumps(dataclasses.asdict(listing)), encoding="utf-8")
-        size = sum(file.size for file in listing.files)
-        print(f"{source.name}: {len(listing.files)} files, {size / 1e6:.0f} MB, from {listing.repository} into {target}")
-        _download_all(source, listing, work, (base_url or GITHUB_FILES).rstrip("/"), patience, threads)
-        listed = {work / file.here for file in listing.files} | {work / LISTING}
+    try:
+        repository, commit, files = _first_listing(source, base_url, patience)
+        (work / CARD).write_text(json.dumps({"name": source.name}))  # by this a later call knows the folder
+        size = sum(file.size for file in files)
+        print(f"{source.name}: {len(files)} files, {size / 1e6:.0f} MB, from {repository} into {target}")
+        _download_all(f"{(base_url or GITHUB_FILES).rstrip('/')}/{repository}/{commit}", files, work, patience, threads)
+        listed = {work / CARD, *(work / file.here for file in files)}
         for path in list(work.rglob("*")):
             if path not in listed and not path.is_dir():
                 path.unlink()  # left by a process that was killed; only what was checked is published
-        _check_count(source, sum(is_picture(file.here) for file in listing.files), listing.repository)
-        _describe(
-            source,
-            work,
-            {"repository": f"https://github.com/{listing.repository}", "commit": listing.commit},
-            "every file against its git id at this commit, and its sha256 where facegen knows it",
-        )
-        (work / LISTING).unlink()
+        _check_count(source, sum(is_picture(file.here) for file in files), repository)
+        origin = {"repository": f"https://github.com/{repository}", "commit": commit}
+        _describe(source, work, origin, "every file against its git id at this commit")
         if target.exists():
-            target.rmdir()  # it is empty, _is_complete saw to that
+            target.rmdir()  # an empty one
         os.replace(work, target)
-
-
-@contextlib.contextmanager
-def _tidy(work: Path) -> Iterator[None]:
-    """On the way out of a failure keep the working folder only where it holds something to continue from."""
-    try:
-        yield
     except BaseException:
-        if not any(path.is_file() and path.name != LISTING for path in work.rglob("*")):
+        if not any(path.is_file() and path.name != CARD for path in work.rglob("*")):  # nothing to continue from
             shutil.rmtree(work, ignore_errors=True)
         raise
 
 
-def _saved_listing(source: Source, work: Path) -> _Listing | None:
-    """The listing of a broken-off fetch, if it belongs to one of the source's repositories."""
-    try:
-        saved = json.loads((work / LISTING).read_text(encoding="utf-8"))
-        listing = _Listing(saved["repository"], saved["commit"], tuple(_File(**file) for file in saved["files"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    known = any(r.name == listing.repository and listing.commit.startswith(r.commit) for r in source.repositories)
-    return listing if known else None
-
-
-def _first_listing(source: Source, base_url: str | None, patience: Patience) -> _Listing:
-    """The listing from the first repository that answers."""
-    failed: FetchError | None = None
+def _first_listing(source: Source, base_url: str | None, patience: Patience) -> tuple[str, str, list[_File]]:
+    """Name, commit and files of the first repository that answers; where none does, the first one's reason."""
+    failed: list[FetchError] = []
     for repository in source.repositories:
         try:
-            return _read_listing(repository, (base_url or GITHUB_API).rstrip("/"), patience)
+            return repository.name, *_read_listing(repository, (base_url or GITHUB_API).rstrip("/"), patience)
         except FetchError as error:
-            failed = failed or error
-    assert failed is not None  # every repository source names at least one
-    raise failed
+            failed.append(error)
+    raise failed[0]
 
 
-def _read_listing(repository: Repository, api: str, patience: Patience) -> _Listing:
-    """Ask GitHub which files the commit has in the wanted folders, folder by folder (never a truncated answer)."""
+def _read_listing(repository: Repository, api: str, patience: Patience) -> tuple[str, list[_File]]:
+    """The commit's whole id and its wanted files: two questions to GitHub."""
     root = f"{api}/repos/{repository.name}"
     url = f"{root}/commits/{repository.commit}"
-    answer = read_json(url, patience)
+    names, wanted, folders = Names(root), [], dict(repository.folders)
     try:
+        answer = read_json(url, patience)
         commit, tree = str(answer["sha"]), str(answer["commit"]["tree"]["sha"])
-    except (KeyError, TypeError):
+        if not commit.startswith(repository.commit):
+            raise FetchError(f"{url}: the answer is about another commit, {commit}")
+        url = f"{root}/git/trees/{tree}?recursive=1"
+        answer = read_json(url, patience)
+        if answer["truncated"] is not False:
+            raise FetchError(f"{url}: the server lists the commit only in part")
+        for entry in answer["tree"]:
+            there, kind, mode = str(entry["path"]), entry["type"], entry["mode"]
+            folder, _, name = there.rpartition("/")
+            if kind != "blob" or mode not in ("100644", "100755"):  # a folder, or a link
+                continue
+            if (is_picture(name) and folder in folders) or there in repository.extras:
+                here = f"{folders.get(folder, '')}/{name}".lstrip("/")
+                wanted.append(_File(there, names.add(here), int(entry["size"]), str(entry["sha"])))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):  # a ValueError too
+            raise
         raise FetchError(f"{url}: the answer does not describe a commit") from None
-    if not commit.startswith(repository.commit):
-        raise FetchError(f"{url}: the answer is about another commit, {commit}")
-    trees: dict[str, list[dict[str, Any]]] = {}
-
-    def entries(folder: str) -> list[dict[str, Any]]:
-        if folder not in trees:
-            parent, _, last = folder.rpartition("/")
-            found = [e["sha"] for e in entries(parent) if e["path"] == last and e["type"] == "tree"] if folder else [tree]
-            if not found:
-                raise FetchError(f"{url}: there is no folder {folder} at this commit")
-            trees[folder] = _read_tree(f"{root}/git/trees/{found[0]}", patience)
-        return trees[folder]
-
-    names, files = Names(root), []
-    for folder, here in (*repository.folders, ("", "")):
-        for entry in entries(folder):
-            wanted = is_picture(entry["path"]) if folder else entry["path"] in repository.extras
-            if wanted and entry["type"] == "blob" and entry["mode"] in ("100644", "100755"):  # no links
-                path = names.add(f"{here}/{entry['path']}" if here else entry["path"])
-                files.append(_File(f"{folder}/{entry['path']}".lstrip("/"), path, entry["size"], entry["sha"]))
-    if not any(is_picture(file.here) for file in files):
-        raise FetchError(f"{url}: there are no pictures in {', '.join(f for f, _ in repository.folders)}")
-    return _Listing(repository.name, commit, tuple(files))
+    if not any(is_picture(file.here) for file in wanted):
+        raise FetchError(f"{url}: there are no pictures in {', '.join(folders)}")
+    return commit, wanted
 
 
-def _read_tree(url: str, patience: Patience) -> list[dict[str, Any]]:
-    """One folder of a commit: entries with path, mode, type, sha and, for files, size."""
-    answer = read_json(url, patience)
-    try:
-        whole = answer["truncated"] is False
-        tree = [{key: str(entry[key]) for key in ("path", "mode", "type", "sha")} for entry in answer["tree"]]
-        for entry, given in zip(tree, answer["tree"]):
-            entry["size"] = int(given.get("size", 0))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise FetchError(f"{url}: the answer does not describe a folder") from None
-    if not whole:
-        raise FetchError(f"{url}: the server lists the folder only in part")
-    return tree
-
-
-def _download_all(source: Source, listing: _Listing, work: Path, files_url: str, patience: Patience, threads: int) -> None:
-    """Every file of the listing into `work`, several at a time; what is already there and right is not fetched."""
-    known = dict(source.sha256)
-    total = sum(file.size for file in listing.files)
-    free = shutil.disk_usage(work).free
+def _download_all(root: str, files: list[_File], work: Path, patience: Patience, threads: int) -> None:
+    """Every file into `work`, several at a time; what is already there and right is not fetched. The first failure ends it."""
+    total, free = sum(file.size for file in files), shutil.disk_usage(work).free
     if total > free:
         raise InputError(f"{work}: {total >> 20} MiB are needed and {free >> 20} MiB are free: choose another --dest")
     stop, lock = threading.Event(), threading.Lock()
-    bar = tqdm(total=total, desc=source.name, unit="B", unit_scale=True, disable=None)
+    bar = tqdm(total=total, desc=work.stem, unit="B", unit_scale=True, disable=None)
 
     def progress(count: int) -> None:
         with lock:  # tqdm counts for one thread
             bar.update(count)
 
     def get(file: _File) -> None:
-        path = work / file.here
-        sums = (f"git:{file.blob}", *([f"sha256:{known[file.here]}"] if file.here in known else []))
-        if path.exists() and wrong_checksum(path, sums) is None:
-            progress(file.size)
-            return
-        url = f"{files_url}/{listing.repository}/{listing.commit}/{urllib.parse.quote(file.there)}"
-        download(url, path, sums, size=file.size, patience=patience, progress=progress, stop=stop)
-
-    _in_parallel(get, listing.files, threads, stop, bar)
-
-
-def _in_parallel(
-    work: Callable[[_File], None], files: tuple[_File, ...], threads: int, stop: threading.Event, bar: Any
-) -> None:
-    """Run `work` over the files; the first failure stops the others and is the one that is raised."""
-
-    def run(file: _File) -> None:
-        if stop.is_set():
-            raise Stopped
+        path, sums = work / file.here, (f"git:{file.blob}",)
         try:
-            work(file)
+            if path.exists() and wrong_checksum(path, sums) is None:
+                progress(file.size)
+            elif not stop.is_set():
+                url = f"{root}/{urllib.parse.quote(file.there)}"
+                download(url, path, sums, size=file.size, patience=patience, progress=progress, stop=stop)
         except BaseException:
             stop.set()
             raise
 
     with bar, ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(run, file) for file in files]
+        futures = [pool.submit(get, file) for file in files]
         try:
             for future in as_completed(futures):
                 with contextlib.suppress(Stopped):  # not the reason: that is another file's failure

@@ -503,7 +503,7 @@ def hostile(tmp_path):
         "100,000 marks": (torch_zip(tmp_path / "v", b"\x80\x02" + b"(" * 100_000 + b"."), "damaged"),
         "an announced string of 4 GB": (torch_zip(tmp_path / "w", b"\x80\x02X\xff\xff\xff\xffabc."), "cut short"),
         "an endless name": (torch_zip(tmp_path / "x", b"\x80\x02c" + b"a" * 1_000_000), "cut short"),
-        "a control sequence": (torch_zip(tmp_path / "y", op_dict(b"K\x01", key="\x1b[2J\nfine")), "?[2J?fine"),
+        "a control sequence": (torch_zip(tmp_path / "y", op_dict(b"K\x01", key="\x1b[2J\nfine")), "?[2J fine"),
         "a dict in itself": (torch_zip(tmp_path / "z", b"\x80\x02}q\x00" + op_string("g_ema") + b"h\x00s."), "g_ema"),
         "a list": (torch_zip(tmp_path / "A", pickle.dumps([1, 2], 2)), "holds a list"),
         "protocol 4": (torch_zip(tmp_path / "B", pickle.dumps({}, 4)), "protocol 4"),

@@ -595,7 +595,7 @@ def _prove(known, tmp_path):
     [
         ("os.system", "asks for the global os.system, which no StyleGAN snapshot needs"),
         ("dotted global", "asks for the global os.path.os.system"),
-        ("INST", "instruction"),
+        ("INST", "a pickle in an old form; nothing in it was run"),
         ("EXT1", "the pickle instruction EXT1"),
         ("a persistent id", "persistent id"),
         ("a nested reduce", "has a nested torch save that asks for the global os.system"),

@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 import facegen
+from facegen.data.kinds import seems
 from facegen.data.pictures import PICTURE_SUFFIXES, say
 from facegen.files import InputError, one_line
 
@@ -568,7 +569,8 @@ def extract(archive: Path, folder: Path, bounds: Bounds | None = None) -> int:
     except InputError:
         raise
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise InputError(f"{archive}: damaged or not a zip or tar archive ({_in_words(error)}): get it again") from None
+        why = f"{_in_words(error)}{seems(archive)}"
+        raise InputError(f"{archive}: damaged or not a zip or tar archive ({why}): get it again") from None
     except (NotImplementedError, RuntimeError) as error:  # zipfile: a compression that this Python cannot undo
         raise InputError(f"{archive}: cannot be unpacked ({_in_words(error)}): pack it again as a plain zip") from None
     if pictures == 0:

@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
+from facegen.data.kinds import seems
 from facegen.files import InputError, one_line
 
 T = TypeVar("T")
@@ -356,7 +357,8 @@ class Source:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except zipfile.BadZipFile as error:
-            raise InputError(f"{self.path} is not a readable zip ({_short(error)}): give a folder or a zip") from None
+            why = f"{_short(error)}{seems(self.path)}"
+            raise InputError(f"{self.path} is not a readable zip ({why}): give a folder or a zip") from None
         self._sizes = {info.filename: info.file_size for info in self._zip.infolist() if not info.is_dir()}
         facts = self.path.stat()
         return [f"zip {facts.st_size} {facts.st_mtime_ns}"]

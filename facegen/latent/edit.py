@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facegen.data.kinds import seems
 from facegen.data.packed import to_pixels
 from facegen.files import InputError, replacing
 from facegen.latent.sample import BATCH_64, Labels, evaluating, has_styles, latents, one_hot
@@ -394,7 +395,8 @@ def load_directions(path: str | Path, G: nn.Module | None = None) -> Directions:
             tensors = [torch.from_numpy(np.array(arrays[name], np.float32)) for name in ("vectors", "scales", "strengths")]
             kind, names = str(arrays["kind"]), tuple(str(name) for name in arrays["names"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        text = f"{path}: no directions could be read ({type(error).__name__}): make some with `facegen directions`"
+        why = f"{type(error).__name__}{seems(path)}"
+        text = f"{path}: no directions could be read ({why}): make some with `facegen directions`"
         raise InputError(text) from None
     vectors, *numbers = tensors
     fits = vectors.ndim == 2 and all(one.shape == (len(vectors),) for one in numbers) and len(names) == len(vectors)

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facegen.data.kinds import seems
 from facegen.data.packed import to_pixels
 from facegen.files import InputError, replacing
 from facegen.latent.sample import evaluating, has_styles, one_hot
@@ -417,7 +418,8 @@ def load_latents(path: str | Path, G: nn.Module | None = None) -> Tensor:
         with np.load(path, allow_pickle=False) as arrays:
             ws = torch.from_numpy(np.array(arrays["w"], dtype=np.float32))
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: no latents (.npz with an array w) could be read: {type(error).__name__}") from None
+        why = f"{type(error).__name__}{seems(path)}"
+        raise InputError(f"{path}: no latents (.npz with an array w) could be read: {why}") from None
     if ws.ndim == 2 and G is not None:
         ws = ws[:, None].expand(-1, G.num_ws, -1)
     fits = ws.ndim == 3 and (G is None or tuple(ws.shape[1:]) == (G.num_ws, G.w_dim))

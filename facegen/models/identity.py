@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
+from facegen.data.kinds import looks_like
 from facegen.files import InputError, one_line
 from facegen.models import foreign, pickles
 
@@ -325,11 +326,12 @@ def load_identity(name: str | Path = "drawn") -> FaceEmbedding:
             start = file.read(16)
         if start.startswith((b"PK\x03\x04", b"\x80")):
             return _load_facenet(path)
+        kind = looks_like(path)
         if start[8:9] == b"{" and path.stat().st_size > 8 + int.from_bytes(start[:8], "little"):
             return _load_ours(path)
     except OSError as error:
         raise InputError(f"{one_line(path)} cannot be read ({one_line(error.strerror or error, 80)}); {UNDERSTOOD}") from None
-    raise InputError(f"{path} is no face embedding that is known here; {UNDERSTOOD}")
+    raise InputError(f"{path} is no face embedding{f' but {kind}' if kind else ''}; {UNDERSTOOD}")
 
 
 def _load_ours(path: Path) -> FaceEmbedding:

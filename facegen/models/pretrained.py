@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from facegen.data.kinds import looks_like
 from facegen.files import InputError, one_line, replacing
 from facegen.models import rebuild
 from facegen.models.rebuild import CLASSES
@@ -113,16 +114,22 @@ def plain_json(value: object, name: str, depth: int = 0) -> object:
 
 
 def file_format(path: Path) -> str:
-    """By the first bytes: ".safetensors" (ours), ".pkl" (an official snapshot), ".pt" (a PyTorch file); else the suffix."""
+    """By the first bytes: ".safetensors" (ours), ".pkl" (an official snapshot) or ".pt" (a PyTorch file).
+
+    Raises:
+        InputError: none of these; the line says what it looks like.
+    """
     with open(path, "rb") as file:
         start = file.read(16)
     if start.startswith(TORCH_FILES):
         return ".pt"
-    if start[8:9] == b"{":  # safetensors: behind the header's length, whose first byte can be any
+    if start[7:9] == b"\0{":  # safetensors: behind the header's length, whose first byte can be any
         return ".safetensors"
     if start.startswith(b"\x80"):  # a pickle of protocol 2 or later
         return ".pkl"
-    return path.suffix.lower()  # which only decides which reader says what is wrong
+    kind = looks_like(path)
+    known = "a .safetensors file of facegen, a .pkl of StyleGAN2-ADA or StyleGAN3, or a .pt or .pth of PyTorch"
+    raise InputError(f"{path} is no network file" + (f" but {kind}" if kind else f": give {known}"))
 
 
 def load(path: str | Path) -> Loaded:
@@ -146,7 +153,7 @@ def load(path: str | Path) -> Loaded:
         from facegen.models import official
 
         return Loaded(*official.load(path))
-    if kind in (".pt", ".pth"):
+    if kind == ".pt":
         from facegen.models import foreign
 
         return Loaded(*foreign.from_torch(path))

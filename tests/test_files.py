@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from facegen import files
+from facegen.__main__ import main
 from facegen.files import (
     InputError,
     WriteError,
@@ -26,6 +27,7 @@ from facegen.files import (
     replacing_folder,
     writing,
 )
+from facegen.models import pretrained, stylegan2
 from facegen.show.video import save_frames
 
 # ------------------------------------------------------------------------------------------------------------ one line
@@ -266,3 +268,41 @@ def test_what_is_no_matter_of_writing_passes_as_it_is(tmp_path):
     with pytest.raises(ConnectionResetError), replacing_folder(tmp_path / "a"):
         raise ConnectionResetError(104, "Connection reset by peer")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Two related networks of 400 KB each."""
+    folder = tmp_path_factory.mktemp("networks")
+    for seed, name in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        widths = {"channel_base": 1024, "channel_max": 64}
+        G = stylegan2.Generator(16, 0, 16, 32, 3, {"num_layers": 2}, widths).eval()
+        pretrained.save(folder / f"{name}.safetensors", G, None, {})
+    for name in ("one", "two"):
+        (folder / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(NOISE).save(folder / "pictures" / f"{name}.png")
+    return folder
+
+
+VERBS = {
+    "convert": "convert {nets}/a.safetensors {disk}/new.safetensors",
+    "blend": "blend --network {nets}/a.safetensors --with {nets}/b.safetensors --from-layer 2 --out {disk}/new.safetensors",
+    "project": "project --network {nets}/a.safetensors --target seed:3 --space pti --steps 2 --tune-steps 2 --perceptual lite0 "
+    "--outdir {disk}/new --device cpu",
+    "train": "train --cfg=dcgan --data drawn:8 --outdir {disk}/new --image-size 32 --conv-dim 8 --batch 8 --kimg 0.016 "
+    "--snap 0.008 --device cpu",
+    "dataset": "dataset --source {nets}/pictures --resolution 512x512 --dest {disk}/new.zip",
+    "generate": "generate --network {nets}/a.safetensors --seeds 0-199 --outdir {disk}/new --device cpu",
+    "walk": "walk --network {nets}/a.safetensors --between 1,2 --frames 60 --out {disk}/new.mp4 --device cpu",
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_in_one_line_that_the_disk_is_full(verb, networks, full, capsys):
+    folder, words = full
+    (folder / "ballast").write_bytes(bytes(200 << 10))
+    assert main(VERBS[verb].format(nets=networks, disk=folder).split()) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith(f"facegen: error: {folder}/new") and words in said
+    assert not list(folder.rglob(".*"))

@@ -741,8 +741,6 @@ def _add_portrait(verbs) -> None:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument("--seed", type=int, metavar="N", help="the face, if networks were kept (default: 0)")
-    text = "instead: a face of the sample grids, from 0, row by row; without kept networks they are all there is"
-    parser.add_argument("--cell", type=int, metavar="N", help=text)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth snapshot, and the last")
     parser.add_argument("--out", type=Path, default=Path("portrait.png"), metavar="FILE", help="a strip: .png, .jpg or .webp")
     parser.add_argument("--video", type=Path, metavar="FILE", help="also a film: .mp4, .webp or .gif")
@@ -773,7 +771,6 @@ def _portrait(args: argparse.Namespace) -> int:
     face = follow(
         args.run,
         args.seed,
-        cell=args.cell,
         every=args.every,
         trunc=args.truncation,
         label=args.label,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.latent import edit
-from facegen.latent.sample import sample, transform
+from facegen.latent.sample import sample
 from facegen.models import dcgan, stylegan2, stylegan3
 
 
@@ -226,17 +226,6 @@ def test_strangers_are_not_blended(G):
         edit.blended(G, other, 2)
     with pytest.raises(InputError, match="from_layer"):
         edit.blended(G, child_of(G), 99)
-
-
-def test_the_same_w_shows_a_face_before_and_after():
-    G = small("stylegan3")
-    child = child_of(G)
-    G.synthesis.input.transform.copy_(transform((0.1, 0.0)))
-    ws = torch.randn(2, G.num_ws, G.w_dim)
-    before, after = edit.same_face(G, child, ws)
-    assert torch.equal(before, pictures(G, ws)) and torch.equal(after, pictures(child, ws))
-    with pytest.raises(InputError, match="latents"):
-        edit.same_face(G, child, ws[:, 1:])
 
 
 def test_relatives_have_much_in_common_and_strangers_nothing(G):

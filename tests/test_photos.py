@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
@@ -16,7 +15,6 @@ from facegen.data.drawn import drawn
 from facegen.data.faces import framed, square
 from facegen.data.photos import LIMITS, NAMES, PhotoCheck, align, annotated, blur, check_photo, colour, yaw
 from facegen.files import InputError
-from facegen.show.widgets import mark_points
 
 
 def picture(pixels: torch.Tensor) -> Image.Image:
@@ -261,36 +259,3 @@ def test_three_points_frame_as_five_do(photo):
     for wrong in (points[:4], points[:2], np.full((3, 2), np.nan)):
         with pytest.raises(InputError, match="five or three points"):
             framed(image, wrong, 96)
-
-
-def test_points_are_marked_by_hand(photo, tmp_path):
-    image, points = photo
-    image.save(tmp_path / "me.png")
-    marker = mark_points(tmp_path / "me.png")
-    assert marker.points.shape == (3, 2) and len(marker.sliders) == 6
-    before, preview = marker.picture.value, marker.preview.value
-    wanted = np.stack([points[0], points[1], points[3:].mean(0)])
-    for slider, place in zip(marker.sliders, wanted.ravel()):
-        slider.value = place
-    assert np.abs(marker.points - wanted).max() < 1e-6
-    assert marker.picture.value != before and marker.preview.value != preview and marker.message.value == ""
-    assert np.array_equal(np.asarray(marker.framed(64)), np.asarray(framed(image, points, 64)[0]))
-    cross = np.asarray(Image.open(io.BytesIO(marker.picture.value)))
-    assert tuple(cross[round(wanted[2, 1]), round(wanted[2, 0])]) == (255, 80, 160)
-    marker.points = points  # five landmarks, such as a detector's
-    assert np.abs(marker.points - wanted).max() < 1e-6
-    marker.points = wanted[[1, 0, 2]]
-    assert "left eye is the one on the picture" in marker.message.value
-    with pytest.raises(InputError, match="left eye is the one"):
-        marker.framed(64)
-    marker.points = [[0, 0], [1, 0], [0, 1]]
-    with pytest.raises(InputError, match="too small"):
-        marker.framed(64)
-    marker.points = [[-5, 9999], [1, 1], [1, 2]]
-    assert marker.points.min() >= 0 and marker.points[0].tolist() == [0, 440]
-    with pytest.raises(InputError, match="give three points"):
-        marker.points = [[1, 2]]
-    with pytest.raises(InputError, match="cannot be marked"):
-        mark_points(tmp_path / "nothing.png")
-    bundle, about = marker._repr_mimebundle_()
-    assert bundle["image/png"] and about["image/png"]["alt"]

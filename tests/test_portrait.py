@@ -80,19 +80,14 @@ def test_a_dcgan_s_networks_are_followed_too(tmp_path):
     assert torch.equal(face.samples[-1], sample(pretrained.load(tmp_path / "network.safetensors").G, [3]))
 
 
-def test_without_networks_the_cells_of_the_grids_are_followed(plain, styled):
-    history = History.load(plain)
-    for cell in (0, 3):
-        face = follow(plain, cell=cell)
-        assert torch.equal(face.samples, history.samples[:, cell : cell + 1]) and face.kimg == history.kimg
-    assert torch.equal(follow(plain).samples, history.samples[:, :1])
-    assert torch.equal(follow(styled, cell=2).samples, History.load(styled).samples[:, 2:3])
+def test_without_networks_the_first_face_of_the_grids_is_followed(plain):
+    history, face = History.load(plain), follow(plain)
+    assert torch.equal(face.samples, history.samples[:, :1]) and face.kimg == history.kimg
 
 
 @pytest.mark.parametrize(("every", "left"), [(1, [16, 32, 48, 64]), (2, [32, 64]), (3, [16, 64]), (9, [64])])
 def test_every_nth_and_the_last(styled, every, left):
-    for face in (follow(styled, 0, every=every), follow(styled, cell=0, every=every)):
-        assert face.kimg == pytest.approx([pictures / 1000 for pictures in left])
+    assert follow(styled, 0, every=every).kimg == pytest.approx([pictures / 1000 for pictures in left])
 
 
 # -------------------------------------------------------------------------------------------------- strip and film
@@ -110,7 +105,7 @@ def test_the_command_writes_strip_and_film(styled, tmp_path, capsys):
     opened = Image.open(film)
     assert opened.width >= 512 and opened.n_frames > 4
     jpg = tmp_path / "strip.jpg"
-    assert main(["portrait", str(styled), "--cell=1", f"--out={jpg}"]) == 0 and Image.open(jpg).format == "JPEG"
+    assert main(["portrait", str(styled), f"--out={jpg}"]) == 0 and Image.open(jpg).format == "JPEG"
 
 
 def holds(picture: torch.Tensor, face: torch.Tensor) -> bool:
@@ -212,14 +207,11 @@ def test_films_that_cannot_be(option, words, tmp_path):
     [
         ("nowhere", [], "is not a folder: give that of a training run"),
         ("empty", [], "holds no training run"),
-        ("plain", ["--seed=5"], "has kept no networks to make seed 5 with (train with --keep-networks=1)"),
-        ("plain", ["--cell=4"], "has no cell 4: its sample grids follow 4 faces, 0 to 3"),
-        ("plain", ["--cell=-1"], "has no cell -1"),
-        ("plain", ["--truncation=0.7"], "truncation and class need networks"),
+        ("plain", ["--seed=5"], "has kept no networks (train with --keep-networks=1)"),
+        ("plain", ["--truncation=0.7"], "leave seed, truncation and class out"),
         ("plain", ["--every=0"], "every=0: give 1 for all snapshots"),
         ("styled", ["--seed=-1"], "-1 is not a seed"),
         ("styled", ["--seed=4294967296"], "takes seeds below 2^32"),
-        ("styled", ["--seed=1", "--cell=1"], "not both"),
         ("styled", ["--class=1"], "this network has no classes"),
         ("styled", ["--out={}/strip.doc"], "must end in .png, .jpg or .webp"),
         ("styled", ["--video={}/film.avi"], "use a name that ends in .mp4, .webp or .gif"),

@@ -572,20 +572,3 @@ def interpolated(a: nn.Module, b: nn.Module, share: float) -> nn.Module:
         if value.is_floating_point():
             value.copy_(ours[name].lerp(theirs[name].to(value), share))
     return result
-
-
-def same_face(G_parent: nn.Module, G_child: nn.Module, ws: Tensor) -> tuple[Tensor, Tensor]:
-    """The same ws [N, num_ws, w_dim] in a model and in one fine-tuned from it: float [N, 3, H, W] each, for a before and after.
-
-    Raises:
-        InputError: models whose ws are not of one shape.
-    """
-    check_relatives(G_parent, G_child)
-    for G in (G_parent, G_child):
-        if (G.num_ws, G.w_dim) != tuple(ws.shape[1:]):
-            raise InputError(f"the latents are {list(ws.shape)}, the model's ws are [N, {G.num_ws}, {G.w_dim}]")
-    pictures = []
-    for G in (G_parent, G_child):
-        with torch.no_grad(), evaluating(G):
-            pictures.append(G.synthesis(ws.to(next(G.parameters()).device), noise_mode="const"))
-    return pictures[0], pictures[1]

@@ -62,7 +62,6 @@ def follow(
     run: str | Path,
     seed: int | None = None,
     *,
-    cell: int | None = None,
     every: int = 1,
     trunc: float = 1.0,
     label: int | None = None,
@@ -72,10 +71,9 @@ def follow(
 
     Args:
         run: the run's folder.
-        seed: the face, as `facegen.latent.sample.sample` numbers them; needs kept networks, and is 0 where there are some.
-        cell: instead of a seed: one of the faces that the run's sample grids follow, from 0, row by row. It needs no networks
-            and is taken where there are none.
-        every: only each so manieth snapshot, and the last.
+        seed: the face, as `facegen.latent.sample.sample` numbers them; needs kept networks. Without it face 0, or of a run
+            that has kept no networks the first face of its sample grids.
+        every: only every n-th snapshot, and the last.
         trunc: psi of the truncation trick, for a StyleGAN.
         label: the class, for a network that has classes.
         device: where to make the pictures.
@@ -86,20 +84,18 @@ def follow(
     networks = kept_networks(run)
     if every < 1:
         raise InputError(f"every={every}: give 1 for all snapshots, 2 for each second one, ...")
-    if seed is not None and cell is not None:
-        raise InputError("give a seed or a cell of the sample grids, not both: they are different faces")
-    if cell is None and networks:
+    if networks:
         return _from_networks(_thinned(networks, every), seed or 0, trunc, label, device)
-    history = History.load(run)
-    count = history.samples.shape[1]
-    if seed is not None:
+    if seed is not None or trunc != 1 or label is not None:
         raise InputError(
-            f"{run} has kept no networks to make seed {seed} with (train with --keep-networks=1): without them only the "
-            f"{count} faces of its sample grids can be followed, give --cell 0 to {count - 1}"
+            f"{run} has kept no networks (train with --keep-networks=1): only the first face of its sample grids can be "
+            "followed, so leave seed, truncation and class out"
         )
-    if trunc != 1 or label is not None:
-        raise InputError("truncation and class need networks, and the sample grids are pictures: leave them out")
-    return _from_grids(history, cell or 0, every, run)
+    history = History.load(run)
+    if not len(history.samples):
+        raise InputError(f"{run} has no snapshot yet: wait until the first one is written")
+    chosen = _thinned(range(len(history.samples)), every)
+    return Followed(history.samples[list(chosen), :1], [history.kimg[i] for i in chosen], "sample 0")
 
 
 def _from_networks(files: Sequence[Path], seed: int, trunc: float, label: int | None, device: torch.device | str) -> Followed:
@@ -111,16 +107,6 @@ def _from_networks(files: Sequence[Path], seed: int, trunc: float, label: int | 
     if not all(isinstance(number, (int, float)) for number in kimg):
         raise InputError(f"{files[0].parent}: the network files do not all say how long they were trained (kimg)")
     return Followed(torch.stack(pictures), [float(number) for number in kimg], f"seed {seed}")
-
-
-def _from_grids(history: History, cell: int, every: int, run: str | Path) -> Followed:
-    count = history.samples.shape[1]
-    if not len(history.samples):
-        raise InputError(f"{run} has no snapshot yet: wait until the first one is written")
-    if not 0 <= cell < count:
-        raise InputError(f"{run} has no cell {cell}: its sample grids follow {count} faces, 0 to {count - 1}")
-    chosen = _thinned(range(len(history.samples)), every)
-    return Followed(history.samples[list(chosen), cell : cell + 1], [history.kimg[i] for i in chosen], f"sample {cell}")
 
 
 def _thinned(items: Sequence[T], every: int) -> list[T]:

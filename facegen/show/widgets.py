@@ -1,5 +1,4 @@
-"""Scrubbing through a training run: a widget for a live notebook, and one HTML file for everywhere else; and marking the eyes
-and the mouth of a photograph in which no face was found."""
+"""Scrubbing through a training run: a widget for a live notebook, and one HTML file for everywhere else."""
 
 from __future__ import annotations
 
@@ -13,16 +12,14 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 from IPython.display import HTML
-from PIL import Image, ImageDraw, features
+from PIL import Image, features
 
-from facegen.data.faces import framed
-from facegen.data.pictures import Unusable, decode
 from facegen.files import InputError, replacing
 from facegen.show.figures import series, smooth, smoothing_width, strip
 from facegen.show.grids import Snapshots, grid, snapshots_of
 from facegen.show.page import CURVES, PAGE
 
-__all__ = ["PointMarker", "Scrubber", "mark_points", "scrub", "show_slider", "slider_html"]
+__all__ = ["Scrubber", "scrub", "show_slider", "slider_html"]
 
 FRAME_WIDTH = 560  # CSS pixels that a frame should fill when no scale is given
 FILM_SECONDS = 8.0  # how long all snapshots take at most when played
@@ -263,144 +260,3 @@ def _ticks(low: float, high: float) -> list[float]:
     step = power * min((1, 2, 5, 10), key=lambda factor: abs(factor * power - rough))
     first, last = int(np.ceil(low / step)), int(np.floor(high / step))
     return [round(i * step, 10) for i in range(first, last + 1)]
-
-
-_MARKS = (("left eye", "#ffd200"), ("right eye", "#00d0ff"), ("mouth", "#ff50a0"))  # left and right as seen
-_MARKED_SIDE = 480  # longer side of the picture to mark, in CSS pixels
-_PREVIEW = 128
-
-
-class PointMarker(ipywidgets.VBox):
-    """What `mark_points` returns: the photograph with three crosses, six sliders that move them, and the face as it would be
-    framed. Everything works with the keyboard: Tab goes from slider to slider, the arrow keys move a cross by one step.
-
-    Attributes:
-        points: float64 [3, 2], (x, y) in the photograph's pixels of the eye on the picture's left, the eye on its right and
-            the middle of the mouth. It may be set. `facegen.data.faces.framed` takes it as it is.
-        sliders: six FloatSliders: across and down for each point.
-        picture: an Image widget with the crosses. preview: one with the framed face.
-        message: an HTML widget; it says what is wrong with the points, if anything.
-    """
-
-    def __init__(self, image: Image.Image, points: np.ndarray) -> None:
-        self._image = image
-        zoom = min(1.0, _MARKED_SIDE / max(image.size))
-        self._small = image.resize((max(1, round(image.width * zoom)), max(1, round(image.height * zoom))))
-        self.picture = ipywidgets.Image(
-            format="png", layout={"width": f"{self._small.width}px", "max_width": "100%", "height": "auto"}
-        )
-        self.preview = ipywidgets.Image(format="png", layout={"width": f"{_PREVIEW}px", "height": f"{_PREVIEW}px"})
-        self.message = ipywidgets.HTML()
-        self.sliders = [
-            ipywidgets.FloatSlider(
-                value=float(np.clip(place, 0, image.size[axis])),
-                min=0,
-                max=image.size[axis],
-                step=max(image.size) / 500,
-                description=f"{name} {'→↓'[axis]}",
-                tooltip=f"{name}: pixels from the {('left', 'top')[axis]} border",
-                readout_format=".0f",
-                style={"description_width": "95px"},
-                layout={"width": "95%", "max_width": "420px"},
-            )
-            for (name, _), point in zip(_MARKS, points)
-            for axis, place in enumerate(point)
-        ]
-        self._quiet = False
-        for slider in self.sliders:
-            slider.observe(self._show, names="value")
-        beside = ipywidgets.VBox([*self.sliders, self.preview, self.message], layout={"flex": "1 1 260px"})
-        super().__init__([ipywidgets.HBox([self.picture, beside], layout={"flex_flow": "row wrap"})])
-        self._show()
-
-    @property
-    def points(self) -> np.ndarray:
-        return np.array([slider.value for slider in self.sliders]).reshape(3, 2)
-
-    @points.setter
-    def points(self, points: np.ndarray) -> None:
-        points = _three_points(points, self._image.size)
-        self._quiet = True  # the picture is drawn once, not six times
-        for slider, place in zip(self.sliders, points.ravel()):
-            slider.value = float(place)
-        self._quiet = False
-        self._show()
-
-    def framed(self, size: int = 256) -> Image.Image:
-        """The face as FFHQ would frame it, by the points as they are.
-
-        Raises:
-            InputError: the points are no face's: the left eye to the right of the other, the mouth above them, all in one
-                place; or the face has too few pixels for `size`.
-        """
-        left, right, mouth = self.points
-        (across, down), (x, y) = right - left, mouth - (left + right) / 2
-        if across * y - down * x <= 0:  # the mouth is not on the side of the eyes' line where a face has it
-            raise InputError("the points are no face: the left eye is the one on the picture's left, the mouth is below both")
-        try:
-            return framed(self._image, self.points, size)[0]
-        except Unusable as error:
-            raise InputError(f"{error}: give a larger picture or ask for a smaller size than {size}") from None
-
-    def _show(self, _change: object = None) -> None:
-        if self._quiet:
-            return
-        marked = self._small.copy()
-        draw = ImageDraw.Draw(marked)
-        scale = np.array(self._small.size) / self._image.size
-        for (_, colour), (x, y) in zip(_MARKS, self.points * scale):
-            for width, ink in ((5, "black"), (3, colour)):
-                draw.line((x - 9, y, x + 9, y), fill=ink, width=width)
-                draw.line((x, y - 9, x, y + 9), fill=ink, width=width)
-        self.picture.value = _encoded(marked, "PNG")
-        try:
-            self.preview.value = _encoded(self.framed(_PREVIEW), "PNG")
-            self.message.value = ""
-        except InputError as error:
-            self.preview.value = _encoded(Image.new("RGB", (_PREVIEW, _PREVIEW), (128, 128, 128)), "PNG")
-            self.message.value = html.escape(str(error))
-
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
-        bundle = dict(super()._repr_mimebundle_(**options) or {})
-        bundle["text/plain"] = "a photograph with three crosses to put on both eyes and the mouth"
-        bundle["image/png"] = base64.b64encode(self.picture.value).decode()
-        return bundle, {"image/png": {"width": self._small.width, "height": self._small.height, "alt": bundle["text/plain"]}}
-
-
-def mark_points(picture: Image.Image | str | Path, points: np.ndarray | None = None) -> PointMarker:
-    """Mark two eyes and a mouth by hand, where no face was found: three crosses, moved by sliders or the keyboard.
-
-        marker = mark_points("me.jpg")  # shown; move the crosses
-        framed(Image.open("me.jpg").convert("RGB"), marker.points, 256)
-
-    Args:
-        picture: a photograph, or a file.
-        points: where the crosses are at first, [3, 2] or five landmarks [5, 2]; else where a portrait's face often is.
-
-    Raises:
-        InputError: the file cannot be read, or `points` are of another shape or not finite.
-    """
-    if not isinstance(picture, Image.Image):
-        path = Path(picture)
-        try:
-            picture = decode(path.read_bytes())[0]
-        except (OSError, Unusable) as error:
-            raise InputError(
-                f"{path} cannot be marked ({getattr(error, 'strerror', None) or error}): give a photograph"
-            ) from None
-    picture = picture.convert("RGB")
-    if points is None:
-        width, height = picture.size
-        unit = min(width, height) / 3.6  # as in FFHQ's framing of the middle of the picture
-        middle = np.array([width / 2, height / 2 - 0.1 * unit])
-        points = middle + unit * np.array([[-0.45, 0], [0.45, 0], [0, 1]])
-    return PointMarker(picture, _three_points(points, picture.size))
-
-
-def _three_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    points = np.asarray(points, dtype=np.float64)
-    if points.shape == (5, 2):
-        points = np.stack([points[0], points[1], points[3:].mean(0)])
-    if points.shape != (3, 2) or not np.isfinite(points).all():
-        raise InputError(f"points of shape {list(points.shape)}: give three points (x, y): left eye, right eye, mouth")
-    return points.clip(0, size)

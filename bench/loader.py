@@ -87,7 +87,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        os.environ["XDG_CACHE_HOME"] = scratch
+        os.environ["FACEGEN_CACHE"] = scratch
         if args.data is None:
             write_drawn(Path(scratch) / "drawn", args.count, args.drawn_size, args.seed)
         compare(args.data or Path(scratch) / "drawn", args, scratch)

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import struct
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -556,6 +558,39 @@ def test_arguments_that_make_no_sense(folder, tmp_path):
     with pytest.raises(InputError, match="not empty"):
         pack(folder, tmp_path / "full", resolution=32)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("dest", ["out.zip", "out"])
+def test_what_a_killed_packing_left_goes_with_the_next(folder, tmp_path, dest):
+    code = f"""
+import os
+from facegen.data import packed
+real = packed.decode_all
+def killed(*args, **options):
+    for i, found in enumerate(real(*args, **options)):
+        if i == 5:
+            os._exit(9)
+        yield found
+packed.decode_all = killed
+packed.pack({str(folder)!r}, {str(tmp_path / dest)!r}, resolution=32)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert list(tmp_path.glob(".out*.part*")) and not (tmp_path / dest).exists()
+    pack(folder, tmp_path / dest, resolution=32)
+    assert not list(tmp_path.glob(".out*.part*")) and (tmp_path / dest).exists()
+
+
+@pytest.mark.parametrize("dest", ["out.zip", "out"])
+def test_packing_onto_a_full_disk_names_the_data_set(folder, tmp_path, monkeypatch, dest):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=rf"{dest}: .*no space left on the disk") as error:
+        pack(folder, tmp_path / dest, resolution=32)
+    one_line(error)
+    assert not list(tmp_path.glob("*out*"))
 
 
 def test_sizes_that_stylegan_refuses_are_named(folder, tmp_path):

@@ -20,12 +20,6 @@ from facegen.data.unpaired import Unpaired, crop_offsets, drawn_unpaired, load_u
 from facegen.files import InputError
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """No test touches the user's cache folder."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
-
-
 def numbered(n: int, size: int = 8, offset: int = 0) -> Faces:
     """Pictures that tell who they are (red), in which row (green) and in which column (blue) a pixel lay."""
     images = torch.empty(n, 3, size, size, dtype=torch.uint8)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import default_loader, is_image_file
+from torchvision.datasets.folder import is_image_file
 
 from facegen.files import InputError
 
@@ -60,28 +60,19 @@ def get_dataloader(batch_size: int, image_size: int, data_dir: str | Path) -> Da
     return DataLoader(_dataset(Path(data_dir), prepare), batch_size=batch_size, shuffle=True, num_workers=0)
 
 
-def _dataset(folder: Path, transform: Callable) -> Dataset:
+def _dataset(folder: Path, transform: Callable) -> ImageFolder:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give one with pictures, or with one subfolder of them per class")
-    if any(is_image_file(path.name) for path in folder.iterdir() if path.is_file()):
-        return FlatFolder(folder, transform)
     try:
-        return ImageFolder(folder, transform)
+        flat = any(is_image_file(path.name) for path in folder.iterdir() if path.is_file())
+        return (FlatFolder if flat else ImageFolder)(folder, transform)
     except FileNotFoundError as error:  # its message runs over several lines
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{folder} has no pictures to load ({reason}): give a folder with JPEG or PNG files") from None
 
 
-class FlatFolder(Dataset):
-    """The pictures that lie directly in one folder, each with class 0: what ImageFolder refuses to read."""
+class FlatFolder(ImageFolder):
+    """The pictures in one folder, all of class 0: what ImageFolder refuses to read."""
 
-    def __init__(self, folder: str | Path, transform: Callable | None = None):
-        self.paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and is_image_file(path.name))
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = default_loader(str(self.paths[index]))
-        return (self.transform(image) if self.transform else image), 0
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        return [Path(directory).name], {".": 0}

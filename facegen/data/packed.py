@@ -300,7 +300,7 @@ def _draw_to(file: BinaryIO, *, count: int, size: int, seed: int) -> dict[str, A
     """Draw faces and append their pixels to `file`; returns what is known of them."""
     from facegen.data.drawn import drawn
 
-    pixel_hash, known = _PixelHash((3, size, size)), {}
+    pixel_hash, known = _pixel_hash((3, size, size)), {}
     piece = max(1, (1 << 21) // size**2)  # face i is the same in any piece; pieces make the bar move
     for start in tqdm(range(0, count, piece), "Drawing", unit_scale=piece, unit="img", disable=None):
         faces = drawn(min(piece, count - start), size=size, seed=seed, start=start)
@@ -318,7 +318,7 @@ def _decode_to(file: BinaryIO, *, source: Source, size: int, transform: str | No
     Raises:
         InputError: if no picture was usable.
     """
-    pixel_hash, rows, labels, sizes = _PixelHash((3, size, size)), list(source.rows), [], Counter()
+    pixel_hash, rows, labels, sizes = _pixel_hash((3, size, size)), list(source.rows), [], Counter()
     for found in _usable(source, _channels_first, "Decoding", rows, max_images, size=(size, size), transform=transform):
         file.write(found.value.data)
         pixel_hash.update(found.value)
@@ -392,23 +392,15 @@ def nothing_usable(source: Source, rows: list[Row]) -> InputError:
 
 def content_hash(images: Tensor | np.ndarray) -> str:
     """sha256 over pixels uint8 [N, 3, H, W] and their shape, as 64 hexadecimal digits."""
-    digest = _PixelHash(tuple(images.shape[1:]))
+    pixel_hash = _pixel_hash(images.shape[1:])
     for start in range(0, len(images), 1024):
-        digest.update(np.ascontiguousarray(images[start : start + 1024]))
-    return digest.hexdigest()
+        pixel_hash.update(np.ascontiguousarray(images[start : start + 1024]))
+    return pixel_hash.hexdigest()
 
 
-class _PixelHash:
-    """The content hash, built up in pieces; the number of pictures follows from the length of what is hashed."""
-
-    def __init__(self, shape: tuple[int, ...]):
-        self._digest = hashlib.sha256(f"uint8 {shape} ".encode())
-
-    def update(self, pixels: np.ndarray) -> None:
-        self._digest.update(pixels.data)
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
+def _pixel_hash(shape: tuple[int, ...]):
+    """The content hash before the first pixel; the number of pictures follows from the length of what is hashed."""
+    return hashlib.sha256(f"uint8 {tuple(shape)} ".encode())
 
 
 # ------------------------------------------------------------------------------------------------------ the cache
@@ -575,36 +567,24 @@ def pack(
                     "and without a resolution they must be squares with a power of two as their side: add "
                     "--resolution=64x64 --transform=center-crop"
                 )
-        with _Writer(dest) as writer:
-            return _pack_into(writer, opened, size, expected, transform, max_images)
-
-
-def _pack_into(
-    writer: _Writer,
-    source: Source,
-    size: tuple[int, int] | None,
-    expected: tuple[int, int] | None,
-    transform: str | None,
-    max_images: int | None,
-) -> PackReport:
-    rows, labels, pixel_hash = list(source.rows), [], None
-    how = {"size": size, "transform": transform, "expected": expected}
-    for found in _usable(source, _for_packing, "Packing", rows, max_images, **how):
-        pixels, png = found.value
-        pixel_hash = pixel_hash or _PixelHash(pixels.shape)
-        pixel_hash.update(pixels)
-        shape = (pixels.shape[2], pixels.shape[1])
-        entry = f"{len(labels) // 1000:05d}/img{len(labels):08d}.png"
-        writer.add(entry, png)
-        labels.append([entry, source.labels.get(found.name)])
-    missing = sum(label is None for _, label in labels)
-    writer.add("dataset.json", json.dumps({"labels": None if missing else labels}).encode())
+        rows, labels, pixel_hash, shape = list(opened.rows), [], None, (0, 0)
+        how = {"size": size, "transform": transform, "expected": expected}
+        with _writing(dest) as add:
+            for found in _usable(opened, _for_packing, "Packing", rows, max_images, **how):
+                pixels, png = found.value
+                pixel_hash, shape = pixel_hash or _pixel_hash(pixels.shape), (pixels.shape[2], pixels.shape[1])
+                pixel_hash.update(pixels)
+                entry = f"{len(labels) // 1000:05d}/img{len(labels):08d}.png"
+                add(entry, png)
+                labels.append([entry, opened.labels.get(found.name)])
+            missing = sum(label is None for _, label in labels)
+            add("dataset.json", json.dumps({"labels": None if missing else labels}).encode())
     notes = []
     if 0 < missing < len(labels):
         notes.append(f"{missing:,} of {len(labels):,} pictures have no label in the source's dataset.json: no labels written")
-    if shape[0] != shape[1] or shape[0] & (shape[0] - 1):
+    if not _is_power_square(*shape):
         notes.append(f"{shape[0]}x{shape[1]} is not a square with a power of two as its side: StyleGAN will refuse it")
-    return PackReport(writer.dest, len(labels), shape, not missing, pixel_hash.hexdigest(), tuple(rows), tuple(notes))
+    return PackReport(dest, len(labels), shape, not missing, pixel_hash.hexdigest(), tuple(rows), tuple(notes))
 
 
 def parse_resolution(resolution: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -687,32 +667,24 @@ def _for_packing(image: Image.Image) -> tuple[np.ndarray, bytes]:
     return _channels_first(image), buffer.getvalue()
 
 
-class _Writer:
-    """Entries into a zip or a folder, which appears at `dest` when the block ends well, and not at all otherwise."""
+@contextlib.contextmanager
+def _writing(dest: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """A function that adds an entry to a zip or a folder, which appears at `dest` when the block ends well, else not at all."""
+    if dest.suffix.lower() != ".zip":
+        with replacing_folder(dest) as folder:
 
-    def __init__(self, dest: Path):
-        self.dest = dest
-        self._zip: zipfile.ZipFile | None = None
-        self._stack = contextlib.ExitStack()
+            def add(entry: str, data: bytes) -> None:
+                (folder / entry).parent.mkdir(exist_ok=True)
+                (folder / entry).write_bytes(data)
 
-    def __enter__(self) -> _Writer:
-        if self.dest.suffix.lower() == ".zip":
-            self._place = self._stack.enter_context(replacing(self.dest))
-            self._zip = self._stack.enter_context(zipfile.ZipFile(self._place, "w", zipfile.ZIP_STORED))
-        else:
-            self._place = self._stack.enter_context(replacing_folder(self.dest))
-        return self
+            yield add
+        return
+    with replacing(dest) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as file:
 
-    def __exit__(self, *error) -> None:
-        self._stack.__exit__(*error)
+        def add(entry: str, data: bytes) -> None:
+            info = zipfile.ZipInfo(entry, date_time=(1980, 1, 1, 0, 0, 0))  # no clock, no machine: the same bytes anywhere
+            info.create_system = 3
+            info.external_attr = 0o644 << 16
+            file.writestr(info, data)
 
-    def add(self, entry: str, data: bytes) -> None:
-        if self._zip is None:
-            path = self._place / entry
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
-            return
-        info = zipfile.ZipInfo(entry, date_time=(1980, 1, 1, 0, 0, 0))  # no clock, no machine: the same bytes anywhere
-        info.create_system = 3
-        info.external_attr = 0o644 << 16
-        self._zip.writestr(info, data)
+        yield add

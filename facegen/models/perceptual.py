@@ -34,8 +34,8 @@ VGG16 = Weights(
     size=553_433_881,
     sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
 )
-# Channels of the 3 x 3 convolutions between two halvings of the picture (Simonyan and Zisserman 2014, arXiv:1409.1556, D).
-VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# Of VGG16's layers (Simonyan and Zisserman 2014, arXiv:1409.1556, D), the poolings: each part ends before one.
+VGG16_POOLS = (4, 9, 16, 23, 30)
 VGG_MEAN, VGG_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures in 0..1
 
 # Blocks of EfficientNet-lite0 after which features are taken: the last ones at strides 2, 4, 8, 16 and 32.
@@ -158,41 +158,31 @@ def _vgg16(dtype: torch.dtype | None, patience: Patience | None) -> Perceptual:
             f"VGG16's weights are not here and could not be fetched ({error}): put {VGG16.names[0]} into {VGG16.place.parent}, "
             "or use lite0"
         ) from None
-    with torch.device("meta"):
-        stages = _vgg_stages()
-    # In torchvision's file, layers are numbered through, with ReLUs and poolings.
-    weights, number = read_weights(file), 0
-    for stage in stages:
-        for layer in stage:
-            if isinstance(layer, nn.Conv2d):
-                found = {part: weights[f"features.{number}.{part}"] for part in ("weight", "bias")}
-                layer.load_state_dict(found, assign=True)
-            number += 1
-    return _of_vgg("vgg16", stages, VGG16.sha256, dtype)
+    features = _vgg_features()
+    state = {name.removeprefix("features."): value for name, value in read_weights(file).items()}
+    features.load_state_dict({name: state[name] for name in features.state_dict()}, assign=True)
+    return _of_vgg("vgg16", features, VGG16.sha256, dtype)
 
 
 def random_vgg(seed: int = 0, dtype: torch.dtype | None = None) -> Perceptual:
     """VGG16's layers with random weights (He's), for measuring speed: its distances mean little."""
     draws = torch.Generator().manual_seed(seed)
-    stages = _vgg_stages()
-    for layer in (layer for stage in stages for layer in stage if isinstance(layer, nn.Conv2d)):
+    features = _vgg_features().to_empty(device="cpu")
+    for layer in (layer for layer in features if isinstance(layer, nn.Conv2d)):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=draws)
         nn.init.zeros_(layer.bias)
-    return _of_vgg(f"random vgg16, seed {seed}", stages, "", dtype)
+    return _of_vgg(f"random vgg16, seed {seed}", features, "", dtype)
 
 
-def _vgg_stages() -> list[nn.Sequential]:
-    """VGG16's convolutions up to the last before each halving, whose results are what is compared."""
-    stages, inside = [], 3
-    for number, widths in enumerate(VGG16_STAGES):
-        layers: list[nn.Module] = [nn.MaxPool2d(2)] if number else []
-        for outside in widths:
-            layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU()]
-            inside = outside
-        stages.append(nn.Sequential(*layers))
-    return stages
+def _vgg_features() -> nn.Sequential:
+    """torchvision's VGG16 without its classifier, and without memory for its weights."""
+    from torchvision.models import vgg16
+
+    with torch.device("meta"):
+        return vgg16(weights=None).features
 
 
-def _of_vgg(name: str, stages: list[nn.Sequential], sha256: str, dtype: torch.dtype | None) -> Perceptual:
+def _of_vgg(name: str, features: nn.Sequential, sha256: str, dtype: torch.dtype | None) -> Perceptual:
+    stages = [features[begin:end] for begin, end in zip((0, *VGG16_POOLS), VGG16_POOLS)]
     mean, std = [2 * m - 1 for m in VGG_MEAN], [2 * s for s in VGG_STD]  # from 0..1 to -1..1
     return Perceptual(name, stages, mean=mean, std=std, sha256=sha256, dtype=dtype)

@@ -500,6 +500,7 @@ FOLLOWED = 16  # people whose translations are followed through a run
 
 def _train_unpaired(args: argparse.Namespace, chosen: CycleConfig) -> int:
     from facegen.config import device
+    from facegen.data.framing import framing_lines
     from facegen.data.pictures import table
     from facegen.data.unpaired import load_unpaired, reframed
     from facegen.training.cyclegan import cyclegan_from
@@ -520,7 +521,7 @@ def _train_unpaired(args: argparse.Namespace, chosen: CycleConfig) -> int:
         data = reframed(data)
         print("framing: the faces of both domains are framed alike now")
     elif not args.no_framing_check:
-        _say_framing(data)
+        print("\n".join(framing_lines(data)))
     steps = data.steps_per_epoch(chosen.batch)
     method = cyclegan_from(chosen, steps, on, face)
     print(f"{len(data.A)} pictures of A, {len(data.B)} of B; {epochs} epochs of {steps} steps of {chosen.batch} on {on}")
@@ -552,18 +553,6 @@ def _face_loss(chosen: CycleConfig, on: torch.device) -> Callable[[Tensor, Tenso
             "pixels on, make the pictures larger or set lambda_face to 0"
         )
     return face_distance(load_identity(chosen.face_model).to(on))
-
-
-def _say_framing(data: Unpaired) -> None:
-    """Name a difference in framing before hours are spent on learning it. Pictures without faces can be trained on too."""
-    from facegen.data.framing import check_framing
-
-    try:
-        lines = str(check_framing(data)).splitlines()
-    except InputError as error:
-        lines = [f"not compared: {error}"]
-    for line in lines:
-        print(f"framing: {line}")
 
 
 def _watch(method: CycleGAN, data: Unpaired, chosen: CycleConfig) -> Callable[[Snapshot], None] | None:

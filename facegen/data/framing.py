@@ -11,6 +11,7 @@ the detector there.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -32,10 +33,22 @@ CONFIDENCE = 0.999
 
 _NORMAL = 1.4826  # times the median absolute deviation: the standard deviation, where values are normal
 _CHUNK_VALUES = 1 << 24  # sampled values in flight: 64 MiB of float32
-_QUANTITIES = ("scale", "x", "y", "roll")
 
-# Differences below these are seen by nobody and learnt by no network: 3 % of size, 1 % of the picture, one degree.
-_TOLERANCE = {"scale": 0.03, "x": 0.01, "y": 0.01, "roll": 1.0}
+TOLERANCE = {"scale": math.log1p(0.03), "x": 0.01, "y": 0.01, "roll": 1.0}
+"""Differences below these are seen by nobody and learnt by no network: 3 % of size, 1 % of the picture, one degree."""
+
+CURE = (
+    "a network learns to zoom and shift first: frame both alike with `facegen prepare-unpaired --reframe`, "
+    "with `facegen align` for each folder, or while training, less sharply, with `facegen train --reframe`"
+)
+
+# Of each quantity: its unit, how many of these are 1, what faces do that have less of it and more of it, in what they vary.
+_WORDS = {
+    "scale": ("%", 100, "", "", "size"),
+    "x": ("% of the picture's width", 100, "sit further left", "sit further right", "place across"),
+    "y": ("% of the picture's height", 100, "sit higher", "sit lower", "height in the picture"),
+    "roll": ("degrees", 1, "are tilted more anticlockwise", "are tilted more clockwise", "tilt"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +146,7 @@ class Difference:
 
     quantity: "scale", "x", "y" or "roll". of: "median" or "spread". a, b: its value in either set. value: b / a for the
     scale's median, else b - a. low, high: where `value` lies with the report's confidence. matters: surely a difference,
-    and not a negligible one. sentence: the same in words.
+    and not a negligible one.
     """
 
     quantity: str
@@ -144,17 +157,40 @@ class Difference:
     low: float
     high: float
     matters: bool
-    sentence: str
+
+    def __str__(self) -> str:
+        unit, factor, less, more, varies = _WORDS[self.quantity]
+        if self.of == "spread":
+            who = "B" if self.value > 0 else "A"
+            return f"faces in {who} vary more in {varies}: ±{factor * self.a:.1f} {unit} in A, ±{factor * self.b:.1f} in B"
+        if self.quantity == "scale":
+            who, sizes = ("B", (self.value, self.low, self.high))
+            if self.value < 1:
+                who, sizes = "A", tuple(1 / size if size else math.inf for size in (self.value, self.high, self.low))
+            return (
+                f"faces in {who} fill {sizes[0]:.2f} times more of the picture ({sizes[1]:.2f} to {sizes[2]:.2f}): from eyes "
+                f"to mouth {self.a:.3f} of its height in A, {self.b:.3f} in B"
+            )
+        low, high = sorted(factor * abs(end) for end in (self.low, self.high))
+        return (
+            f"faces in B {more if self.value > 0 else less} than in A by {factor * abs(self.value):.1f} {unit} ({low:.1f} to "
+            f"{high:.1f}): {factor * self.a:.1f} in A, {factor * self.b:.1f} in B"
+        )
 
 
 @dataclass(frozen=True)
 class FramingReport:
-    """What `compare` found. differences: all eight, in the order median and spread of scale, x, y, roll. n_a, n_b: how
-    many faces either set has. needed: how many each must have for any difference to be sure."""
+    """What `compare` found.
+
+    differences: all eight, in the order median and spread of scale, x, y, roll. n_a, n_b: how many faces either set has.
+    missed: in how many more pictures of A and of B no face was found. needed: how many faces either set must have for any
+    difference to be sure.
+    """
 
     differences: tuple[Difference, ...]
     n_a: int
     n_b: int
+    missed: tuple[int, int]
     needed: int
 
     @property
@@ -173,16 +209,22 @@ class FramingReport:
 
     def __str__(self) -> str:
         if not self.conclusive:
-            return (
+            lines = [
                 f"Too few faces to compare framings: A has {self.n_a:,} and B {self.n_b:,}, "
                 f"and each needs {self.needed} or more."
-            )
-        if not self.mismatches:
-            return f"A and B are framed alike ({self.n_a:,} and {self.n_b:,} faces)."
-        return "\n".join(d.sentence for d in self.mismatches)
+            ]
+        else:
+            alike = f"A and B are framed alike ({self.n_a:,} and {self.n_b:,} faces)."
+            lines = [str(difference) for difference in self.mismatches] or [alike]
+        for letter, n, missed in (("A", self.n_a, self.missed[0]), ("B", self.n_b, self.missed[1])):
+            if missed:
+                lines.append(f"no face was found in {missed:,} of {n + missed:,} pictures of {letter}")
+        if self.mismatches:
+            lines.append(CURE)
+        return "\n".join(lines)
 
 
-def compare(a: Framing, b: Framing, *, confidence: float = CONFIDENCE) -> FramingReport:
+def compare(a: Framing, b: Framing, *, missed: tuple[int, int] = (0, 0)) -> FramingReport:
     """Name the differences between two framings that are sure and large enough to matter.
 
     Each set's median lies between two of its order statistics with a chance that the binomial distribution gives,
@@ -193,21 +235,43 @@ def compare(a: Framing, b: Framing, *, confidence: float = CONFIDENCE) -> Framin
     the same report.
 
     Args:
-        a, b: from `framing`. Fewer than 14 faces in either can prove nothing at the default confidence: see
-            `FramingReport.conclusive`.
-        confidence: in (0.5, 1): the chance, over all eight comparisons together, that equal sets yield no mismatch.
-
-    Raises:
-        InputError: confidence is out of its range.
+        a, b: from `framing`. Fewer than 14 faces in either can prove nothing: see `FramingReport.conclusive`.
+        missed: pictures of A and of B in which no face was found, for the report.
     """
-    if not 0.5 < confidence < 1:
-        raise InputError(f"confidence is {confidence}: give a number above 0.5 and below 1, such as {CONFIDENCE}")
-    miss = (1 - confidence) / (2 * len(_QUANTITIES))  # Bonferroni: the chances of eight errors add up to 1 - confidence
+    miss = (1 - CONFIDENCE) / 8  # Bonferroni: the chances of eight errors add up to 1 - CONFIDENCE
     found = []
-    for name in _QUANTITIES:
-        pair = getattr(a, name), getattr(b, name)
-        found += [_medians(name, *pair, miss), _spreads(name, *pair, miss)]
-    return FramingReport(tuple(found), a.n, b.n, math.ceil(1 + math.log2(1 / miss)))
+    for name in TOLERANCE:
+        for of in ("median", "spread"):
+            found.append(_difference(name, of, getattr(a, name), getattr(b, name), miss))
+    return FramingReport(tuple(found), a.n, b.n, missed, math.ceil(1 + math.log2(1 / miss)))
+
+
+def _difference(name: str, of: str, a: Distribution, b: Distribution, miss: float) -> Difference:
+    values = [v.values for v in (a, b)]
+    if name == "scale":  # sizes are compared as ratios, or zooming a set would look like spreading it
+        values = [v.log() for v in values]
+    if of == "spread":
+        values = [Distribution(v).deviations * _NORMAL for v in values]
+    (first, low_a, high_a), (second, low_b, high_b) = (_around_median(v, miss) for v in values)
+    value = second - first
+    low = value - math.hypot(second - low_b, high_a - first)
+    high = value + math.hypot(high_b - second, first - low_a)
+    matters = (low > 0 or high < 0) and abs(value) > TOLERANCE[name]
+    if of == "spread":
+        return Difference(name, of, first, second, value, low, high, matters)
+    if name == "scale":
+        value, low, high = (math.exp(v) for v in (value, low, high))
+    return Difference(name, of, a.median, b.median, value, low, high, matters)
+
+
+def _around_median(values: Tensor, miss: float) -> tuple[float, float, float]:
+    """The median, and between which values that of the whole population lies but for a chance `miss`; few prove nothing."""
+    from scipy.stats import binom  # takes half a second to import, and every training imports this module
+
+    k = int(binom.ppf(miss / 2, len(values), 0.5))  # the k-th lowest and the k-th highest of n enclose it
+    ordered = values.sort().values
+    ends = (float(ordered[k - 1]), float(ordered[-k])) if k else (-math.inf, math.inf)
+    return _median(values), *ends
 
 
 def reframe(images: Tensor, landmarks: Tensor, target: Framing, *, per_face: bool = True) -> tuple[Tensor, Tensor]:
@@ -237,15 +301,29 @@ def reframe(images: Tensor, landmarks: Tensor, target: Framing, *, per_face: boo
     if not len(images):
         return images.clone(), landmarks.float().clone()
     height, width = images.shape[2:]
-    place = _places(landmarks)
     if not per_face:
-        place = torch.tensor([_median(v) for v in place])[:, None].double().expand(-1, len(images))
-    forward, shift = _transforms(place, target, height, width)
-    moved = landmarks.cpu().double() @ forward.transpose(1, 2) + shift[:, None]
-    return _warp(images, forward, shift), moved.float().to(landmarks.device)
+        return move_all(images, landmarks, framing(landmarks, (height, width)), target)
+    forward, shift = _transforms(_places(landmarks), target, height, width)
+    return _warp(images, forward, shift), _moved(landmarks, forward, shift)
 
 
-# ---------------------------------------------------------------------------------------------------------- measure
+def move_all(images: Tensor, landmarks: Tensor | None, place: Framing, target: Framing) -> tuple[Tensor, Tensor | None]:
+    """`reframe` of a whole set by the one transform that takes a face at the medians of `place` to those of `target`.
+
+    Args:
+        images: uint8 [N, 3, H, W] on any device.
+        landmarks: float [N, 5, 2] where they are known; they move with the pictures.
+        place: how the set is framed.
+        target: how it will be.
+    """
+    height, width = images.shape[2:]
+    typical = (place.scale.median * height, place.x.median * width, place.y.median * height, place.roll.median)
+    forward, shift = _transforms(torch.tensor(typical, dtype=torch.float64)[:, None], target, height, width)
+    moved = None if landmarks is None else _moved(landmarks, forward, shift)
+    return _warp(images, forward.expand(len(images), 2, 2), shift.expand(len(images), 2)), moved
+
+
+# -------------------------------------------------------------------------------------------------------- landmarks
 
 
 def _places(landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -286,128 +364,6 @@ def _checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-# ---------------------------------------------------------------------------------------------------------- compare
-
-
-def _rank(n: int, miss: float) -> int | None:
-    """The largest k such that the k-th lowest and k-th highest of n values enclose the median but for a chance `miss`.
-
-    None where even the extremes do not.
-    """
-    below, term, k = 0.0, math.exp(-n * math.log(2)), 0  # term: chance that exactly k of n values lie below the median
-    if term == 0.0:  # n > 1074: the normal approximation is good to a rank
-        z = -math.sqrt(2) * _erfinv(miss - 1)
-        return math.floor((n - z * math.sqrt(n)) / 2)
-    while below + term <= miss / 2:
-        below += term
-        term *= (n - k) / (k + 1)
-        k += 1
-    return k or None
-
-
-def _erfinv(y: float) -> float:
-    return float(torch.erfinv(torch.tensor(y, dtype=torch.float64)))
-
-
-def _interval(values: Tensor, miss: float) -> tuple[float, float]:
-    """Where the median of what the values are drawn from lies, but for a chance `miss`; unbounded for too few values."""
-    k = _rank(len(values), miss)
-    if k is None:
-        return -math.inf, math.inf
-    ordered = values.sort().values
-    return float(ordered[k - 1]), float(ordered[-k])
-
-
-def _joined(a: float, b: float, around_a: tuple[float, float], around_b: tuple[float, float]) -> tuple[float, float]:
-    """The interval of b - a from those of a and b."""
-    low = b - a - math.hypot(b - around_b[0], around_a[1] - a)
-    return low, b - a + math.hypot(around_b[1] - b, a - around_a[0])
-
-
-def _medians(name: str, a: Distribution, b: Distribution, miss: float) -> Difference:
-    if name != "scale":
-        low, high = _joined(a.median, b.median, _interval(a.values, miss), _interval(b.values, miss))
-        value = b.median - a.median
-        matters = _sure(low, high) and abs(value) > _TOLERANCE[name]
-        return _worded(name, "median", a, b, value, low, high, matters)
-    # Sizes are compared as ratios, so their intervals are joined as logarithms.
-    logs = [v.values.log() for v in (a, b)]
-    middles = [math.log(v.median) for v in (a, b)]
-    low, high = _joined(*middles, *(_interval(v, miss) for v in logs))
-    matters = _sure(low, high) and abs(middles[1] - middles[0]) > math.log1p(_TOLERANCE[name])
-    return _worded(name, "median", a, b, math.exp(middles[1] - middles[0]), math.exp(low), math.exp(high), matters)
-
-
-def _spreads(name: str, a: Distribution, b: Distribution, miss: float) -> Difference:
-    # A size's spread counts in shares of the size, or zooming a set would look like spreading it.
-    units = [_NORMAL / v.median if name == "scale" else _NORMAL for v in (a, b)]
-    around = [tuple(unit * end for end in _interval(v.deviations, miss)) for unit, v in zip(units, (a, b))]
-    middles = [unit * _median(v.deviations) for unit, v in zip(units, (a, b))]
-    low, high = _joined(*middles, *around)
-    value = middles[1] - middles[0]
-    matters = _sure(low, high) and abs(value) > _TOLERANCE[name]
-    return _worded(name, "spread", a, b, value, low, high, matters, middles)
-
-
-def _sure(low: float, high: float) -> bool:
-    return low > 0 or high < 0
-
-
-def _worded(
-    name: str,
-    of: str,
-    a: Distribution,
-    b: Distribution,
-    value: float,
-    low: float,
-    high: float,
-    matters: bool,
-    spreads: list[float] | None = None,
-) -> Difference:
-    first, second = spreads or (a.median, b.median)
-    write = _spread_sentence if spreads else _median_sentence
-    sentence = write(name, first, second, value, low, high)
-    return Difference(name, of, first, second, value, low, high, matters, sentence)
-
-
-def _median_sentence(name: str, a: float, b: float, value: float, low: float, high: float) -> str:
-    if name == "scale":
-        more, times = ("B", (value, low, high)) if value >= 1 else ("A", (1 / value, 1 / high, 1 / low if low else math.inf))
-        return (
-            f"faces in {more} fill {times[0]:.2f} times more of the picture ({times[1]:.2f} to {times[2]:.2f}): from eyes to "
-            f"mouth {a:.3f} of its height in A, {b:.3f} in B"
-        )
-    if name == "roll":
-        way = "clockwise" if value > 0 else "anticlockwise"
-        ends = sorted((abs(low), abs(high)))
-        return (
-            f"faces in B are tilted {abs(value):.1f} degrees more {way} than in A ({ends[0]:.1f} to {ends[1]:.1f}): "
-            f"{a:+.1f} in A, {b:+.1f} in B"
-        )
-    way, side = {
-        ("x", True): ("further right", "width"),
-        ("x", False): ("further left", "width"),
-        ("y", True): ("lower", "height"),
-        ("y", False): ("higher", "height"),
-    }[name, value > 0]
-    ends = sorted((100 * abs(low), 100 * abs(high)))
-    return (
-        f"faces in B sit {way} than in A by {100 * abs(value):.1f} % of the picture's {side} ({ends[0]:.1f} to "
-        f"{ends[1]:.1f}): centre at {100 * a:.1f} % in A, {100 * b:.1f} % in B"
-    )
-
-
-def _spread_sentence(name: str, a: float, b: float, value: float, low: float, high: float) -> str:
-    what, unit, factor = {
-        "scale": ("size", "%", 100),
-        "x": ("place across", "% of the picture's width", 100),
-        "y": ("height in the picture", "% of it", 100),
-        "roll": ("tilt", "degrees", 1),
-    }[name]
-    more = "B" if value > 0 else "A"
-    return f"faces in {more} vary more in {what}: ±{factor * a:.1f} {unit} in A, ±{factor * b:.1f} in B"
-
-
 # ---------------------------------------------------------------------------------------------------------- reframe
 
 
@@ -418,7 +374,7 @@ def _check_images(images: Tensor, landmarks: Tensor) -> None:
         raise InputError(f"there are {len(images):,} pictures and landmarks of {len(landmarks):,}: give one face for each")
 
 
-def _transforms(place: tuple | Tensor, target: Framing, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _transforms(place: Sequence[Tensor], target: Framing, height: int, width: int) -> tuple[Tensor, Tensor]:
     """(M [N, 2, 2], t [N, 2]) in float64 with new = M old + t, in pixels."""
     size, x, y, roll = place
     zoom = target.scale.median * height / size
@@ -427,6 +383,10 @@ def _transforms(place: tuple | Tensor, target: Framing, height: int, width: int)
     forward = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
     goal = torch.tensor([target.x.median * width, target.y.median * height], dtype=torch.float64)
     return forward, goal - (forward @ torch.stack([x, y], 1)[..., None])[..., 0]
+
+
+def _moved(landmarks: Tensor, forward: Tensor, shift: Tensor) -> Tensor:
+    return (landmarks.cpu().double() @ forward.transpose(1, 2) + shift[:, None]).float().to(landmarks.device)
 
 
 def _warp(images: Tensor, forward: Tensor, shift: Tensor) -> Tensor:
@@ -485,30 +445,10 @@ def _measured(faces: Faces, most: int, seed: int) -> tuple[Framing, int]:
     return framing(found.landmarks[found.found], size), len(chosen)
 
 
-@dataclass(frozen=True)
-class FramingCheck(FramingReport):
-    """A report on two domains. looked_a, looked_b: how many pictures were searched; n_a and n_b had a face."""
-
-    looked_a: int
-    looked_b: int
-
-    def __str__(self) -> str:
-        lines = [super().__str__()]
-        for letter, n, looked in (("A", self.n_a, self.looked_a), ("B", self.n_b, self.looked_b)):
-            if n < looked:
-                lines.append(f"no face was found in {looked - n:,} of {looked:,} pictures of {letter}")
-        if self.mismatches:
-            lines.append(
-                "a network learns to zoom and shift first: frame both alike with `facegen prepare-unpaired --reframe`, "
-                "with `facegen align` for each folder, or while training, less sharply, with `facegen train --reframe`"
-            )
-        return "\n".join(lines)
-
-
-def check_framing(data: Unpaired, most: int = 200, seed: int = 0) -> FramingCheck:
+def check_framing(data: Unpaired, most: int = 200, seed: int = 0) -> FramingReport:
     """Compare how faces are framed in the training pictures of both domains.
 
-    Sets that are smaller than a comparison needs give a report without differences, which is not `conclusive`.
+    Sets that are smaller than a comparison needs give a report that is not `conclusive`.
 
     Args:
         data: two domains.
@@ -518,13 +458,20 @@ def check_framing(data: Unpaired, most: int = 200, seed: int = 0) -> FramingChec
         InputError: a face was found in too few pictures of a domain to tell anything, or facenet-pytorch is missing.
     """
     (a, looked_a), (b, looked_b) = (_measured(faces, most, seed) for faces in (data.A, data.B))
-    needed = compare(a, a).needed
+    report = compare(a, b, missed=(looked_a - a.n, looked_b - b.n))
     for letter, faces, n, looked in (("A", data.A, a.n, looked_a), ("B", data.B, b.n, looked_b)):
-        if n < needed <= looked:
+        if n < report.needed <= looked:
             raise InputError(
                 f"a face was found in only {n:,} of {looked:,} pictures of domain {letter} ({faces.name}), and a comparison "
-                f"of framings needs {needed}: give pictures of faces, or train without the check"
+                f"of framings needs {report.needed}: give pictures of faces, or train without the check"
             )
-    # Of fewer faces nothing can be said, not even how little.
-    differences = compare(a, b).differences if min(a.n, b.n) >= needed else ()
-    return FramingCheck(differences, a.n, b.n, needed, looked_a, looked_b)
+    return report
+
+
+def framing_lines(data: Unpaired) -> list[str]:
+    """What `check_framing` says of two domains, for the terminal; pictures without faces can be trained on too."""
+    try:
+        lines = str(check_framing(data)).splitlines()
+    except InputError as error:
+        lines = [f"not compared: {error}"]
+    return [f"framing: {line}" for line in lines]

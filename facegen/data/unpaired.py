@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from facegen.data.drawn import drawn
 from facegen.data.duplicates import Fingerprints, fingerprints, matching
 from facegen.data.faces import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, safe_name
-from facegen.data.framing import Framing, measure_framing, reframe
+from facegen.data.framing import Framing, measure_framing, move_all
 from facegen.data.packed import Faces, batch_indices, content_hash, drawn_count, load_faces, mirror_flags, nothing_usable
 from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, table
 from facegen.files import InputError, one_line, replacing_folder
@@ -269,31 +269,13 @@ def reframed(data: Unpaired, *, target: Framing | None = None, most: int = 200, 
     goal = target or (a if a.scale.median >= b.scale.median else b)
 
     def move(faces: Faces | None, measured: Framing) -> Faces | None:
-        return faces if faces is None or measured is goal else _moved(faces, measured, goal)
+        if faces is None or measured is goal:
+            return faces
+        images, landmarks = move_all(faces.images, faces.landmarks, measured, goal)
+        return dataclasses.replace(faces, images=images, landmarks=landmarks, content_hash=content_hash(images.cpu()))
 
     moved = {"A": move(data.A, a), "B": move(data.B, b), "test_A": move(data.test_A, a), "test_B": move(data.test_B, b)}
     return dataclasses.replace(data, **moved)
-
-
-def _moved(faces: Faces, measured: Framing, goal: Framing) -> Faces:
-    """All pictures moved by the transform that takes a face at the medians of `measured` to those of `goal`."""
-    typical = _typical_face(measured, *faces.images.shape[2:])
-    images, after = reframe(faces.images, typical.expand(len(faces), 5, 2), goal, per_face=False)
-    landmarks = faces.landmarks
-    if landmarks is not None:  # a similarity transform is z -> turn z + shift on complex numbers
-        old, new, points = (torch.view_as_complex(x.double().contiguous()) for x in (typical[0], after[0], landmarks.cpu()))
-        turn = (new[1] - new[0]) / (old[1] - old[0])
-        landmarks = torch.view_as_real(turn * points + (new[0] - turn * old[0])).to(landmarks)
-    return dataclasses.replace(faces, images=images, landmarks=landmarks, content_hash=content_hash(images.cpu()))
-
-
-def _typical_face(place: Framing, height: int, width: int) -> Tensor:
-    """Landmarks float64 [1, 5, 2] of a face that lies exactly at the medians."""
-    points = torch.tensor([[-0.45, -0.5], [0.45, -0.5], [0, 0], [-0.3, 0.5], [0.3, 0.5]], dtype=torch.float64)
-    angle = torch.deg2rad(torch.tensor(place.roll.median, dtype=torch.float64))
-    turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
-    centre = torch.tensor([place.x.median * width, place.y.median * height], dtype=torch.float64)
-    return (place.scale.median * height * points @ turn + centre)[None]
 
 
 # -------------------------------------------------------------------------------------------- preparing folders

@@ -7,7 +7,7 @@ import torch
 from edits import EDITS, measured
 
 from facegen.data.drawn import drawn
-from facegen.data.duplicates import THRESHOLD, find_duplicates, fingerprints, matching, unique
+from facegen.data.duplicates import THRESHOLD, fingerprints, matching, repeats, unique
 from facegen.files import InputError
 
 
@@ -19,10 +19,11 @@ def faces() -> torch.Tensor:
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edited_copy_is_found_and_nothing_else_is(faces, name):
     both = torch.cat([faces, EDITS[name](faces[:30])])
-    groups = {tuple(group) for group in find_duplicates(both)}
-    assert groups <= {(i, 60 + i) for i in range(30)}
-    assert len(groups) >= 29  # one in a hundred copies may be lost, as measured below
-    assert len(unique(both)) == 90 - len(groups)
+    found = repeats(fingerprints(both))
+    assert all(first in (None, i - 60) for i, first in enumerate(found))
+    assert sum(first is not None for first in found) >= 29  # one in a hundred copies may be lost, as measured below
+    assert repeats(fingerprints(both[60:]), fingerprints(faces)) == found[60:]
+    assert unique(both).tolist() == [i for i, first in enumerate(found) if first is None]
 
 
 def test_measured_on_2000_drawn_faces():
@@ -35,14 +36,12 @@ def test_measured_on_2000_drawn_faces():
     assert min(found for found, _ in edits.values()) >= 196  # JPEG at quality 30 leaves little of a face of 64 px
 
 
-def test_groups_have_all_copies_and_the_first_is_kept(faces):
+def test_all_copies_are_of_the_first_which_is_kept(faces):
     order = torch.tensor([3, 0, 3, 1, 0, 3, 2])
     images = faces[order].clone()
     images[4] = images[4].flip(-1)
-    assert find_duplicates(images) == [[0, 2, 5], [1, 4]]
+    assert repeats(fingerprints(images)) == [None, None, 0, None, 1, 0, None]
     assert unique(images).tolist() == [0, 1, 3, 6]
-    assert find_duplicates(images, mirror=False) == [[0, 2, 5]]
-    assert unique(images, mirror=False).tolist() == [0, 1, 3, 4, 6]
 
 
 def test_a_row_of_small_changes_is_not_one_group(faces):
@@ -51,23 +50,22 @@ def test_a_row_of_small_changes_is_not_one_group(faces):
     row = ((1 - blend) * faces[0] + blend * faces[1]).round().to(torch.uint8)
     pairs = {tuple(pair) for pair in matching(fingerprints(row))[0].tolist()}
     assert {(i, i + 1) for i in range(20)} <= pairs and (0, 20) not in pairs
-    groups = find_duplicates(row)
     kept = unique(row).tolist()
-    assert len(kept) >= 2 and all((group[0], i) in pairs for group in groups for i in group[1:])
+    assert len(kept) >= 2 and all((i, j) in pairs for j, i in enumerate(repeats(fingerprints(row))) if i is not None)
     assert not any((i, j) in pairs for i in kept for j in kept)
     assert unique(row[:10]).tolist() == [i for i in kept if i < 10]  # later pictures change nothing before them
 
 
 def test_one_person_in_two_shots_is_no_duplicate():
     shots = drawn(40, 64, seed=2, identities=[i // 2 for i in range(40)]).images
-    assert find_duplicates(shots) == []
+    assert len(unique(shots)) == 40
 
 
 def test_other_colours_are_another_picture(faces):
-    assert find_duplicates(torch.stack([faces[0], faces[0].flip(0)])) == []  # red and blue exchanged
+    assert len(unique(torch.stack([faces[0], faces[0].flip(0)]))) == 2  # red and blue exchanged
     flat = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
     flat[0, 0], flat[1, 2], flat[2, 0] = 200, 200, 190
-    assert find_duplicates(flat) == [[0, 2]]
+    assert unique(flat).tolist() == [0, 1]
 
 
 def test_a_face_is_found_in_another_set_of_another_size(faces):
@@ -80,15 +78,15 @@ def test_a_face_is_found_in_another_set_of_another_size(faces):
 
 def test_sets_beyond_one_block_give_the_same_pairs(faces, monkeypatch):
     both = torch.cat([faces, EDITS["JPEG quality 30"](faces)])
-    whole = find_duplicates(both)
+    whole = matching(fingerprints(both))[0].tolist()
     monkeypatch.setattr("facegen.data.duplicates._ROWS", 7)
     monkeypatch.setattr("facegen.data.duplicates._PAIRS", 5)
-    assert find_duplicates(both) == whole and len(whole) >= 59
+    assert matching(fingerprints(both))[0].tolist() == whole and len(whole) >= 59
 
 
 def test_nothing_and_one_picture(faces):
-    assert find_duplicates(faces[:0]) == [] and unique(faces[:0]).tolist() == []
-    assert find_duplicates(faces[:1]) == [] and unique(faces[:1]).tolist() == [0]
+    assert unique(faces[:0]).tolist() == [] and unique(faces[:1]).tolist() == [0]
+    assert repeats(fingerprints(faces[:1]), fingerprints(faces[:0])) == [None]
 
 
 @pytest.mark.parametrize(
@@ -98,9 +96,9 @@ def test_nothing_and_one_picture(faces):
         lambda x: unique(x[0]),
         lambda x: unique(x[:, :1]),
         lambda x: unique(x[..., :4]),
-        lambda x: find_duplicates(x, threshold=0.0),
-        lambda x: find_duplicates(x, threshold=1.5),
-        lambda x: find_duplicates(x, threshold=float("nan")),
+        lambda x: matching(fingerprints(x), threshold=0.0),
+        lambda x: matching(fingerprints(x), threshold=1.5),
+        lambda x: matching(fingerprints(x), threshold=float("nan")),
     ],
 )
 def test_bad_input_is_refused_in_one_line(faces, call):

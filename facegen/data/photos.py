@@ -17,14 +17,14 @@ import html
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageOps
 from tqdm.auto import tqdm
 
 from facegen.data.faces import NO_FACE, Face, check_zoom, frame_all, framed, safe_name, search_picture, square
@@ -57,12 +57,10 @@ NAMES = (
     "no-face",
     "several-faces",
     "too-small",
-    "blurred",
     "turned",
     "rotated",
     "cut",
     "occluded",
-    "greyscale",
     "already-aligned",
 )
 """Every warning, in the order in which they are given."""
@@ -71,14 +69,12 @@ LIMITS = {
     "no-face": 0.7,  # least probability that the detector gives what it calls a face
     "several-faces": 1,  # most faces
     "too-small": 96,  # least side of the face's square in pixels, where more is not wanted
-    "blurred": 0.70,  # most standard deviation of the blur, in hundredths of the face's square: 1.8 pixels of 256
-    "turned": 28.0,  # most degrees to the left or right
+    "turned": 0.28,  # most distance of the nose from the face's middle line, in eye-to-eye distances: about 28 degrees
     "rotated": 25.0,  # most degrees of tilt
     "chin": 1.6,  # least distance from the eyes down to the border, in eye-to-mouth distances; FFHQ's crop has 1.9
     "forehead": 0.9,  # the same upwards; FFHQ's crop has 1.7
     "side": 0.95,  # the same to the left and right; FFHQ's crop has 1.8
     "occluded": 0.15,  # least chance that both eyes, and that the mouth can be seen
-    "greyscale": 2.0,  # least spread of colour that does not follow from brightness, of 255
     "already-aligned": 0.08,  # most distance between a corner of the picture and of FFHQ's square, as a share of the side
 }
 """The thresholds. Those of the names that are no warnings by themselves belong to "cut"."""
@@ -87,12 +83,10 @@ _ADVICE = {
     "no-face": "give a photograph in which a face is upright and not tiny, or mark eyes and mouth by hand",
     "several-faces": "the largest face was taken: crop the picture if you meant another one",
     "too-small": "give a larger picture of this face: enlarging adds no detail",
-    "blurred": "give a sharper picture: details that are missing are invented",
     "turned": "give a picture that looks into the camera: generators know few turned heads",
     "rotated": "",
     "cut": "give a picture with the whole head: what is missing is filled with the mirror image",
     "occluded": "give a picture without what hides them: a generator invents what it cannot see",
-    "greyscale": "give a picture in colour, or colour the result: generators of colour faces search long for grey ones",
     "already-aligned": "use it as it is: to align again only costs sharpness",
 }
 _CLEAR = 0.5  # chance from which a part counts as seen, where it decides whether something is a face
@@ -112,7 +106,7 @@ class PhotoWarning:
         name: one of `NAMES`.
         value: what was measured.
         limit: the threshold that it passed.
-        number: both in words, such as "blur 1.31 % of the face, at most 0.80 %".
+        number: both in words, such as "eyes seen with chance 0.03, at least 0.15 is wanted".
         advice: what to do, in one line.
     """
 
@@ -208,7 +202,7 @@ def _checked(image: Image.Image, first: Face | None, size: int, name: str) -> Ph
 
 
 def find_again(image: Image.Image, first: Face | None) -> tuple[Face, int] | None:
-    """A face that the first search found, or one that stands on its head, lies on its side, is tiny, or is cut.
+    """A face that the first search found, or one that stands on its head, lies on its side, is covered, tiny or cut.
 
     Args:
         image: mode "RGB".
@@ -217,87 +211,65 @@ def find_again(image: Image.Image, first: Face | None) -> tuple[Face, int] | Non
     Returns:
         The face and by how many degrees the picture had to be turned clockwise; or None.
     """
-    best, worth, turned = first, 0.0, 0
+    best, worth, turned = None, -1.0, 0
     if first is not None:
         shown = _parts(image, first[0])
         # A detector that is asked about a face upside down answers with some other place, or with the mouth as eyes.
         if first[1] >= _SURE and min(shown) >= _CLEAR:
             return first, 0
-        worth = first[1] * sum(shown) / 3
-        if first[1] < _SURE and max(min(shown[:2]), shown[2]) < _CLEAR:  # neither eyes nor a mouth: something else
-            best = None
-    for degrees, back in (
-        (180, Image.Transpose.ROTATE_180),
-        (90, Image.Transpose.ROTATE_270),
-        (270, Image.Transpose.ROTATE_90),
-    ):
-        face = search_picture(image.transpose(back))
-        if face is None or face[1] < _SURE:
-            continue
-        face = _turned_back(face, degrees, image.size)
-        shown = _parts(image, face[0])
-        if sum(shown) / 3 >= _CLEAR and face[1] * sum(shown) / 3 > worth + 0.25:
-            best, worth, turned = face, face[1] * sum(shown) / 3, degrees
-    if best is None:
-        best = _hidden(image) or _tiny(image) or _beyond_the_border(image)
-    return best and (best, turned)
+        if first[1] >= _SURE or _clearest(shown) >= _CLEAR:  # else neither eyes nor a mouth: something else
+            best, worth = first, first[1] * sum(shown) / 3
+    for looks in (_turned_looks(image), _closer_looks(image)):
+        for face, degrees in looks:
+            shown = [0.0, 0.0, 0.0] if face is None else _parts(image, face[0])
+            sure = face is not None and face[1] >= _SURE and _clearest(shown) >= _CLEAR
+            # A face so covered that the detector doubts it counts where its eyes or its mouth are seen beyond doubt.
+            if (sure or _clearest(shown) >= _SURE) and face[1] * sum(shown) / 3 > worth + 0.25:
+                best, worth, turned = face, face[1] * sum(shown) / 3, degrees
+        if best is not None:
+            return best, turned
+    return None
+
+
+def _turned_looks(image: Image.Image) -> Iterator[tuple[Face | None, int]]:
+    """The face in the picture turned clockwise, and by how many degrees."""
+    for degrees in (180, 90, 270):
+        yield _search_turned(image, -degrees), degrees
+
+
+def _closer_looks(image: Image.Image) -> Iterator[tuple[Face | None, int]]:
+    """The face that the first search doubted, that was too small for it, or that is larger than the picture."""
+    yield search_picture(image, least=_DOUBTFUL), 0
+    side = min(_LARGE, max(256, 2 * min(image.size)))
+    yield search_picture(image, side, 20 / side), 0
+    margin = max(image.size) // 3
+    colour = tuple(int(v) for v in np.asarray(image).reshape(-1, 3).mean(0))
+    face = search_picture(ImageOps.expand(image, margin, colour))
+    yield face and (face[0] - margin, *face[1:]), 0
+
+
+def _search_turned(image: Image.Image, degrees: float) -> Face | None:
+    """What is surely a face in the picture turned anticlockwise by so many degrees, with its landmarks in the picture as it
+    was."""
+    turned = image.rotate(degrees, Image.Resampling.BILINEAR, expand=True)
+    face = search_picture(turned)
+    if face is None or face[1] < _SURE:
+        return None
+    x, y = (face[0].double() - torch.tensor(turned.size) / 2).unbind(1)
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    points = torch.stack([x * cosine - y * sine, x * sine + y * cosine], 1) + torch.tensor(image.size) / 2
+    return points, *face[1:]
 
 
 def _refined(image: Image.Image, face: Face) -> Face:
     """The landmarks of a tilted face once more, in the picture turned by its tilt: the detector knows upright faces best."""
     across = square(face[0])[1]
-    tilt = math.atan2(across[1], across[0])
-    if abs(math.degrees(tilt)) <= LIMITS["rotated"]:
-        return face
-    upright = image.rotate(math.degrees(tilt), Image.Resampling.BILINEAR, expand=True)
-    again = search_picture(upright)
-    if again is None or again[1] < _SURE:
-        return face
-    x, y = (again[0].double() - torch.tensor(upright.size) / 2).unbind(1)
-    turn = math.cos(tilt), math.sin(tilt)
-    points = torch.stack([x * turn[0] - y * turn[1], x * turn[1] + y * turn[0]], 1) + torch.tensor(image.size) / 2
+    tilt = math.degrees(math.atan2(across[1], across[0]))
+    again = _search_turned(image, tilt) if abs(tilt) > LIMITS["rotated"] else None
     # Not another face of the picture.
-    if float((points.mean(0) - face[0].mean(0)).norm()) > float(np.hypot(*across)) / 3.6:
+    if again is None or float((again[0].mean(0) - face[0].mean(0)).norm()) > float(np.hypot(*across)) / 3.6:
         return face
-    return points, again[1], face[2]
-
-
-def _turned_back(face: Face, degrees: int, size: tuple[int, int]) -> Face:
-    """A face in the picture as it was, from one in the picture turned clockwise by so many degrees."""
-    (x, y), (width, height) = face[0].unbind(1), size
-    x, y = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[degrees]
-    return torch.stack([x, y], 1), *face[1:]
-
-
-def _tiny(image: Image.Image) -> Face | None:
-    """A face that is too small for the first search."""
-    side = min(_LARGE, max(256, 2 * min(image.size)))
-    face = search_picture(image, side, 20 / side)
-    if face is None or face[1] < _SURE:
-        return None
-    return face if min(_parts(image, face[0])) >= _CLEAR else None
-
-
-def _hidden(image: Image.Image) -> Face | None:
-    """A face so covered that the detector doubts it: its eyes or its mouth must be seen beyond doubt."""
-    face = search_picture(image, least=_DOUBTFUL)
-    if face is None:
-        return None
-    shown = _parts(image, face[0])
-    return face if max(min(shown[:2]), shown[2]) >= _SURE else None
-
-
-def _beyond_the_border(image: Image.Image) -> Face | None:
-    """A face that is larger than the picture."""
-    margin = max(image.size) // 3
-    colour = tuple(int(v) for v in np.asarray(image).reshape(-1, 3).mean(0))
-    larger = Image.new("RGB", (image.width + 2 * margin, image.height + 2 * margin), colour)
-    larger.paste(image, (margin, margin))
-    face = search_picture(larger)
-    if face is None or face[1] < _SURE:
-        return None
-    shown = _parts(larger, face[0])
-    return (face[0] - margin, *face[1:]) if max(min(shown[:2]), shown[2]) >= _CLEAR else None
+    return again[0], again[1], face[2]
 
 
 def _parts(image: Image.Image, points: np.ndarray | torch.Tensor) -> list[float]:
@@ -311,89 +283,39 @@ def _parts(image: Image.Image, points: np.ndarray | torch.Tensor) -> list[float]
     return seen(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None])[0].tolist()
 
 
+def _clearest(shown: Sequence[float]) -> float:
+    """The chance that both eyes, or the mouth, are seen."""
+    return max(min(shown[:2]), shown[2])
+
+
 # ------------------------------------------------------------------------------------------------------- measuring
 
 
 def _measures(image: Image.Image, points: np.ndarray) -> dict[str, float]:
     corner, across = square(points)
     side = float(np.hypot(*across))
-    crop = np.array(framed(image, points, max(8, min(192, int(side / 1.3))), 1.3)[0], dtype=np.float64)
     down, up, left, right = _borders(points, image.size)
     parts = _parts(image, points)
     return {
         "too-small": side,
-        "blurred": blur(crop @ [0.299, 0.587, 0.114]) * 100 / 1.3,
-        "turned": yaw(points),
+        "turned": turn(points),
         "rotated": math.degrees(math.atan2(across[1], across[0])),
         "chin": down,
         "forehead": up,
         "left side": left,
         "right side": right,
         **dict(zip(PARTS, parts)),
-        "greyscale": colour(crop),
         "already-aligned": _off_ffhq(corner, across, image.size),
     }
 
 
-def blur(luma: np.ndarray) -> float:
-    """The standard deviation of a picture's blur, as a share of its side.
-
-    Blurring an edge once more, by a known amount, weakens it the less the softer it is already: for an edge that is blurred
-    by s the gradient falls by the factor sqrt(s^2 + t^2) / s when it is blurred by t (Zhuo and Sim 2011). This is measured
-    at the strongest edges of each of four directions, because a moving camera blurs along one; the largest counts. Edges
-    that lie across or down, as most in a face do, seem wider by the square root of 2 on a diagonal, where a step is as much
-    longer: all directions count in steps.
-
-    Args:
-        luma: float [S, S].
-    """
-    weights = np.exp(-(np.arange(-3, 4) ** 2) / 2)
-    weights /= weights.sum()
-    found = []
-    for step in (np.array(step) for step in ((0, 1), (1, 0), (1, 1), (1, -1))):
-        softer = sum(w * np.roll(luma, n * step, (0, 1)) for n, w in zip(range(-3, 4), weights))
-        sharp, soft = (np.abs(np.roll(v, -step, (0, 1)) - np.roll(v, step, (0, 1)))[4:-4, 4:-4] for v in (luma, softer))
-        edges = sharp >= max(np.percentile(sharp, 98), 1.0)
-        if edges.any():
-            ratio = float(np.median(sharp[edges] / np.maximum(soft[edges], 1e-3)))
-            found.append(1 / math.sqrt(max(ratio**2 - 1, 1e-3)))
-    return max(found, default=len(luma)) / len(luma)
-
-
-@functools.lru_cache(maxsize=1)
-def _views() -> tuple[np.ndarray, np.ndarray]:
-    """A generic head's landmarks as complex numbers [V, 5], seen from many sides, and the sides' yaw in degrees [V]."""
-    # In eye-to-eye distances, z towards the camera. The nose's depth decides what a degree is: that of an average nose.
-    head = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, 0.6, 0.42], [-0.39, 1.13, 0.08], [0.39, 1.13, 0.08]])
-    head = head - head.mean(0)
-    yaws, nods = (np.deg2rad(v).ravel() for v in np.meshgrid(np.arange(-80, 81), np.arange(-40, 41, 4), indexing="ij"))
-    x = head[:, 0] * np.cos(yaws)[:, None] + head[:, 2] * np.sin(yaws)[:, None]
-    z = -head[:, 0] * np.sin(yaws)[:, None] + head[:, 2] * np.cos(yaws)[:, None]
-    y = head[:, 1] * np.cos(nods)[:, None] - z * np.sin(nods)[:, None]
-    return x + 1j * y, np.rad2deg(yaws).round()
-
-
-def yaw(points: np.ndarray) -> float:
-    """By how many degrees a head is turned, positive when it looks to the picture's right, from landmarks [5, 2].
-
-    The view of a generic head is taken that lies nearest to the landmarks after the best shift, rotation and zoom.
-    """
-    views, yaws = _views()
-    place = (points - points.mean(0)) @ np.array([1, 1j])
-    zoom = (views.conj() * place).sum(1) / (np.abs(views) ** 2).sum(1)
-    return float(yaws[(np.abs(place - zoom[:, None] * views) ** 2).sum(1).argmin()])
-
-
-def colour(crop: np.ndarray) -> float:
-    """How much colour there is that a tint of a grey picture would not give: the standard deviation of red and blue less
-    brightness, after what a parabola of the brightness explains; 0 to 255. crop: float [S, S, 3]."""
-    bright = (crop @ [0.299, 0.587, 0.114]).ravel()
-    known = np.stack([np.ones_like(bright), bright, bright**2], 1)
-    rest = []
-    for channel in (0, 2):
-        chroma = crop[..., channel].ravel() - bright
-        rest.append(float(np.std(chroma - known @ np.linalg.lstsq(known, chroma, rcond=None)[0])))
-    return max(rest)
+def turn(points: np.ndarray) -> float:
+    """How far a head is turned, from landmarks [5, 2]: the distance of the nose from the middle of eyes and mouth, along the
+    eyes, in eye-to-eye distances; positive when it looks to the picture's right. Drawn heads turned by 10 degrees have about
+    0.1 and by 25 degrees about 0.25."""
+    across = square(points)[1]
+    aside = (points[2] - (points[:2].mean(0) + points[3:].mean(0)) / 2) @ across / np.hypot(*across)
+    return float(aside / max(np.hypot(*(points[1] - points[0])), 1e-6))
 
 
 def _borders(points: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -440,19 +362,15 @@ def _warned(m: dict[str, float], size: int, turned: int) -> list[PhotoWarning]:
     least = max(LIMITS["too-small"], 0.75 * size)
     if m["too-small"] < least:
         warn("too-small", m["too-small"], least, f"its square has {m['too-small']:.0f} pixels, at least {least:.0f} are wanted")
-    if m["blurred"] > LIMITS["blurred"] and m["too-small"] >= LIMITS["too-small"]:
-        limit = LIMITS["blurred"]
-        warn("blurred", m["blurred"], limit, f"blur {m['blurred']:.2f} % of the face's square, at most {limit:.2f} %")
     if abs(m["turned"]) > LIMITS["turned"]:
         where = "right" if m["turned"] > 0 else "left"
-        warn("turned", m["turned"], LIMITS["turned"], f"{abs(m['turned']):.0f} degrees to the {where}, at most 28 are wanted")
+        number = f"the nose lies {abs(m['turned']):.2f} eye distances {where} of the middle, at most 0.28 are wanted"
+        warn("turned", m["turned"], LIMITS["turned"], number)
     if abs(m["rotated"]) > LIMITS["rotated"]:
         number = f"tilted by {m['rotated']:+.0f} degrees, at most 25 are wanted"
         warn("rotated", m["rotated"], LIMITS["rotated"], number, _how_turned(m["rotated"], turned))
     found += _cut(m)
     found += _occluded(m)
-    if m["greyscale"] < LIMITS["greyscale"]:
-        warn("greyscale", m["greyscale"], LIMITS["greyscale"], f"colour spreads by {m['greyscale']:.1f} of 255, at least 2.0")
     if m["already-aligned"] < LIMITS["already-aligned"]:
         number = f"{100 * m['already-aligned']:.1f} % off FFHQ's square, which is less than 8 %"
         warn("already-aligned", m["already-aligned"], LIMITS["already-aligned"], number)
@@ -507,45 +425,21 @@ def _occluded(m: dict[str, float]) -> list[PhotoWarning]:
 # -------------------------------------------------------------------------------------------------------- pictures
 
 
-def annotated(image: Image.Image, check: PhotoCheck) -> Image.Image:
-    """The photograph with FFHQ's square, the five points, and the names and numbers of its warnings, at most 480 pixels
-    long; nothing of it is hidden: the words stand below."""
+def annotated(image: Image.Image, landmarks: np.ndarray | None) -> Image.Image:
+    """The photograph, at most 480 pixels long, with FFHQ's square and the five points of its face."""
     zoom = min(1.0, _SHOWN / max(image.size))
     picture = image.resize((max(1, round(image.width * zoom)), max(1, round(image.height * zoom))), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
-    if check.landmarks is not None:
-        corner, across = square(check.landmarks)
+    if landmarks is not None:
+        corner, across = square(landmarks)
         down = np.array([-across[1], across[0]])
         ring = [tuple(zoom * p) for p in (corner, corner + across, corner + across + down, corner + down, corner)]
         draw.line(ring, fill=(255, 200, 0), width=3)
         draw.line(ring[:2], fill=(255, 60, 60), width=4)  # its upper edge
         radius = max(2, np.hypot(*across) * zoom / 80)
-        for x, y in zoom * check.landmarks:
+        for x, y in zoom * landmarks:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(0, 230, 120), outline=(0, 0, 0))
-    return _labelled(picture, [f"{w.name}: {w.number}" for w in check.warnings] or ["nothing to warn of"])
-
-
-def _labelled(picture: Image.Image, lines: Sequence[str]) -> Image.Image:
-    font = ImageFont.load_default(13)
-    width = max(picture.width, 320)
-    rows = [row for line in lines for row in _wrapped(line, font, width - 12)]
-    sheet = Image.new("RGB", (width, picture.height + 17 * len(rows) + 10), (24, 24, 24))
-    sheet.paste(picture, ((width - picture.width) // 2, 0))
-    draw = ImageDraw.Draw(sheet)
-    for i, row in enumerate(rows):
-        draw.text((6, picture.height + 4 + 17 * i), row, fill=(255, 220, 120), font=font)
-    return sheet
-
-
-def _wrapped(line: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
-    rows = [""]
-    for word in line.split():
-        longer = f"{rows[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            rows[-1] = longer
-        else:
-            rows.append(f"    {word}")
-    return rows
+    return picture
 
 
 class Checks:
@@ -566,7 +460,7 @@ class Checks:
         check = self._checks[name] = _checked(image, first, self.size, name)
         if self.pictures and check.warnings and len(self._shown) < _MOST_PICTURES:
             buffer = io.BytesIO()
-            annotated(image, check).save(buffer, "JPEG", quality=88)
+            annotated(image, check.landmarks).save(buffer, "JPEG", quality=88)
             self._shown[name] = buffer.getvalue()
         if check.landmarks is None:
             return None

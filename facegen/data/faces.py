@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.pictures import MAX_ENLARGE, Decoded, Note, Row, Unusable, decode, in_order
+from facegen.data.pictures import MAX_ENLARGE, Decoded, Note, OneFile, Row, Source, Unusable, decode, in_order
 from facegen.files import InputError
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Face",
     "FoundFaces",
     "check_zoom",
+    "corners_of",
     "find_faces",
     "frame_all",
     "framed",
@@ -63,8 +65,8 @@ WORK_SIDE = 256  # shorter side of the pictures that are searched: faces down to
 LONGEST = 6  # longest side of what is searched, in shorter ones: longer pictures are squeezed, and hold no face worth finding
 Thresholds = tuple[float, float, float]
 THRESHOLDS: Thresholds = (0.6, 0.7, 0.7)  # least probability after each of the three networks, as published
-_BATCH = 16
 _MIRRORED = 0.25  # from this share of mirror image on the report says so
+_SEARCHING = Lock()  # threads decode side by side, but a search takes all cores by itself
 NO_FACE = "no face found"
 NEAR_BORDER = ("face near the border", "square filled with the mirror image")
 
@@ -107,15 +109,8 @@ def find_faces(images: Tensor, *, progress: bool = False) -> FoundFaces:
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
         raise InputError(f"pictures are {images.dtype} {list(images.shape)}: they must be uint8 [N, 3, H, W]")
     device = images.device if images.device.type == "cuda" else torch.device("cpu")
-    found = []
-    with tqdm(total=len(images), desc="Finding faces", unit="img", disable=None if progress else True) as bar:
-        for part in images.split(_BATCH):
-            found += _search(part.to(device))
-            bar.update(len(part))
-    return _collected(found)
-
-
-def _collected(found: list[Face | None]) -> FoundFaces:
+    bar = tqdm(images, desc="Finding faces", unit="img", disable=None if progress else True)
+    found = [_search(image[None].to(device)) for image in bar]
     nowhere = torch.full((5, 2), math.nan)
     landmarks = [nowhere if face is None else face[0] for face in found]
     return FoundFaces(
@@ -142,30 +137,25 @@ def search_picture(
     """
     height, width = _work_size(image.height, image.width, side)
     small = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
-    face = _search(torch.from_numpy(small).permute(2, 0, 1)[None], side, smallest, least)[0]
+    face = _search(torch.from_numpy(small).permute(2, 0, 1)[None], side, smallest, least)
     return face and (face[0] * torch.tensor([image.width / width, image.height / height]), *face[1:])
 
 
 @torch.no_grad()
-def _search(
-    images: Tensor, side: int = WORK_SIDE, smallest: float = SMALLEST, least: Thresholds = THRESHOLDS
-) -> list[Face | None]:
-    """The largest face of each of a batch of pictures, uint8 [N, 3, H, W]."""
-    height, width = images.shape[2:]
-    images = _at_work_size(images.float(), side)
-    boxes, chances, owners = _cascade(images, _networks(images.device), smallest, least)
-    back = torch.tensor([width / images.shape[3], height / images.shape[2]])
-    faces: list[Face | None] = [None] * len(images)
-    for i in range(len(images)):
-        mine = (owners == i).nonzero().flatten()
-        if not len(mine):
-            continue
-        sure = mine[chances[mine] >= SURE]
-        sides = boxes[sure, 2] - boxes[sure, 0]
-        best = int(sure[sides.argmax()]) if len(sure) else int(mine[chances[mine].argmax()])
-        points = _landmarks(images[i : i + 1], boxes[best : best + 1], _networks(images.device)[2])
-        faces[i] = points.cpu() * back, float(chances[best]), max(1, len(sure))
-    return faces
+def _search(image: Tensor, side: int = WORK_SIDE, smallest: float = SMALLEST, least: Thresholds = THRESHOLDS) -> Face | None:
+    """The largest face of one picture, uint8 [1, 3, H, W]."""
+    height, width = image.shape[2:]
+    image, networks = _at_work_size(image.float(), side), _networks(image.device)
+    with _SEARCHING:
+        boxes, chances = _cascade(image, networks, smallest, least)
+    if not len(boxes):
+        return None
+    sure = (chances >= SURE).nonzero().flatten()
+    sides = boxes[sure, 2] - boxes[sure, 0]
+    best = int(sure[sides.argmax()]) if len(sure) else int(chances.argmax())
+    points = _landmarks(image, boxes[best : best + 1], networks[2]).cpu()
+    points *= torch.tensor([width / image.shape[3], height / image.shape[2]])
+    return points, float(chances[best]), max(1, len(sure))
 
 
 def _at_work_size(images: Tensor, side: int = WORK_SIDE) -> Tensor:
@@ -203,52 +193,49 @@ def _networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module]:
 
 
 def _cascade(
-    images: Tensor, networks: tuple[nn.Module, nn.Module, nn.Module], smallest: float, least: Thresholds
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Faces in pictures, float [N, 3, H, W] in 0..255: square boxes [F, 4], probabilities [F] and picture numbers [F].
+    image: Tensor, networks: tuple[nn.Module, nn.Module, nn.Module], smallest: float, least: Thresholds
+) -> tuple[Tensor, Tensor]:
+    """Faces in a picture, float [1, 3, H, W] in 0..255: square boxes [F, 4] and probabilities [F].
 
     Boxes are left, top, right and bottom edges in pixels. They are those that the third network was shown, not its
     corrections of them: the landmarks are measured in these.
     """
-    from torchvision.ops import batched_nms
+    from torchvision.ops import nms
 
     first, second, third = networks
-    pixels = (images - 127.5) / 128
-    boxes, chances, owners = _proposals(pixels, first, smallest, least[0])
-    keep = batched_nms(boxes, chances, owners, 0.7)
-    boxes, owners = boxes[keep], owners[keep]
+    pixels = (image - 127.5) / 128
+    boxes, chances = _proposals(pixels, first, smallest, least[0])
+    boxes = boxes[nms(boxes, chances, 0.7)]
     if len(boxes):
-        shifts, chances = _in_parts(second, _crops(pixels, boxes, owners, 24))
+        shifts, chances = _in_parts(second, _crops(pixels, boxes, 24))
         keep = (chances[:, 1] > least[1]).nonzero().flatten()
-        keep = keep[batched_nms(boxes[keep], chances[keep, 1], owners[keep], 0.7)]
-        boxes, owners = _squares(_moved(boxes[keep], shifts[keep])), owners[keep]
+        keep = keep[nms(boxes[keep], chances[keep, 1], 0.7)]
+        boxes = _squares(_moved(boxes[keep], shifts[keep]))
     if not len(boxes):
-        return boxes, boxes.new_empty(0), owners
-    shifts, _, chances = _in_parts(third, _crops(pixels, boxes, owners, 48))
+        return boxes, boxes.new_empty(0)
+    shifts, _, chances = _in_parts(third, _crops(pixels, boxes, 48))
     keep = (chances[:, 1] > least[2]).nonzero().flatten()
-    boxes, owners, chances = boxes[keep], owners[keep], chances[keep, 1]
-    faces = _squares(_moved(boxes, shifts[keep]))
-    keep = _apart(faces, chances, owners)
-    return faces[keep], chances[keep], owners[keep]
+    boxes, chances = _squares(_moved(boxes[keep], shifts[keep])), chances[keep, 1]
+    keep = _apart(boxes, chances)
+    return boxes[keep], chances[keep]
 
 
-def _proposals(pixels: Tensor, network: nn.Module, smallest: float, least: float) -> tuple[Tensor, Tensor, Tensor]:
+def _proposals(pixels: Tensor, network: nn.Module, smallest: float, least: float) -> tuple[Tensor, Tensor]:
     """The first network over a pyramid of sizes; it sees 12 x 12 pixels at a time, every second pixel."""
-    from torchvision.ops import batched_nms
+    from torchvision.ops import nms
 
     height, width = pixels.shape[2:]
     zoom = 12 / (smallest * min(height, width))
     found = []
     while min(height, width) * zoom >= 12:
         size = [math.floor(side * zoom + 1) for side in (height, width)]
-        shifts, chances = network(F.interpolate(pixels, size=size, mode="area"))
-        owner, row, column = (chances[:, 1] >= least).nonzero().unbind(1)
+        shifts, chances = (values[0] for values in network(F.interpolate(pixels, size=size, mode="area")))
+        row, column = (chances[1] >= least).nonzero().unbind(1)
         corner = 2.0 * torch.stack([column, row], 1)
         boxes = torch.cat([corner, corner + 12], 1) / zoom
-        likely = chances[owner, 1, row, column]
-        keep = batched_nms(boxes, likely, owner, 0.5)
-        boxes = _moved(boxes, shifts[owner, :, row, column])
-        found.append((_squares(boxes)[keep], likely[keep], owner[keep]))
+        likely = chances[1, row, column]
+        keep = nms(boxes, likely, 0.5)
+        found.append((_squares(_moved(boxes, shifts[:, row, column].T))[keep], likely[keep]))
         zoom *= 0.709
     return tuple(torch.cat(parts) for parts in zip(*found))
 
@@ -258,12 +245,11 @@ def _in_parts(network: nn.Module, crops: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.cat(parts) for parts in zip(*(network(part) for part in crops.split(512))))
 
 
-def _crops(pixels: Tensor, boxes: Tensor, owners: Tensor, side: int) -> Tensor:
+def _crops(pixels: Tensor, boxes: Tensor, side: int) -> Tensor:
     """Boxes as pictures [F, 3, side, side], averaged over each new pixel; what lies outside the picture is black."""
     from torchvision.ops import roi_align
 
-    places = torch.cat([owners[:, None].to(boxes), boxes], 1)
-    return roi_align(pixels + 1, places, side, sampling_ratio=-1, aligned=True) - 1
+    return roi_align(pixels + 1, [boxes], side, sampling_ratio=-1, aligned=True) - 1
 
 
 def _moved(boxes: Tensor, shifts: Tensor) -> Tensor:
@@ -279,15 +265,14 @@ def _squares(boxes: Tensor) -> Tensor:
     return torch.cat([centre - half, centre + half], 1)
 
 
-def _apart(boxes: Tensor, chances: Tensor, owners: Tensor) -> Tensor:
-    """The likeliest of boxes of one picture that overlap by more than 0.7 of the smaller one, or lie in each other."""
+def _apart(boxes: Tensor, chances: Tensor) -> Tensor:
+    """The likeliest of boxes that overlap by more than 0.7 of the smaller one, or lie in each other."""
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     keep: list[int] = []
     for i in chances.argsort(descending=True, stable=True).tolist():
-        rivals = [k for k in keep if owners[k] == owners[i]]
-        low, high = torch.maximum(boxes[rivals, :2], boxes[i, :2]), torch.minimum(boxes[rivals, 2:], boxes[i, 2:])
+        low, high = torch.maximum(boxes[keep, :2], boxes[i, :2]), torch.minimum(boxes[keep, 2:], boxes[i, 2:])
         common = (high - low).clamp(min=0).prod(1)
-        areas = (boxes[[*rivals, i], 2:] - boxes[[*rivals, i], :2]).prod(1)
-        if not bool((common > 0.7 * torch.minimum(areas[:-1], areas[-1])).any()):
+        if not bool((common > 0.7 * torch.minimum(areas[keep], areas[i])).any()):
             keep.append(i)
     return torch.tensor(keep, dtype=torch.int64, device=boxes.device)
 
@@ -297,7 +282,7 @@ def _landmarks(pixels: Tensor, box: Tensor, network: nn.Module) -> Tensor:
 
     The third network looks at the face and at its mirror image: what it has learnt of left and right cancels out.
     """
-    crop = _crops((pixels - 127.5) / 128, box, torch.zeros(1, dtype=torch.int64, device=box.device), 48)
+    crop = _crops((pixels - 127.5) / 128, box, 48)
     seen = network(torch.cat([crop, crop.flip(3)]))[1].view(2, 2, 5).transpose(1, 2)  # [2, 5, 2] in shares of the box
     turned = seen[1, [1, 0, 2, 4, 3]] * seen.new_tensor([-1, 1]) + seen.new_tensor([1, 0])
     return box[0, :2] + (seen[0] + turned) / 2 * (box[0, 2:] - box[0, :2])
@@ -329,6 +314,7 @@ def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: 
         Unusable: the face would have to be enlarged more than `MAX_ENLARGE` times, or its landmarks lie in one place.
     """
     corner, across = square(landmarks, zoom)
+    down = np.array([-across[1], across[0]])
     side = float(np.hypot(*across))
     if not side > 0:
         raise Unusable("the landmarks of its face lie in one place")
@@ -337,8 +323,7 @@ def framed(image: Image.Image, landmarks: np.ndarray | Tensor, size: int, zoom: 
     notes = []
     if side < size * 0.99:
         notes.append(("face smaller than wanted", f"enlarged to {size}x{size}"))
-    down = np.array([-across[1], across[0]])
-    corners = np.stack([corner, corner + across, corner + down, corner + across + down])
+    corners = corners_of(corner, across)
     low = np.floor(corners.min(0)).astype(int) - 3  # bicubic interpolation reaches two pixels further
     high = np.ceil(corners.max(0)).astype(int) + 3
     columns, rows = (_mirrored(np.arange(low[i], high[i]), image.size[i]) for i in (0, 1))
@@ -372,6 +357,12 @@ def square(landmarks: np.ndarray | Tensor, zoom: float = 1.0) -> tuple[np.ndarra
     return eyes + 0.1 * below - (across + down) / 2, across
 
 
+def corners_of(corner: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """The four corners [4, 2] of a square as `square` gives it, clockwise from the upper left one."""
+    down = np.array([-across[1], across[0]])
+    return np.stack([corner, corner + across, corner + across + down, corner + down])
+
+
 def _mirrored(places: np.ndarray, n: int) -> np.ndarray:
     """Indices into 0..n-1 for places outside too, as in a picture between mirrors."""
     places = places % (2 * n)
@@ -385,22 +376,13 @@ def _outside(corner: np.ndarray, across: np.ndarray, down: np.ndarray, size: tup
     return float(((points < 0) | (points >= size)).any(2).mean())
 
 
-LookAgain = Callable[[str, Image.Image, Face | None], Face | None]
-
-
-class Pictures(Protocol):
-    """What `frame_all` reads from: a `Source`, or one file."""
-
-    def read(self, name: str) -> bytes: ...
-
-
 def frame_all(
-    source: Pictures,
+    source: Source | OneFile,
     names: Iterable[str],
     size: int,
     zoom: float,
     finish: Callable[[Image.Image, int], T],
-    look_again: LookAgain | None = None,
+    find: Callable[[str, Image.Image], Face | None] = lambda name, image: search_picture(image),
 ) -> Iterator[Decoded]:
     """Find the largest face of every picture and frame it, in the order of `names`, on all cores.
 
@@ -410,81 +392,29 @@ def frame_all(
         size, zoom: as for `framed`.
         finish: called in a worker thread with the framed picture and the number of faces that were found; its result is
             `Decoded.value`.
-        look_again: called before that with the file's name, the whole picture and the face that the search found, if any;
-            the face that it returns is framed.
+        find: called before that with the file's name and the whole picture; the face that it returns is framed.
 
     Raises:
         InputError: the package facenet-pytorch is missing.
     """
     _networks(torch.device("cpu"))  # a missing package is said at once, not by a thread
 
-    def look(name: str) -> _Looked:
+    def one(name: str) -> Decoded:
         try:
-            image = decode(source.read(name))[0]
-        except Unusable as error:
-            return _Looked(name, Row(name, str(error), "left out", False))
-        height, width = _work_size(image.height, image.width)
-        small = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
-        return _Looked(name, None, torch.from_numpy(small).permute(2, 0, 1))
-
-    def one(item: tuple[_Looked, Face | None]) -> Decoded:
-        looked, face = item
-        nothing = Decoded(looked.name, None, looked.row or Row(looked.name, NO_FACE, "left out", False))
-        if looked.row or (face is None and look_again is None):
-            return nothing
-        try:
-            # Decoded a second time: to keep every large photograph until its face is found would take gigabytes.
-            image, notes = decode(source.read(looked.name))
-            if face is not None:
-                face = face[0] * torch.tensor([full / small for full, small in zip(image.size, looked.searched)]), *face[1:]
-            if look_again is not None:
-                face = look_again(looked.name, image, face)
+            image, notes = decode(source.read(name))
+            face = find(name, image)
             if face is None:
-                return nothing
+                raise Unusable(NO_FACE)
             if face[2] > 1:
                 notes.append((f"{face[2]} faces", "the largest taken"))
             image, more = framed(image, face[0], size, zoom)
         except Unusable as error:
-            return Decoded(looked.name, None, Row(looked.name, str(error), "left out", False))
+            return Decoded(name, None, Row(name, str(error), "left out", False))
         notes += more
-        row = Row(looked.name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
-        return Decoded(looked.name, finish(image, face[2]), row)
+        row = Row(name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
+        return Decoded(name, finish(image, face[2]), row)
 
-    return in_order(one, _located(in_order(look, names)))
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """A picture of a source at the size for searching (uint8 [3, H, W]), or the row that says why there is none."""
-
-    name: str
-    row: Row | None
-    pixels: Tensor | None = None
-
-    @property
-    def searched(self) -> tuple[int, int]:
-        """(width, height)"""
-        return self.pixels.shape[2], self.pixels.shape[1]
-
-
-def _located(looked: Iterable[_Looked]) -> Iterator[tuple[_Looked, Face | None]]:
-    """Each picture with its face, pictures of one size searched together."""
-    waiting: list[_Looked] = []
-    for item in looked:
-        waiting.append(item)
-        if len(waiting) == _BATCH:
-            yield from _searched(waiting)
-            waiting = []
-    yield from _searched(waiting)
-
-
-def _searched(items: list[_Looked]) -> Iterator[tuple[_Looked, Face | None]]:
-    faces: dict[int, Face | None] = {}
-    shapes = {item.pixels.shape for item in items if item.pixels is not None}
-    for shape in shapes:
-        same = [i for i, item in enumerate(items) if item.pixels is not None and item.pixels.shape == shape]
-        faces |= zip(same, _search(torch.stack([items[i].pixels for i in same])))
-    return ((item, faces.get(i)) for i, item in enumerate(items))
+    return in_order(one, names)
 
 
 def safe_name(origin: str, suffix: str, taken: set[str], *, folders: bool = False) -> str:

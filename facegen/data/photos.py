@@ -19,7 +19,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ import torch
 from PIL import Image, ImageDraw, ImageOps
 from tqdm.auto import tqdm
 
-from facegen.data.faces import NO_FACE, Face, check_zoom, frame_all, framed, safe_name, search_picture, square
+from facegen.data.faces import NO_FACE, Face, check_zoom, corners_of, frame_all, framed, safe_name, search_picture, square
 from facegen.data.packed import nothing_usable
 from facegen.data.pictures import (
     PICTURE_SUFFIXES,
@@ -160,10 +160,7 @@ class PhotoCheck:
             "faces": self.faces,
             "turned": self.turned,
             "measures": {key: round(float(value), 4) for key, value in self.measures.items()},
-            "warnings": [
-                {"name": w.name, "value": round(w.value, 4), "limit": w.limit, "number": w.number, "advice": w.advice}
-                for w in self.warnings
-            ],
+            "warnings": [asdict(warning) | {"value": round(warning.value, 4)} for warning in self.warnings],
         }
 
     def __str__(self) -> str:
@@ -182,11 +179,8 @@ def check_photo(image: Image.Image, size: int = 256, *, name: str = "picture") -
     Raises:
         InputError: the package facenet-pytorch is missing.
     """
-    return _checked(image, search_picture(image), size, name)
-
-
-def _checked(image: Image.Image, first: Face | None, size: int, name: str) -> PhotoCheck:
-    found = find_again(image, first)
+    first = search_picture(image)
+    found = _found_again(image, first)
     if found is None:
         chance = 0.0 if first is None else first[1]
         number = f"nothing is a face with more than {LIMITS['no-face']:.2f} of chance"
@@ -201,16 +195,9 @@ def _checked(image: Image.Image, first: Face | None, size: int, name: str) -> Ph
 # --------------------------------------------------------------------------------------------------------- finding
 
 
-def find_again(image: Image.Image, first: Face | None) -> tuple[Face, int] | None:
-    """A face that the first search found, or one that stands on its head, lies on its side, is covered, tiny or cut.
-
-    Args:
-        image: mode "RGB".
-        first: what `search_picture` or the like found in it.
-
-    Returns:
-        The face and by how many degrees the picture had to be turned clockwise; or None.
-    """
+def _found_again(image: Image.Image, first: Face | None) -> tuple[Face, int] | None:
+    """The face that the first search found, or one that stands on its head, lies on its side, is covered, tiny or cut; and by
+    how many degrees the picture had to be turned clockwise."""
     best, worth, turned = None, -1.0, 0
     if first is not None:
         shown = _parts(image, first[0])
@@ -342,10 +329,8 @@ def _reach(start: np.ndarray, way: np.ndarray, size: tuple[int, int]) -> float:
 
 def _off_ffhq(corner: np.ndarray, across: np.ndarray, size: tuple[int, int]) -> float:
     """The largest distance between corners of the picture and of FFHQ's square, as a share of the picture's longer side."""
-    down = np.array([-across[1], across[0]])
-    ours = np.stack([corner, corner + across, corner + down, corner + across + down])
-    whole = np.array([[0, 0], [size[0], 0], [0, size[1]], list(size)], dtype=float)
-    return float(np.hypot(*(ours - whole).T).max() / max(size))
+    whole = corners_of(np.zeros(2), np.array([1.0, 0])) * size
+    return float(np.hypot(*(corners_of(corner, across) - whole).T).max() / max(size))
 
 
 # --------------------------------------------------------------------------------------------------------- warning
@@ -431,12 +416,10 @@ def annotated(image: Image.Image, landmarks: np.ndarray | None) -> Image.Image:
     picture = image.resize((max(1, round(image.width * zoom)), max(1, round(image.height * zoom))), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     if landmarks is not None:
-        corner, across = square(landmarks)
-        down = np.array([-across[1], across[0]])
-        ring = [tuple(zoom * p) for p in (corner, corner + across, corner + across + down, corner + down, corner)]
-        draw.line(ring, fill=(255, 200, 0), width=3)
-        draw.line(ring[:2], fill=(255, 60, 60), width=4)  # its upper edge
-        radius = max(2, np.hypot(*across) * zoom / 80)
+        corners = zoom * corners_of(*square(landmarks))
+        draw.line([tuple(p) for p in corners[[0, 1, 2, 3, 0]]], fill=(255, 200, 0), width=3)
+        draw.line([tuple(p) for p in corners[:2]], fill=(255, 60, 60), width=4)  # its upper edge
+        radius = max(2, np.hypot(*(corners[1] - corners[0])) / 80)
         for x, y in zoom * landmarks:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(0, 230, 120), outline=(0, 0, 0))
     return picture
@@ -455,9 +438,9 @@ class Checks:
         self._checks: dict[str, PhotoCheck] = {}
         self._shown: dict[str, bytes] = {}
 
-    def look_again(self, name: str, image: Image.Image, first: Face | None) -> Face | None:
+    def find(self, name: str, image: Image.Image) -> Face | None:
         """Check one photograph; returns the face that is to be framed. Threads may call it."""
-        check = self._checks[name] = _checked(image, first, self.size, name)
+        check = self._checks[name] = check_photo(image, self.size, name=name)
         if self.pictures and check.warnings and len(self._shown) < _MOST_PICTURES:
             buffer = io.BytesIO()
             annotated(image, check.landmarks).save(buffer, "JPEG", quality=88)
@@ -606,7 +589,7 @@ def align(
         count, taken = 0, set()
         kind = _FORMATS[dest.suffix.lower()] if as_file else "PNG"
         checks = Checks(size, pictures=warnings is not None)
-        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind), checks.look_again)
+        results = frame_all(opened, opened.names, size, zoom, functools.partial(_encoded, kind=kind), checks.find)
         with closing(results), tqdm(total=len(opened.names), desc="Aligning", unit="img", disable=None) as bar:
             for result in results:
                 bar.update()

@@ -10,7 +10,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
+import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -23,7 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from facegen.data.drawn import drawn
-from facegen.data.duplicates import Fingerprints, fingerprints, matching
+from facegen.data.duplicates import Fingerprints, fingerprints, matching, repeats
 from facegen.data.faces import NEAR_BORDER, NO_FACE, check_zoom, frame_all, framed, safe_name
 from facegen.data.framing import Framing, measure_framing, move_all
 from facegen.data.packed import Faces, batch_indices, content_hash, drawn_count, load_faces, mirror_flags, nothing_usable
@@ -39,7 +42,7 @@ DRAWN_B = 1 << 32  # index of domain B's first drawn face: nobody is in both dom
 DRAWN_SIZE = 256  # of drawn faces that are written without a size
 MOST_TEST = 100
 SMALL = 64  # side in pixels of the copies by which near-duplicates are found
-AT_ONCE = 256  # pictures that are compared with the others together
+AT_ONCE = 32  # pictures that are held in memory and compared with the others together
 
 
 # -------------------------------------------------------------------------------------------------- the data in use
@@ -322,11 +325,20 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Pick:
-    """A picture that has been written."""
+    """A picture that has been written. Those with one key are the same picture."""
 
     origin: str
     file: str
     key: str
+
+
+@dataclass
+class _Domain:
+    """What was chosen from a source, with the fingerprints of all pictures or of none, and a row for everything unusual."""
+
+    picks: list[_Pick]
+    prints: Fingerprints
+    rows: list[Row]
 
 
 def prepare_unpaired(
@@ -383,23 +395,40 @@ def prepare_unpaired(
         stack.enter_context(no_bomb_warnings())
         sources = {"A": _open(a, stack), "B": _open(b, stack)}  # before dest: a wrong name leaves nothing behind
         place = stack.enter_context(replacing_folder(dest))
-        picks, rows, seen = {}, [], {letter: None if copies else _Seen() for letter in "AB"}
+        domains = {}
         for letter, source in sources.items():
-            folder, want = place / f"train{letter}", count + asked_test
-            picks[letter] = _gather(source, folder, want, seed, size, zoom, letter, rows, seen[letter])
-        if not copies:
-            picks["B"] = _with_keys_of(seen["A"], seen["B"], picks["B"])
-        folders = _split(picks["A"], picks["B"], *(_test_count(len(picks[d]), test, asked_test) for d in "AB"))
-        for letter in "AB":
-            _arrange(place, letter, picks[letter], folders, count, rows)
-            kept = len(folders[f"train{letter}"])
-            if kept < 2:
+            found = _pictures(source, letter, count + asked_test, seed, size, zoom)
+            domains[letter] = _gather(source, found, place / letter, count + asked_test, copies)
+            _check_enough(source, domains[letter], letter)
+        folders = _split(domains, {letter: _test_count(len(d.picks), test, asked_test) for letter, d in domains.items()})
+        for letter, domain in domains.items():
+            train = folders[f"train{letter}"]
+            if len(train) < 2:
                 raise InputError(
-                    f"test={asked_test} leaves domain {letter} with {kept} of {len(picks[letter])} pictures for training: "
-                    "take fewer test pictures, or give more pictures"
+                    f"test={asked_test} leaves domain {letter} with {len(train)} of {len(domain.picks)} pictures for "
+                    "training: take fewer test pictures, or give more pictures"
                 )
-    counts = {name: len(folders[name]) for name in ("trainA", "trainB", "testA", "testB")}
-    return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, picks, folders, count, asked_test, rows)))
+            for pick in domain.picks:
+                if pick not in train and pick not in folders[f"test{letter}"]:
+                    domain.rows.append(Row(pick.origin, "a test picture of the other domain", "left out", False))
+            del train[count:]
+        _arrange(place, folders)
+    rows = [
+        dataclasses.replace(row, file=f"{letter}: {row.file}")
+        for letter, domain in domains.items()
+        for row in sorted(domain.rows, key=lambda row: row.file)  # the order of the draw says nothing to a reader
+    ]
+    counts = {name: len(picks) for name, picks in folders.items()}
+    return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, domains, folders, count, asked_test)))
+
+
+def _check_enough(source: Source | _Drawn, domain: _Domain, letter: str) -> None:
+    if not domain.picks:
+        raise nothing_usable(source, domain.rows)
+    if len(domain.picks) == 1:
+        raise InputError(
+            f"{source.path} has only one picture that can be used for domain {letter}: give at least 2, better hundreds"
+        )
 
 
 def _test_count(there: int, test: int | None, asked: int) -> int:
@@ -409,59 +438,55 @@ def _test_count(there: int, test: int | None, asked: int) -> int:
     return min(asked, max(1, there // 10)) if there > 2 else 0
 
 
-def _split(a: list[_Pick], b: list[_Pick], test_a: int, test_b: int) -> dict[str, list[_Pick]]:
+def _split(domains: dict[str, _Domain], tests: dict[str, int]) -> dict[str, list[_Pick]]:
     """Which picture goes where, so that no picture of a test folder is in a training folder.
 
     For the tests those are taken first that only one domain has; where they do not suffice, what A tests B tests too.
     """
+    a, b = domains["A"].picks, domains["B"].picks
+    keys: dict[int, str] = {}
+    for i, j in matching(domains["A"].prints, domains["B"].prints)[0].tolist():  # what looks like one of A's is the same
+        keys.setdefault(j, a[i].key)
+    b = domains["B"].picks = [dataclasses.replace(pick, key=keys.get(j, pick.key)) for j, pick in enumerate(b)]
     in_a, in_b = ({pick.key for pick in picks} for picks in (a, b))
-    first = sorted(a, key=lambda pick: pick.key in in_b)[:test_a]
+    first = sorted(a, key=lambda pick: pick.key in in_b)[: tests["A"]]
     held = {pick.key for pick in first}
-    second = sorted(b, key=lambda pick: 0 if pick.key in held else 1 + (pick.key in in_a))[:test_b]
+    second = sorted(b, key=lambda pick: 0 if pick.key in held else 1 + (pick.key in in_a))[: tests["B"]]
     held |= {pick.key for pick in second}
     train_a, train_b = ([pick for pick in picks if pick.key not in held] for picks in (a, b))
     return {"trainA": train_a, "trainB": train_b, "testA": first, "testB": second}
 
 
-def _arrange(
-    place: Path, letter: str, picks: list[_Pick], folders: dict[str, list[_Pick]], count: int, rows: list[Row]
-) -> None:
-    """All of a domain lies in its training folder: move what is for the test, remove what is for neither."""
-    train, test = folders[f"train{letter}"], folders[f"test{letter}"]
-    for pick in train[count:]:
-        (place / f"train{letter}" / pick.file).unlink()
-    placed = {pick.file for pick in (*train, *test)}  # not keys: several pictures of B may look like one of A's
-    del train[count:]
-    if test:
-        (place / f"test{letter}").mkdir()
-    for pick in test:
-        os.replace(place / f"train{letter}" / pick.file, place / f"test{letter}" / pick.file)
-    for pick in picks:
-        if pick.file not in placed:
-            (place / f"train{letter}" / pick.file).unlink()
-            rows.append(Row(f"{letter}: {pick.origin}", "a test picture of the other domain", "left out", False))
+def _arrange(place: Path, folders: dict[str, list[_Pick]]) -> None:
+    """Move the pictures of domain A and B into the folders that are theirs, and delete the others."""
+    for name, picks in folders.items():
+        if picks:
+            (place / name).mkdir()
+        for pick in picks:
+            os.replace(place / name[-1] / pick.file, place / name / pick.file)
+    for letter in "AB":
+        shutil.rmtree(place / letter)
 
 
 def _notes(
     sources: dict[str, Source | _Drawn],
-    picks: dict[str, list[_Pick]],
+    domains: dict[str, _Domain],
     folders: dict[str, list[_Pick]],
     count: int,
     test: int,
-    rows: list[Row],
 ) -> Iterator[str]:
     for letter, source in sources.items():
-        mine = [row.what for row in rows if row.file.startswith(f"{letter}: ")]
+        mine = [row.what for row in domains[letter].rows]
+        there, train, held = (len(x) for x in (domains[letter].picks, folders[f"train{letter}"], folders[f"test{letter}"]))
         faceless = mine.count(NO_FACE)
         if faceless:
             yield f"domain {letter}: no face was found in {faceless:,} pictures, which are left out"
         near = sum(NEAR_BORDER[0] in what for what in mine)
-        if near > len(picks[letter]) / 5:
+        if near > there / 5:
             yield (
-                f"domain {letter}: {near:,} of {len(picks[letter]):,} pictures show so little around the face that much of "
+                f"domain {letter}: {near:,} of {there:,} pictures show so little around the face that much of "
                 "their square is mirror image: reframe=1.5, say, cuts tighter in both domains"
             )
-        there, train, held = (len(x) for x in (picks[letter], folders[f"train{letter}"], folders[f"test{letter}"]))
         if there < count + test:
             yield (
                 f"domain {letter}: {source.name} has {there:,} pictures where {count:,} for training and {test:,} for the "
@@ -472,112 +497,58 @@ def _notes(
         yield f"trainA and trainB have {shared:,} pictures in common: between equal domains there is nothing to translate"
 
 
-def _gather(
-    source: Source | _Drawn,
-    folder: Path,
-    want: int,
-    seed: int,
-    size: int | None,
-    zoom: float | None,
-    letter: str,
-    rows: list[Row],
-    seen: _Seen | None,
-) -> list[_Pick]:
-    """Write up to `want` different pictures of a source into `folder`, and add a row for everything unusual.
-
-    seen: remembers what the pictures look like, so that near-duplicates are left out; None lets them in.
-    """
+def _gather(source: Source | _Drawn, found: Iterator[_Found], folder: Path, want: int, copies: bool) -> _Domain:
+    """Write the first `want` different pictures into a new folder."""
     folder.mkdir()
-    waiting: list[tuple[_Pick, np.ndarray]] = []  # written, but not yet compared with the others
-
-    def drop_copies() -> None:
-        for copy, original in seen.add(waiting) if seen and waiting else ():
-            (folder / copy.file).unlink()
-            del picks[copy.key]
-            what = f"a near-duplicate of {one_line(original.origin)}"
-            mine.append(Row(f"{letter}: {copy.origin}", what, "left out", False))
-            bar.update(-1)
-        waiting.clear()
-
-    picks: dict[str, _Pick] = {}
+    domain = _Domain([], _prints([]), list(getattr(source, "rows", ())))
+    origins: dict[str, str] = {}  # of the pixels with a key
     taken: set[str] = set()
-    if isinstance(source, _Drawn):
-        found = source.pictures(want, size, seed, DRAWN_B if letter == "B" else 0, zoom)
-    else:
-        found = _pictures(source, size, [seed, "AB".index(letter)], zoom)
-    mine = [dataclasses.replace(row, file=f"{letter}: {row.file}") for row in getattr(source, "rows", ())]
-    with closing(found), tqdm(total=min(want, len(source.names)), desc=f"Domain {letter}", unit="img", disable=None) as bar:
-        for item in found:
-            row = item.row
-            if item.data is not None and item.key in picks:
-                what = f"the same picture as {one_line(picks[item.key].origin)}"
-                row = Row(item.origin, what, "left out", False)
-            elif item.data is not None:
-                file = safe_name(item.origin, item.suffix, taken)
-                (folder / file).write_bytes(item.data)
-                picks[item.key] = _Pick(item.origin, file, item.key)
-                bar.update()
-                if item.small is not None:
-                    waiting.append((picks[item.key], item.small))
-            if row is not None:
-                mine.append(dataclasses.replace(row, file=f"{letter}: {row.file}"))
-            if len(picks) == want or len(waiting) == AT_ONCE:
-                drop_copies()
-            if len(picks) == want:
-                break
-        drop_copies()
-    if not picks:
-        raise nothing_usable(source, mine)
-    if len(picks) == 1:
-        raise InputError(
-            f"{source.path} has only one picture that can be used for domain {letter}: give at least 2, better hundreds"
-        )
-    rows += sorted(mine, key=lambda row: row.file)  # the order of the draw says nothing to a reader
-    return list(picks.values())
+    full = min(want, len(source.names))
+    with closing(found), tqdm(total=full, desc=f"Domain {folder.name}", unit="img", disable=None) as bar:
+        while len(domain.picks) < want and (some := list(itertools.islice(found, AT_ONCE))):
+            looked = [item for item in some if item.small is not None and not copies]
+            prints = _prints([item.small for item in looked])
+            names = [pick.origin for pick in domain.picks] + [item.origin for item in looked]
+            earlier = {item.origin: twin for item, twin in zip(looked, repeats(prints, domain.prints))}
+            written = set()
+            for item in some:
+                twin, row = earlier.get(item.origin), item.row
+                if item.key in origins:
+                    row = Row(item.origin, f"the same picture as {one_line(origins[item.key])}", "left out", False)
+                elif twin is not None:
+                    row = Row(item.origin, f"a near-duplicate of {one_line(names[twin])}", "left out", False)
+                elif item.data is not None:
+                    file = safe_name(item.origin, item.suffix, taken)
+                    (folder / file).write_bytes(item.data)
+                    domain.picks.append(_Pick(item.origin, file, item.key))
+                    origins[item.key] = item.origin
+                    written.add(item.origin)
+                    bar.update()
+                domain.rows += [row] if row else []
+                if len(domain.picks) == want:
+                    break
+            kept = [i for i, item in enumerate(looked) if item.origin in written]
+            both = zip((domain.prints.bits, domain.prints.small), (prints.bits[kept], prints.small[kept]))
+            domain.prints = Fingerprints(*(torch.cat(parts) for parts in both))
+    return domain
 
 
-class _Seen:
-    """What the pictures of a domain look like."""
-
-    def __init__(self) -> None:
-        self.picks: list[_Pick] = []
-        empty = torch.zeros(0, 3, SMALL, SMALL, dtype=torch.uint8)
-        self.prints = fingerprints(empty)
-
-    def add(self, new: list[tuple[_Pick, np.ndarray]]) -> list[tuple[_Pick, _Pick]]:
-        """Remember new pictures; those that look like an earlier one are not, but returned, each with that one."""
-        prints = fingerprints(torch.from_numpy(np.stack([small for _, small in new])).permute(0, 3, 1, 2))
-        pairs = [(i, j) for i, j in matching(self.prints, prints)[0].tolist()]
-        pairs += [(len(self.picks) + i, j) for i, j in matching(prints)[0].tolist()]
-        picks = [*self.picks, *(pick for pick, _ in new)]
-        copies: dict[int, int] = {}
-        for i, j in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
-            if i - len(self.picks) not in copies:  # what is itself left out keeps nothing else out
-                copies.setdefault(j, i)
-        kept = [j for j in range(len(new)) if j not in copies]
-        found = [(new[j][0], picks[i]) for j, i in copies.items()]
-        self.prints = Fingerprints(
-            torch.cat([self.prints.bits, prints.bits[kept]]), torch.cat([self.prints.small, prints.small[kept]])
-        )
-        self.picks += [new[j][0] for j in kept]
-        return found
-
-
-def _with_keys_of(a: _Seen, b: _Seen, picks: list[_Pick]) -> list[_Pick]:
-    """B's pictures, in which those that look like one of A's are given that one's key: they are the same picture."""
-    keys: dict[str, str] = {}
-    for i, j in matching(a.prints, b.prints)[0].tolist():
-        keys.setdefault(b.picks[j].key, a.picks[i].key)
-    return [dataclasses.replace(pick, key=keys.get(pick.key, pick.key)) for pick in picks]
+def _prints(small: list[np.ndarray]) -> Fingerprints:
+    pictures = np.stack(small) if small else np.empty((0, SMALL, SMALL, 3), np.uint8)
+    return fingerprints(torch.from_numpy(pictures).permute(0, 3, 1, 2))
 
 
 def _small(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB").resize((SMALL, SMALL), Image.Resampling.BOX))
 
 
-def _pictures(source: Source, size: int | None, seed: list[int], zoom: float | None) -> Iterator[_Found]:
-    """All files of a folder or zip in random order, decoded on all cores as they are asked for."""
-    order = np.random.default_rng([3, *seed]).permutation(len(source.names))
+def _pictures(
+    source: Source | _Drawn, letter: str, want: int, seed: int, size: int | None, zoom: float | None
+) -> Iterator[_Found]:
+    """All files of a folder or zip in random order, decoded on all cores as they are asked for; or the first drawn faces."""
+    if isinstance(source, _Drawn):
+        return source.pictures(want, size, seed, DRAWN_B if letter == "B" else 0, zoom)
+    order = np.random.default_rng([3, seed, "AB".index(letter)]).permutation(len(source.names))
     names = [source.names[i] for i in order]
     if zoom:
         return _framed_pictures(source, names, size, zoom)
@@ -592,7 +563,8 @@ def _pictures(source: Source, size: int | None, seed: list[int], zoom: float | N
         notes += more
         row = Row(name, "; ".join(n[0] for n in notes), "; ".join(n[1] for n in notes), True) if notes else None
         suffix = _plain_suffix(data) if size is None and not notes else None
-        return _Found(name, data if suffix else _png(image), suffix or ".png", _pixel_key(image), row, _small(image))
+        data = data if suffix else _png(image)
+        return _Found(name, data, suffix or ".png", _pixel_key(image), row, _small(image))
 
     return in_order(one, names)
 
@@ -642,14 +614,20 @@ class _Drawn:
     def pictures(self, want: int, size: int | None, seed: int, start: int, zoom: float | None) -> Iterator[_Found]:
         """The first `want` faces, in small pieces; with `zoom` framed by their known landmarks."""
         size = size or DRAWN_SIZE
+        drawn_at = min(1024, math.ceil(size * max(1.0, zoom or 1.0)))  # a part of it is cut out
         last = min(want, len(self.names))
         for first in range(0, last, 16):
             n = min(16, last - first)
-            faces = drawn(n, size, seed, start=start + first, uncanny=float(self.kind == "uncanny"))
+            faces = drawn(n, drawn_at, seed, start=start + first, uncanny=float(self.kind == "uncanny"))
             for i, pixels in enumerate(faces.images.permute(0, 2, 3, 1).numpy()):
                 image = Image.fromarray(pixels)
                 if zoom:
-                    image, _ = framed(image, faces.landmarks[i], size, zoom)
+                    try:
+                        image, _ = framed(image, faces.landmarks[i], size, zoom)
+                    except Unusable as error:
+                        raise InputError(
+                            f"{self.name}: {error}: take a smaller size, or reframe={zoom:g} less tightly"
+                        ) from None
                 yield _Found(f"{self.kind}{first + i:06d}.png", _png(image), key=_pixel_key(image))
 
 

@@ -517,6 +517,15 @@ def test_reframed_folders_are_framed_alike(tmp_path):
     assert abs(measure_framing(load_unpaired(tmp_path / "tight", 64, 64).A).scale.median * 3.6 / 1.4 - 1) < 0.08
 
 
+def test_drawn_faces_can_be_framed_as_tightly_as_others(tmp_path):
+    prepare_unpaired("drawn:3", "uncanny:3", tmp_path / "out", count=2, test=1, size=32, reframe=2.5)
+    path = next((tmp_path / "out" / "trainA").iterdir())
+    assert Image.open(path).size == (32, 32)
+    with pytest.raises(InputError, match=r"drawn:2: face too small .*take a smaller size, or reframe=3 less tightly") as error:
+        prepare_unpaired("drawn:2", "drawn:2", tmp_path / "large", count=2, test=0, size=1024, reframe=3)
+    assert one_line(error) and not (tmp_path / "large").exists()
+
+
 def test_reframing_refuses_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     a = smooth(tmp_path / "a", 6)
     before = sorted(tmp_path.rglob("*"))

@@ -30,7 +30,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.pictures import MAX_ENLARGE, Decoded, Note, OneFile, Row, Source, Unusable, decode, in_order
+from facegen.data.pictures import MAX_ENLARGE, Decoded, Note, Row, Source, Unusable, decode, in_order
 from facegen.files import InputError
 
 __all__ = [
@@ -377,7 +377,7 @@ def _outside(corner: np.ndarray, across: np.ndarray, down: np.ndarray, size: tup
 
 
 def frame_all(
-    source: Source | OneFile,
+    source: Source,
     names: Iterable[str],
     size: int,
     zoom: float,

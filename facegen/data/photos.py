@@ -519,10 +519,6 @@ class AlignReport:
     rows: tuple[Row, ...] = field(repr=False)
     checks: tuple[PhotoCheck, ...] = field(default=(), repr=False)
 
-    def table(self, lines: int = 60) -> str:
-        """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
-        return table(self.rows, lines)
-
     def __str__(self) -> str:
         lines = [f"{self.dest}: {self.count:,} of {self.seen:,} files framed at {self.size}x{self.size}"]
         groups = ((self.faceless, "without a face, left out"), (self.several, "with several faces, the largest taken"))

@@ -300,15 +300,11 @@ class UnpairedReport:
     rows: tuple[Row, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
 
-    def table(self, lines: int = 60) -> str:
-        """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""
-        return table(self.rows, lines)
-
     def __str__(self) -> str:
         left_out = sum(not row.used for row in self.rows)
         counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
         summary = f"{self.dest}: {counts}; {left_out:,} files left out, {len(self.rows) - left_out:,} converted"
-        return "\n".join([summary, *self.notes, *([self.table()] if self.rows else [])])
+        return "\n".join([summary, *self.notes, *([table(self.rows)] if self.rows else [])])
 
 
 @dataclass(frozen=True)

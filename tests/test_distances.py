@@ -16,7 +16,6 @@ from facegen.evaluation.distances import (
     frechet_from_moments,
     inception_score,
     kid,
-    kid_subsets,
     moments,
     precision_recall,
     wilson_interval,
@@ -124,21 +123,6 @@ def test_kid_has_the_true_distance_as_its_mean_however_few_rows():
     error = np.std(draws) / math.sqrt(len(draws))
     assert abs(np.mean(draws) - true_kid(a, b)) < 3 * error
     assert error < 0.1 * true_kid(a, b)  # else the line above says nothing
-
-
-def test_subsets_are_drawn_without_replacement_from_both_sides():
-    x, y = normal(40, 6), normal(30, 6, 1, 0.5)
-    mean, spread = kid_subsets(x, y[:], subsets=1, size=30, seed=3)
-    assert spread == 0
-    other, _ = kid_subsets(x, y[::-1].copy(), subsets=1, size=30, seed=3)
-    assert mean == pytest.approx(other)  # all of y, in whatever order
-    assert kid_subsets(x, y, 20, 10, 1) == kid_subsets(x, y, 20, 10, 1) != kid_subsets(x, y, 20, 10, 2)
-    mean, spread = kid_subsets(x, y, 100, 15, 0)
-    assert mean == pytest.approx(kid(x, y), abs=4 * spread / math.sqrt(100)) and spread > 0
-    with pytest.raises(InputError, match="there are 40 and 30 rows: subsets of 31"):
-        kid_subsets(x, y, 1, 31, 0)
-    with pytest.raises(InputError, match="0 subsets"):
-        kid_subsets(x, y, 0, 10, 0)
 
 
 # -------------------------------------------------------------------------------------------------- nearest neighbours

@@ -31,7 +31,6 @@ __all__ = [
     "frechet_from_moments",
     "inception_score",
     "kid",
-    "kid_subsets",
     "moments",
     "precision_recall",
     "wilson_interval",
@@ -200,33 +199,6 @@ def kid(x: Array, y: Array) -> float:
     """
     a, b = _pair(x, y)
     return _within(a) + _within(b) - 2 * _kernel_sum(a, b) / (len(a) * len(b))
-
-
-def kid_subsets(x: Array, y: Array, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """Mean and standard deviation of the KID over random subsets, as KIDs are published.
-
-    The subsets are drawn without replacement by NumPy's RandomState, whose numbers never change, and in torch-fidelity's
-    order: seed 2020 gives that tool's numbers. The deviation is one of subsets of `size` rows that overlap: it says nothing
-    certain about the error of the mean, for which `bootstrap_interval(kid, x, y)` is.
-
-    Args:
-        x, y: features [n, d] and [m, d].
-        subsets: how many.
-        size: rows of each, from either side; at least 2.
-
-    Raises:
-        InputError: as for `kid`, or a side with fewer rows than `size`.
-    """
-    a, b = _pair(x, y)
-    if subsets < 1 or size < 2:
-        raise InputError(f"{subsets} subsets of {size} rows: give at least 1 subset of at least 2")
-    if size > min(len(a), len(b)):
-        raise InputError(f"there are {len(a)} and {len(b)} rows: subsets of {size} cannot be drawn; give a smaller size")
-    draws, values = np.random.RandomState(seed), []
-    for _ in range(subsets):
-        chosen = (torch.from_numpy(draws.choice(len(rows), size, replace=False)) for rows in (a, b))
-        values.append(kid(*(rows[index] for rows, index in zip((a, b), chosen))))
-    return float(np.mean(values)), float(np.std(values))
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from facegen.data.drawn import drawn
 from facegen.files import InputError
 from facegen.models import identity
 from facegen.models.identity import face_distance, identity_similarity, load_identity, resize
-from facegen.training.identity import (
+from tools.train_identity import (
     auc,
     contrastive_loss,
     distorted,
@@ -327,7 +327,7 @@ def test_pairs_and_auc():
 
 
 def test_the_command_writes_a_file_that_loads(tmp_path, capsys, monkeypatch, shown):
-    monkeypatch.setattr("facegen.training.identity.verification_drawn", lambda *_: {"auc": 0.5})
+    monkeypatch.setattr("tools.train_identity.verification_drawn", lambda *_: {"auc": 0.5})
     out = tmp_path / "small.safetensors"
     main(["--steps", "1", "--people", "2", "--seed", "3", "--out", str(out)])
     assert "AUC" in capsys.readouterr().out

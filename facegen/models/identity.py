@@ -3,7 +3,7 @@
 `load_identity` gives one of three embeddings, each differentiable in the pictures, so that a translation can be trained to
 keep a person (`face_distance`) and judged by whether it did (`identity_similarity`):
 
-- "drawn": a small network in this package that learned from drawn people only (`facegen.training.identity`). It needs
+- "drawn": a small network in this package that learned from drawn people only (`tools/train_identity.py`). It needs
   nothing from outside and no photograph of anyone, and it is weak on photographs: its model card has the numbers.
 - a file of weights for facenet-pytorch's InceptionResnetV1 (Schroff, Kalenichenko and Philbin 2015, arXiv:1503.03832),
 - face-api's face recognition model: a ResNet with 29 convolutions that dlib's author trained (King 2017), in the one file that

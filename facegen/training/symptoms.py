@@ -2,7 +2,7 @@
 
 `diagnose_run` looks at what every run leaves: logged numbers and pictures from the same noise at every snapshot. Each measure
 is a small function of these. The thresholds were found with the recorded runs (assets/sick, made by
-bench/record_sick_runs.py), with drawn faces and with 1,000 portraits; beside each stands what was measured on either side.
+tools/record_sick_runs.py), with drawn faces and with 1,000 portraits; beside each stands what was measured on either side.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from PIL import Image
 
 from facegen.data.framing import FFHQ_CROP, reframe
 from facegen.models.identity import load_identity
-from facegen.training.identity import pairs, verification
+from tools.train_identity import pairs, verification
 
 PAIRS = int(os.environ.get("FACEGEN_PAIRS", "100"))
 OWN = os.environ.get("FACEGEN_IDENTITY")

@@ -1,6 +1,6 @@
 """Train the face embedding that needs no photograph: from drawn people, each seen several times.
 
-    python -m facegen.training.identity --steps 1500 --seed 0 --out identity.safetensors
+    python tools/train_identity.py --steps 1500 --seed 0 --out identity.safetensors
 
 A drawn person (`facegen.data.drawn`) keeps build, skin, hair, eyes and the face's proportions from picture to picture, while
 pose, light, expression, clothes and background change. A batch holds several pictures of each of some people, and the
@@ -237,8 +237,8 @@ def verification_drawn(embed: FaceEmbedding, seed: int = 0, count: int = 400, si
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m facegen.training.identity`."""
-    parser = argparse.ArgumentParser(prog="python -m facegen.training.identity", description=__doc__.split("\n")[0])
+    """`python tools/train_identity.py`."""
+    parser = argparse.ArgumentParser(prog="python tools/train_identity.py", description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=1500, help="batches to train (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of people and weights (default %(default)s)")
     parser.add_argument("--out", required=True, help="the file to write, .safetensors")

@@ -1,8 +1,8 @@
 """Train the recorded runs of assets/sick again: a DCGAN of 32 pixels for each sickness, made sick on purpose, and healthy ones.
 
-    python bench/record_sick_runs.py                     # all of them, half a minute to two minutes each on one core
-    python bench/record_sick_runs.py --only oscillation  # this one, left in build/sick
-    python bench/record_sick_runs.py --styles            # two StyleGANs, 6 and 15 minutes, into assets/sick_styles
+    python tools/record_sick_runs.py                     # all of them, half a minute to two minutes each on one core
+    python tools/record_sick_runs.py --only oscillation  # this one, left in build/sick
+    python tools/record_sick_runs.py --styles            # two StyleGANs, 6 and 15 minutes, into assets/sick_styles
 
 Every run is trained by the package's own `fit` on drawn faces. What makes it sick is one entry of CASES. Only the droplets
 are planted, into the pictures of a healthy run: the networks of the course have none. Settings that would give the answer

@@ -1,7 +1,7 @@
 """What the shipped networks are worth: distances to the faces that they learned from, and a grid of each to look at.
 
     facegen data fetch congress --dest data/clean/congress; facegen data fetch faker --dest data/clean/faker
-    python bench/weights.py --data data/clean --grids build/weights
+    python tools/weights.py --data data/clean --grids build/weights
 
 Measured as `facegen compare` measures: fakes of the averaged network without truncation against either half of the real
 pictures, mirrored at random, beside what one half of them gets against the other. No picture of these sets was kept from

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from facegen.files import InputError, one_line
 from facegen.models import cyclegan, dcgan, stylegan2, stylegan3
-from facegen.models.layers import ACTIVATIONS
 
 # What a file may name. A closed list: the name in a file picks an entry here and is never looked up anywhere else.
 CLASSES: dict[str, type[nn.Module]] = {
@@ -32,156 +30,80 @@ CLASSES: dict[str, type[nn.Module]] = {
 }
 
 
-class _Rule(NamedTuple):
-    """What an argument must be, in words and as a test."""
-
-    says: str
-    holds: Callable[[object], bool]
-
-
-def _whole(low: int, high: int) -> _Rule:
-    return _Rule(f"a whole number from {low} to {high}", lambda v: type(v) is int and low <= v <= high)
-
-
-def _number(low: float, high: float) -> _Rule:
-    return _Rule(f"a number from {low:g} to {high:g}", lambda v: type(v) in (int, float) and low <= v <= high)
-
-
-def _one_of(*values: object) -> _Rule:
-    # The types are compared too: 1 == True == 1.0.
-    known = {(type(value), value) for value in values}
-    says = f"one of {', '.join(map(str, values))}"
-    return _Rule(says, lambda v: type(v) in (str, int, bool) and (type(v), v) in known)
-
-
-def _power_of_two(low: int, high: int) -> _Rule:
-    return _one_of(*(2**n for n in range(high.bit_length()) if low <= 2**n <= high))
-
-
-def _or_none(rule: _Rule) -> _Rule:
-    return _Rule(f"None or {rule.says}", lambda v: v is None or rule.holds(v))
-
-
-_FLAG = _one_of(True, False)
-_CHANNELS = _whole(1, 1 << 14)
-_BASE = _whole(1, 1 << 22)
-_PICTURE_CHANNELS = _whole(1, 64)
-_LABELS = _whole(0, 1 << 17)
-_CLAMP = _or_none(_number(0, 1e6))
-_HALF_LAYERS = _whole(0, 64)
-_ACTIVATION = _one_of(*ACTIVATIONS)
-_FILTER = _or_none(
-    _Rule(
-        "a list of 1 to 32 numbers",
-        lambda v: type(v) is list and 1 <= len(v) <= 32 and all(_number(-1e6, 1e6).holds(tap) for tap in v),
-    )
-)
-_ARCHITECTURE = _one_of(*stylegan2.ARCHITECTURES)
-
-_Rules = dict[str, "_Rule | _Rules"]  # a dict of rules stands for an argument that is a dict itself
-_MAPPING: _Rules = {
-    "num_layers": _whole(1, 64),
-    "embed_features": _or_none(_CHANNELS),
-    "layer_features": _or_none(_CHANNELS),
-    "activation": _ACTIVATION,
-    "lr_multiplier": _number(0, 100),
-    "w_avg_beta": _or_none(_number(0, 1)),
+# Arguments mean the same in every class. A constructor checks its words itself; numbers are bounded here, because it would
+# loop over them or compute filters of their size: the least and the most, a float where fractions may be given.
+RANGES: dict[str, tuple[float, float]] = {
+    "z_size": (1, 1 << 14),
+    "z_dim": (1, 1 << 14),
+    "w_dim": (1, 1 << 14),
+    "c_dim": (0, 1 << 17),
+    "cmap_dim": (1, 1 << 14),
+    "embed_features": (1, 1 << 14),
+    "layer_features": (1, 1 << 14),
+    "image_size": (4, 2048),
+    "img_resolution": (4, 2048),
+    "img_channels": (1, 64),
+    "out_channels": (1, 64),
+    "conv_dim": (1, 4096),
+    "width": (1, 4096),
+    "channel_base": (1, 1 << 22),
+    "channel_max": (1, 1 << 14),
+    "blocks": (0, 64),
+    "downs": (1, 16),
+    "layers": (1, 16),
+    "num_layers": (1, 64),
+    "num_critical": (0, 64),
+    "num_fp16_res": (0, 64),
+    "freeze_layers": (0, 100),
+    "mbstd_group_size": (1, 1 << 16),
+    "mbstd_num_channels": (0, 1 << 10),
+    "margin_size": (0, 128),
+    "conv_kernel": (1, 3),
+    "filter_size": (1, 16),
+    "lrelu_upsampling": (1, 8),
+    "first_cutoff": (0.5, 1024.0),
+    "first_stopband": (1.0, 4096.0),
+    "last_stopband_rel": (1.0, 16.0),  # below 1 the last layers would sample more coarsely than those before
+    "output_scale": (-1e6, 1e6),
+    "conv_clamp": (0.0, 1e6),
+    "lr_multiplier": (0.0, 100.0),
+    "slope": (0.0, 100.0),
+    "w_avg_beta": (0.0, 1.0),
+    "magnitude_ema_beta": (0.0, 1.0),
 }
-_DCGAN: _Rules = {
-    "conv_dim": _whole(1, 4096),
-    "image_size": _one_of(*dcgan.IMAGE_SIZES),
-    "norm": _one_of(*dcgan.NORMS),
-    "padding_mode": _one_of(*dcgan.PADDING_MODES),
-    "img_channels": _PICTURE_CHANNELS,
-}
-_CYCLEGAN: _Rules = {
-    "img_channels": _PICTURE_CHANNELS,
-    "width": _whole(1, 4096),
-    "norm": _one_of("instance", "batch"),
-}
-_TRANSLATOR: _Rules = _CYCLEGAN | {"dropout": _FLAG, "out_channels": _or_none(_PICTURE_CHANNELS)}
-_LATENT: _Rules = {
-    "z_dim": _whole(1, 1 << 14),
-    "c_dim": _LABELS,
-    "w_dim": _CHANNELS,
-    "img_channels": _PICTURE_CHANNELS,
-    "mapping_kwargs": _MAPPING,
-}
-RULES: dict[str, _Rules] = {
-    "dcgan.Generator": _DCGAN | {"z_size": _whole(1, 1 << 14)},
-    "dcgan.Discriminator": _DCGAN | {"slope": _number(0, 100)},
-    "cyclegan.ResnetGenerator": _TRANSLATOR | {"blocks": _whole(0, 64)},
-    "cyclegan.UnetGenerator": _TRANSLATOR | {"downs": _whole(1, 16)},
-    "cyclegan.PatchDiscriminator": _CYCLEGAN | {"layers": _whole(1, 16)},
-    "cyclegan.PixelDiscriminator": _CYCLEGAN,
-    "stylegan2.Generator": _LATENT
-    | {
-        "img_resolution": _power_of_two(4, 2048),
-        "synthesis_kwargs": {
-            "channel_base": _BASE,
-            "channel_max": _CHANNELS,
-            "num_fp16_res": _HALF_LAYERS,
-            "architecture": _ARCHITECTURE,
-            "resample_filter": _FILTER,
-            "conv_clamp": _CLAMP,
-            "use_noise": _FLAG,
-            "activation": _ACTIVATION,
-        },
-    },
-    "stylegan2.Discriminator": {
-        "c_dim": _LABELS,
-        "img_resolution": _power_of_two(8, 2048),  # at 4 there would be no block that looks at the picture
-        "img_channels": _PICTURE_CHANNELS,
-        "architecture": _ARCHITECTURE,
-        "channel_base": _BASE,
-        "channel_max": _CHANNELS,
-        "num_fp16_res": _HALF_LAYERS,
-        "conv_clamp": _CLAMP,
-        "cmap_dim": _or_none(_whole(1, 1 << 14)),
-        "block_kwargs": {"activation": _ACTIVATION, "resample_filter": _FILTER, "freeze_layers": _whole(0, 100)},
-        "mapping_kwargs": _MAPPING,
-        "epilogue_kwargs": {
-            "mbstd_group_size": _or_none(_whole(1, 1 << 16)),
-            "mbstd_num_channels": _whole(0, 1 << 10),
-            "activation": _ACTIVATION,
-        },
-    },
-    "stylegan3.Generator": _LATENT
-    | {
-        "img_resolution": _power_of_two(16, 2048),
-        "channel_base": _BASE,
-        "channel_max": _CHANNELS,
-        "num_layers": _whole(2, 64),
-        "num_critical": _whole(0, 64),
-        "first_cutoff": _number(0.5, 1024),
-        "first_stopband": _number(1, 4096),
-        # Below 1 the last layers would sample more coarsely than those before: filters of any size.
-        "last_stopband_rel": _number(1, 16),
-        "margin_size": _whole(0, 128),
-        "output_scale": _number(-1e6, 1e6),
-        "num_fp16_res": _HALF_LAYERS,
-        "conv_kernel": _one_of(1, 3),
-        "filter_size": _whole(1, 16),
-        "lrelu_upsampling": _whole(1, 8),
-        "use_radial_filters": _FLAG,
-        "conv_clamp": _CLAMP,
-        "magnitude_ema_beta": _number(0, 1),
-    },
-}
+TYPES = dict.fromkeys(("activation", "architecture", "norm", "padding_mode"), str)
+TYPES |= dict.fromkeys(("dropout", "use_noise", "use_radial_filters"), bool)
+FILTER = "resample_filter"  # the one list
+GROUPS = ("mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs")
 
 
-def _check(kind: str, settings: object, rules: _Rules, inside: str = "") -> None:
+def _check(kind: str, settings: object, inside: str = "") -> None:
     if not isinstance(settings, dict):
         raise InputError(f"{inside.rstrip('.') or 'the settings'} of a {kind} are not a dict of arguments")
     for name, value in settings.items():
-        if name not in rules:
+        if value is None:  # the constructor knows where this may be
+            continue
+        if name in GROUPS and not inside:
+            _check(kind, value, f"{name}.")
+        elif name in RANGES:
+            _check_number(f"a {kind} with {inside}{name}", value, *RANGES[name])
+        elif name in TYPES:
+            if type(value) is not TYPES[name]:
+                raise InputError(f"a {kind} with {inside}{name}={reprlib.repr(value)}: must be a {TYPES[name].__name__}")
+        elif name == FILTER:
+            if type(value) is not list or not 1 <= len(value) <= 32:
+                raise InputError(f"a {kind} with {inside}{name}={reprlib.repr(value)}: must be a list of 1 to 32 numbers")
+            for tap in value:
+                _check_number(f"a {kind} with a tap of {inside}{name}", tap, -1e6, 1e6)
+        else:
             raise InputError(f"a {kind} has no argument {reprlib.repr(inside + str(name))}")
-        rule = rules[name]
-        if isinstance(rule, dict):
-            if value is not None:
-                _check(kind, value, rule, f"{inside}{name}.")
-        elif not rule.holds(value):
-            raise InputError(f"a {kind} with {inside}{name}={reprlib.repr(value)}: must be {rule.says}")
+
+
+def _check_number(what: str, value: object, low: float, high: float) -> None:
+    whole = type(low) is int
+    if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+        kind = "whole number" if whole else "number"
+        raise InputError(f"{what}={reprlib.repr(value)}: must be a {kind} from {low:g} to {high:g}")
 
 
 def network(
@@ -200,7 +122,7 @@ def network(
     """
     if not isinstance(kind, str) or kind not in CLASSES:
         raise InputError(f"the file names a network of class {reprlib.repr(kind)}; known are {', '.join(CLASSES)}")
-    _check(kind, settings, RULES[kind])
+    _check(kind, settings)
     try:
         with torch.device("meta"):
             net = CLASSES[kind](**settings)

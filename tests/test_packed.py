@@ -895,6 +895,22 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path, monkeypatch):
             load_faces(tmp_path / "pipe", 32)
 
 
+def test_names_of_files_and_folders_bring_no_escape_codes_to_the_terminal(tmp_path, capsys):
+    bad = pictures_of(tmp_path / "in\x1b[31m", (40, 32))
+    load_faces(bad, 32)
+    assert "in?[31m: 1 picture of 40x32 was cropped" in capsys.readouterr().err
+    (bad / "00.png").rename(bad / "\x1b[2J.png")
+    (bad / "\x1b[2J.png").write_bytes(b"no picture")
+    for call in (
+        lambda: load_faces(bad, 32),
+        lambda: pack(bad, tmp_path / "o.zip"),
+        lambda: load_faces(tmp_path / "\x1b[0m", 32),
+    ):
+        with pytest.raises(InputError) as error:
+            call()
+        assert one_line(error).isprintable()
+
+
 def test_how_many_faces_are_to_be_drawn():
     assert [drawn_count(text, 9) for text in ("drawn", "drawn:3", "drawn_photos", "data/drawn", Path("x"))] == [9, 3] + [
         None

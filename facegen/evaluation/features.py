@@ -29,8 +29,7 @@ from tqdm.auto import tqdm
 
 from facegen.data.fetch import FetchError, Patience
 from facegen.files import InputError, replacing
-from facegen.models.judges import Inception, Lite0, build
-from facegen.models.weights import LITE0_SHA256, Weights, lite0_file, read_weights, weights_file
+from facegen.models.judges import LITE0_SHA256, Inception, Lite0, Weights, build, lite0_file, read_weights, weights_file
 
 __all__ = ["Features", "Measured", "Protocol", "cached_features", "differs", "load_features", "require_same"]
 

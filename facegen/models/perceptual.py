@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from facegen.data.fetch import FetchError, Patience
 from facegen.files import InputError
-from facegen.models.judges import Lite0, build
-from facegen.models.weights import LITE0_SHA256, Weights, kept_file, lite0_file, read_weights, weights_file
+from facegen.models.judges import LITE0_SHA256, Lite0, Weights, build, kept_file, lite0_file, read_weights, weights_file
 
 __all__ = ["Perceptual", "load_perceptual", "random_vgg"]
 

@@ -73,6 +73,7 @@ Labels: TypeAlias = "Sequence[object] | np.ndarray | Tensor"
 Target: TypeAlias = "Mapping[str, Mapping[str, float]]"
 
 LEVEL = 0.95
+USUAL_SIZE, LEAST_SIZE = 64, 16  # pixels where nothing says how many, and where nobody looks at them
 PERMUTATIONS = 9999  # where a table is too sparse for the chi-square distribution
 SPARSE = 5.0  # expected counts below this are (Cochran 1954)
 ROUNDS = 4000  # draws behind the interval of a corrected share

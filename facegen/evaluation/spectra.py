@@ -21,7 +21,7 @@ from torch import Tensor
 
 from facegen.files import InputError
 
-__all__ = ["UPPER", "Spectrum", "difference", "distance", "halves", "spectrum"]
+__all__ = ["UPPER", "Spectrum", "difference", "distance", "halves", "some", "spectrum"]
 
 UPPER = 0.5  # the frequency, in units of the highest along an axis, from which `distance` counts
 LEAST = 1e-12  # power of what is nothing at all: -120 dB; rounding to 256 levels alone has -59 dB
@@ -118,3 +118,8 @@ def halves(images: Tensor, seed: int = 0) -> tuple[Spectrum, Spectrum]:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     middle = math.ceil(len(images) / 2)
     return spectrum(images[order[:middle]]), spectrum(images[order[middle:]])
+
+
+def some(images: Tensor, count: int) -> Tensor:
+    """`count` pictures at random but always the same, because the first by name are often of one kind."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count].sort().values]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facegen.evaluation.audit import Audit, Difference, Share
+from facegen.evaluation.audit import Audit, Difference, Share, effective_size
 from facegen.evaluation.audit import shares as count
 from facegen.files import InputError, one_line
 from facegen.show import report
 from facegen.show.figures import BLUE, INK, VERMILION, Chart, _dress
 from facegen.show.text import table
 
-__all__ = ["audit_chart", "resampled_table", "sides", "write_audit"]
+__all__ = ["audit_chart", "resampled_text", "sides", "write_audit"]
 
 WIDTH = 560  # of the figure on the page, in CSS pixels
 COMPARED = ("attribute", "value", "real", "", "generated", "", "difference", "", "Cohen's h", "p, Holm")
@@ -132,8 +132,10 @@ def write_audit(
     return text
 
 
-def resampled_table(labels: Mapping[str, np.ndarray], indices: np.ndarray, target: Mapping[str, Mapping[str, float]]) -> str:
-    """The shares of each value before and after resampling, and those that were asked for."""
+def resampled_text(
+    labels: Mapping[str, np.ndarray], indices: np.ndarray, weights: np.ndarray, target: Mapping[str, Mapping[str, float]]
+) -> str:
+    """The shares of each value before and after resampling, those that were asked for, and how often pictures come."""
     rows = []
     for name, column in labels.items():
         before, goal = count(column), target.get(name, {})
@@ -141,7 +143,12 @@ def resampled_table(labels: Mapping[str, np.ndarray], indices: np.ndarray, targe
         for value, share in before.items():
             wanted = f"{goal[value]:.1%}" if value in goal else None
             rows.append((name, value, f"{share.share:.1%}", wanted, f"{after[value].share:.1%}"))
-    return table(rows, ("attribute", "value", "before", "target", "after"))
+    times = np.unique(indices, return_counts=True)[1]
+    return (
+        f"{table(rows, ('attribute', 'value', 'before', 'target', 'after'))}\n"
+        f"{len(indices):,} pictures, {len(times):,} different ones, the most frequent {times.max():,} times; "
+        f"worth {effective_size(weights):,.0f} of {len(weights):,} by Kish's count"
+    )
 
 
 def _plain(shares: Shares) -> dict[str, dict[str, dict[str, object]]]:

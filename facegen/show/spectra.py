@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from facegen.evaluation.spectra import UPPER, Spectrum, difference, distance
-from facegen.files import InputError
+from facegen.files import InputError, one_line
 from facegen.show.figures import BLACK, CYCLE, DASHES, FAINT, Chart, _dress
 
-__all__ = ["show_spectra"]
+__all__ = ["short_names", "show_spectra"]
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """For a legend: a file's name without its suffix, or its run's where it is a run's last network; all different."""
+    paths = {name: Path(name) for name in names}
+    short = {name: path.parent.name if path.stem == "network" else path.stem for name, path in paths.items()}
+    return {name: one_line(text[-40:] if list(short.values()).count(text) == 1 else name[-40:]) for name, text in short.items()}
 
 
 def show_spectra(

@@ -81,8 +81,8 @@ def _check_flags(args: argparse.Namespace, attributes: list[str]) -> None:
 
 
 def _resample(args: argparse.Namespace, attributes: list[str]) -> None:
-    from facegen.evaluation.audit import effective_size, labelled, read_target, resample, resampling_weights, write_resampled
-    from facegen.show.audit import resampled_table
+    from facegen.evaluation.audit import labelled, read_target, resample, resampling_weights, write_resampled
+    from facegen.show.audit import resampled_text
 
     target = read_target(args.resample)
     # Only labels that are measured need pixels; others take pictures of any size.
@@ -90,12 +90,8 @@ def _resample(args: argparse.Namespace, attributes: list[str]) -> None:
     weights = resampling_weights(there.labels, target)
     indices = resample(weights, args.count, args.seed)
     path = write_resampled(there, indices, args.out)
-    print(resampled_table(there.labels, indices, target))
-    most = max(indices.tolist().count(i) for i in set(indices.tolist()))
-    print(
-        f"{len(indices):,} pictures, {len(set(indices.tolist())):,} different ones, the most frequent {most:,} times; "
-        f"worth {effective_size(weights):,.0f} of {len(weights):,} by Kish's count\nwritten: {args.out}, {path}"
-    )
+    print(resampled_text(there.labels, indices, weights, target))
+    print(f"written: {args.out}, {path}")
 
 
 def _count(args: argparse.Namespace, attributes: list[str], folder: Path) -> str:

@@ -153,5 +153,8 @@ def test_auto_downloads_nothing_and_vgg_that_cannot_be_had_is_one_line(fake_vgg)
     with pytest.raises(InputError, match=r"put vgg16-397923af\.pth into .*or use lite0") as caught:
         load_perceptual("vgg16", patience=QUICK)
     assert "\n" not in str(caught.value)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0a\n")
+    with pytest.raises(InputError, match=r"vgg16-397923af\.pth is another file; it looks like a git-lfs pointer: fetch"):
+        load_perceptual("vgg16", patience=QUICK)
     with pytest.raises(InputError, match="choose one of auto, vgg16, lite0"):
         load_perceptual("alex")

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
+from facegen.data.kinds import seems
 from facegen.files import InputError, cache_folder, sha256_of
 
 BATCH_NORM_EPS = 1e-3  # of both networks
@@ -302,10 +303,15 @@ class Weights:
         """Where it is kept once it was fetched."""
         return cache_folder("networks") / self.names[0]
 
+    @property
+    def places(self) -> list[Path]:
+        """Where it may be already: in our cache and in PyTorch's."""
+        return [self.place, *(Path(torch.hub.get_dir()) / "checkpoints" / name for name in self.names)]
+
 
 def kept_file(known: Weights) -> Path | None:
     """The file in our cache or PyTorch's, None where it is in neither with the right content."""
-    for file in (known.place, *(Path(torch.hub.get_dir()) / "checkpoints" / name for name in known.names)):
+    for file in known.places:
         if file.is_file() and wrong_checksum(file, (f"sha256:{known.sha256}",)) is None:
             return file
     return None
@@ -326,7 +332,8 @@ def weights_file(known: Weights, patience: Patience | None = None) -> Path:
             return known.place
         except FetchError as error:
             reasons.append(error)
-    raise reasons[0]
+    others = [f"{file} is another file{seems(file)}" for file in known.places if file.is_file()]
+    raise FetchError("; ".join([str(reasons[0]), *others]))
 
 
 def lite0_file() -> Path:

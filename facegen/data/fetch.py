@@ -57,6 +57,8 @@ KEPT_NAMES = frozenset(
 T = TypeVar("T")
 BLOCK = 1 << 16
 MOST = 2 << 30  # bytes of a download whose size nobody knows beforehand
+# What an archive may unpack to: entries, bytes, and bytes per byte of archive once they are more than ARCHIVE_SMALL.
+ARCHIVE_ENTRIES, ARCHIVE_BYTES, ARCHIVE_RATIO, ARCHIVE_SMALL = 500_000, 8 << 30, 100, 16 << 20
 LONGEST_WAIT = 60.0  # seconds that a server's Retry-After is obeyed; whoever must wait longer is told so instead
 LOCK_POLL = 0.1  # seconds between two looks at a lock that another process holds
 
@@ -101,16 +103,6 @@ class Patience:
     stall: float = 30.0
     least_speed: float = 1000.0
     delays: tuple[float, ...] = (1.0, 3.0, 9.0)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What an archive may unpack to: entries, bytes, and bytes per byte of archive (above `always` bytes)."""
-
-    entries: int = 500_000
-    total: int = 8 << 30
-    ratio: float = 100.0
-    always: int = 16 << 20
 
 
 # ----------------------------------------------------------------------------------------------------- checksums
@@ -545,11 +537,11 @@ def is_picture(name: str) -> bool:
     return Path(last).suffix.lower() in PICTURE_SUFFIXES and not last.startswith(".") and "__MACOSX/" not in name
 
 
-def extract(archive: Path, folder: Path, bounds: Bounds | None = None) -> int:
+def extract(archive: Path, folder: Path) -> int:
     """Unpack the pictures of a zip or tar (plain, gz, bz2, xz) into an empty folder.
 
     Refused, each with one line: names that lead out of the folder, links, devices, encrypted or doubled entries,
-    more entries or bytes than `bounds` allows, damaged archives. Other files than pictures and their lists are left
+    more entries or bytes than a data set has, damaged archives. Other files than pictures and their lists are left
     in the archive. Call it inside `facegen.files.replacing_folder`, so that a refusal leaves nothing behind.
 
     Returns:
@@ -558,10 +550,10 @@ def extract(archive: Path, folder: Path, bounds: Bounds | None = None) -> int:
     Raises:
         InputError: as above, or the file is no archive, or holds no picture.
     """
-    bounds, names, pictures = bounds or Bounds(), Names(str(archive)), 0
+    names, pictures = Names(str(archive)), 0
     entries = _zip_entries if zipfile.is_zipfile(archive) else _tar_entries
     try:
-        for name, size, source in tqdm(entries(archive, names, bounds), desc=f"unpacking {archive.name}", disable=None):
+        for name, size, source in tqdm(entries(archive, names), desc=f"unpacking {archive.name}", disable=None):
             if is_picture(name) or (name.rsplit("/", 1)[-1].lower() in KEPT_NAMES and "__MACOSX/" not in name):
                 with source() as stream:
                     _write(stream, folder / names.add(name), size, str(archive))
@@ -581,10 +573,10 @@ def extract(archive: Path, folder: Path, bounds: Bounds | None = None) -> int:
 Entry = tuple[str, int, Callable[[], IO[bytes]]]  # a regular file in an archive: name, length, and how to read it
 
 
-def _zip_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]:
+def _zip_entries(archive: Path, names: Names) -> Iterator[Entry]:
     with zipfile.ZipFile(archive) as file:
         entries = file.infolist()
-        _too_much(archive, sum(entry.file_size for entry in entries), len(entries), bounds)
+        _too_much(archive, sum(entry.file_size for entry in entries), len(entries))
         for entry in entries:
             name = entry.orig_filename  # zipfile itself cuts and rewrites `filename` on some systems
             names.check(name)
@@ -596,10 +588,10 @@ def _zip_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]
                 yield name, entry.file_size, functools.partial(file.open, entry)
 
 
-def _tar_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]:
-    with contextlib.closing(_Bounded(archive, bounds)) as stream, tarfile.open(fileobj=stream, mode="r|") as file:
+def _tar_entries(archive: Path, names: Names) -> Iterator[Entry]:
+    with contextlib.closing(_Bounded(archive)) as stream, tarfile.open(fileobj=stream, mode="r|") as file:
         for number, entry in enumerate(file, 1):
-            _too_much(archive, stream.count + entry.size, number, bounds)
+            _too_much(archive, stream.count + entry.size, number)
             names.check(entry.name)
             if not (entry.isreg() or entry.isdir()) or entry.issparse():
                 raise InputError(f"{archive}: the entry {one_line(entry.name)!r} is a link or a device: refused")
@@ -609,16 +601,14 @@ def _tar_entries(archive: Path, names: Names, bounds: Bounds) -> Iterator[Entry]
             pass
 
 
-def _too_much(archive: Path, total: int, entries: int, bounds: Bounds) -> None:
+def _too_much(archive: Path, total: int, entries: int = 0) -> None:
     """Refuse more than the bounds allow."""
-    if entries > bounds.entries:
-        raise InputError(f"{archive}: more than {bounds.entries} entries: this is not a data set known here")
-    if total > bounds.total:
-        raise InputError(f"{archive}: unpacks to more than {bounds.total >> 20} MiB: refused, nothing was kept")
-    if total > bounds.always and total > bounds.ratio * archive.stat().st_size:
-        raise InputError(
-            f"{archive}: unpacks to more than {bounds.ratio:.0f} times its size, as no set of pictures does: refused"
-        )
+    if entries > ARCHIVE_ENTRIES:
+        raise InputError(f"{archive}: more than {ARCHIVE_ENTRIES} entries: this is not a data set known here")
+    if total > ARCHIVE_BYTES:
+        raise InputError(f"{archive}: unpacks to more than {ARCHIVE_BYTES >> 20} MiB: refused, nothing was kept")
+    if total > ARCHIVE_SMALL and total > ARCHIVE_RATIO * archive.stat().st_size:
+        raise InputError(f"{archive}: unpacks to more than {ARCHIVE_RATIO} times its size, as no set of pictures does: refused")
 
 
 class _Bounded:
@@ -629,8 +619,8 @@ class _Bounded:
 
     OPENERS: ClassVar = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
-    def __init__(self, archive: Path, bounds: Bounds):
-        self.archive, self.bounds, self.count = archive, bounds, 0
+    def __init__(self, archive: Path):
+        self.archive, self.count = archive, 0
         start = archive.open("rb").read(6)
         opener = next((opener for magic, opener in self.OPENERS.items() if start.startswith(magic)), open)
         self._file: IO[bytes] = opener(archive, "rb")
@@ -641,7 +631,7 @@ class _Bounded:
         except OSError as error:  # bz2 and gzip report damage this way
             raise EOFError(str(error)) from None
         self.count += len(block)
-        _too_much(self.archive, self.count, 0, self.bounds)
+        _too_much(self.archive, self.count)
         return block
 
     def close(self) -> None:

@@ -61,6 +61,7 @@ __all__ = [
 CACHE_FORMAT = 2  # raise it when decoding changes, so that no older cache is taken for a new one
 CACHE_BYTES, CACHE_DAYS = 16 << 30, 60  # what the cache keeps: the sets that were used last
 MAPPED_FROM = 1 << 30  # a larger set is memory-mapped: it need not fit into the computer's memory
+DRAWN = 5000  # faces where no number is given
 DRAWN_CACHE_PIXELS = 1 << 22  # from a thousand faces of 64 px on it is quicker to read drawn faces than to draw them
 _HEADER = 128  # bytes of the .npy header, the same for every number of pictures
 
@@ -240,7 +241,6 @@ def load_faces(
     transform: str | None = "center-crop",
     seed: int = 0,
     cache: bool = True,
-    drawn_images: int = 5000,
 ) -> Faces:
     """Load a data set as one uint8 tensor. Pictures of any size and shape are brought to `resolution`, which is said.
 
@@ -250,13 +250,12 @@ def load_faces(
     written, a warning says so, and the pictures are decoded every time.
 
     Args:
-        source: "drawn" or "drawn:N" for drawn faces; else a folder (nested is fine) or a zip of pictures.
+        source: "drawn:N" for N drawn faces ("drawn" has 5000); else a folder (nested is fine) or a zip of pictures.
         resolution: side of the squares, in pixels, 4 to 4096.
         max_images: take only the first so many usable pictures, in the order of their paths.
         transform: "center-crop" takes the largest centred square; None stretches the whole picture.
         seed: of the drawn faces.
         cache: False decodes anew and writes nothing.
-        drawn_images: how many faces "drawn" means.
 
     Raises:
         InputError: if there is no such source or no usable picture in it.
@@ -267,7 +266,7 @@ def load_faces(
         raise InputError(f"transform {transform!r} is unknown here: use 'center-crop' or None")
     if max_images is not None and max_images < 1:
         raise InputError(f"max_images is {max_images}: give at least 1")
-    count = drawn_count(source, max_images or drawn_images)
+    count = drawn_count(source, max_images or DRAWN)
     if count is not None:
         return _drawn_faces(min(count, max_images or count), resolution, seed, cache)
     with Source(source) as opened:

@@ -308,16 +308,19 @@ def fetch(
     if source.kind == "archive" and archive is None and not _is_filled(target):
         raise InputError(f"{name} is not downloaded: {source.how}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(target):
-            if _is_complete(source, target):
-                print(f"{name}: {target} is complete, every file has its sha256; nothing to do")
-            elif archive is not None:
-                _from_archive(source, Path(archive), target)
-            elif source.kind == "repository":
-                _from_repositories(source, target, base_url, patience or Patience(), threads)
-            else:
-                _from_sklearn(source, target)
+        if not _is_complete(source, target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(target) as waited:
+                if waited and _is_complete(source, target):
+                    pass
+                elif archive is not None:
+                    _from_archive(source, Path(archive), target)
+                elif source.kind == "repository":
+                    _from_repositories(source, target, base_url, patience or Patience(), threads)
+                else:
+                    _from_sklearn(source, target)
+        else:
+            print(f"{name}: {target} is complete, every file has its sha256; nothing to do")
     except FetchError as error:
         raise FetchError(f"{name}: {error}") from None
     except OSError as error:

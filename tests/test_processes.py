@@ -91,7 +91,7 @@ def started(*argv: object) -> subprocess.Popen:
 
 def test_two_processes_are_started_and_one_of_them_speaks(tmp_path):
     child = started("--outdir", tmp_path)
-    said, errors = child.communicate(timeout=300)
+    said, errors = child.communicate()
     assert child.returncode == 0, errors
     assert said.count("16 pictures from drawn") == 1 and said.count("done: ") == 1
     assert History.load(tmp_path).stats[-1]["step"] == 4 and read_config(tmp_path)["processes"] == 2
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_the_input_is_one_line_and_exit_code_2(tmp_path):
         (["--batch=9"], "facegen: error: "),
     ):
         child = started("--outdir", tmp_path / "run", *argv)
-        _, errors = child.communicate(timeout=300)
+        _, errors = child.communicate()
         assert child.returncode == 2 and errors.startswith(words) and errors.count("\n") == 1, errors
 
 
@@ -126,7 +126,7 @@ def test_ctrl_c_stops_both_behind_one_step(tmp_path):
         assert child.poll() is None, child.communicate()
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=300)
+    _, errors = child.communicate()
     assert child.returncode == 130 and errors.count("interrupted at step") == 1 and "Traceback" not in errors
     assert max((tmp_path / "checkpoints").iterdir()).name == f"step-{int(errors.split('step ')[1].split(':')[0]):08d}.pt"
 

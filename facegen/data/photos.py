@@ -53,18 +53,6 @@ __all__ = [
     "default_warnings",
 ]
 
-NAMES = (
-    "no-face",
-    "several-faces",
-    "too-small",
-    "turned",
-    "rotated",
-    "cut",
-    "occluded",
-    "already-aligned",
-)
-"""Every warning, in the order in which they are given."""
-
 LIMITS = {
     "no-face": 0.7,  # least probability that the detector gives what it calls a face
     "several-faces": 1,  # most faces
@@ -89,6 +77,9 @@ _ADVICE = {
     "occluded": "give a picture without what hides them: a generator invents what it cannot see",
     "already-aligned": "use it as it is: to align again only costs sharpness",
 }
+NAMES = tuple(_ADVICE)
+"""Every warning, in the order in which they are given."""
+
 _CLEAR = 0.5  # chance from which a part counts as seen, where it decides whether something is a face
 _SURE = 0.9  # probability from which the detector is believed without being asked again
 _DOUBTFUL = (0.5, 0.4, 0.3)  # what the detector's networks must say of a face that is covered
@@ -370,22 +361,17 @@ def _how_turned(tilt: float, turned: int) -> str:
 
 
 def _cut(m: dict[str, float]) -> list[PhotoWarning]:
-    edges = [
-        ("chin", "chin", "below"),
-        ("forehead", "forehead", "above"),
-        ("left side", "side", "left of"),
-        ("right side", "side", "right of"),
-    ]
-    missing = [
-        (key, m[key], LIMITS[limit], f"{m[key]:.2f} face lengths {where} the eyes")
-        for key, limit, where in edges
-        if m[key] < LIMITS[limit]
-    ]
+    edges = (("chin", "chin", "below"), ("forehead", "forehead", "above"))
+    edges += (("left side", "side", "left of"), ("right side", "side", "right of"))
+    missing = [(m[edge] / LIMITS[limit], edge, limit, where) for edge, limit, where in edges if m[edge] < LIMITS[limit]]
     if not missing:
         return []
-    _, value, limit, _ = min(missing, key=lambda item: item[1] / item[2])
-    text = ", ".join(f"the picture ends {place} ({key}, at least {least:.2f})" for key, _, least, place in missing)
-    return [PhotoWarning("cut", value, limit, text, _ADVICE["cut"])]
+    text = ", ".join(
+        f"the picture ends {m[edge]:.2f} face lengths {where} the eyes ({edge}, at least {LIMITS[limit]:.2f})"
+        for _, edge, limit, where in missing
+    )
+    _, edge, limit, _ = min(missing)
+    return [PhotoWarning("cut", m[edge], LIMITS[limit], text, _ADVICE["cut"])]
 
 
 def _occluded(m: dict[str, float]) -> list[PhotoWarning]:
@@ -504,7 +490,6 @@ class AlignReport:
         count: pictures written.
         seen: files looked at.
         size: their side in pixels.
-        faceless: files without a face, which were left out.
         several: files with several faces, of which the largest was taken.
         rows: every file that was left out or about which there is something to say.
         checks: what was found in each picture that could be read.
@@ -514,37 +499,31 @@ class AlignReport:
     count: int
     seen: int
     size: int
-    faceless: tuple[str, ...] = field(repr=False)
     several: tuple[str, ...] = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
     checks: tuple[PhotoCheck, ...] = field(default=(), repr=False)
 
+    @property
+    def faceless(self) -> tuple[str, ...]:
+        """Files without a face, which were left out."""
+        return tuple(row.file for row in self.rows if row.what == NO_FACE)
+
     def __str__(self) -> str:
         lines = [f"{self.dest}: {self.count:,} of {self.seen:,} files framed at {self.size}x{self.size}"]
-        groups = ((self.faceless, "without a face, left out"), (self.several, "with several faces, the largest taken"))
-        for names, what in groups:
-            if names:
-                shown = ", ".join(one_line(name) for name in names[:10])
-                more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-                lines.append(f"{len(names):,} {what}: {shown}{more}")
-        lines += _named(self.checks)
+        groups = {"{} without a face, left out": self.faceless, "{} with several faces, the largest taken": self.several}
+        groups = {what: [one_line(name) for name in names] for what, names in groups.items()}
+        for check in self.checks:
+            for warning in check.warnings:
+                if warning.name not in ("no-face", "several-faces"):
+                    file = f"{one_line(check.name)} ({warning.number})"
+                    groups.setdefault(f"warning: {{}} {warning.name}", []).append(file)
+        for what, files in groups.items():
+            if files:
+                more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
+                lines.append(f"{what.format(f'{len(files):,}')}: {', '.join(files[:10])}{more}")
         told = {*self.faceless, *self.several}
         rest = [row for row in self.rows if row.file not in told]
         return "\n".join([*lines, *([table(rest)] if rest else [])])
-
-
-def _named(checks: Sequence[PhotoCheck]) -> list[str]:
-    """A line for each kind of warning, with the pictures and numbers."""
-    kinds: dict[str, list[str]] = {}
-    for check in checks:
-        for warning in check.warnings:
-            if warning.name not in ("no-face", "several-faces"):  # which have lines of their own
-                kinds.setdefault(warning.name, []).append(f"{one_line(check.name)} ({warning.number})")
-    return [
-        f"warning: {len(files):,} {name}: {', '.join(files[:10])}"
-        + (f" and {len(files) - 10:,} more" if len(files) > 10 else "")
-        for name, files in kinds.items()
-    ]
 
 
 def align(
@@ -599,13 +578,12 @@ def align(
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
                 count += 1
-        faceless = tuple(row.file for row in rows if row.what == NO_FACE)
         inside = warnings is not None and not as_file and Path(warnings).expanduser() == dest
         if warnings is not None and (count or not inside):
             checks.write(place if inside else Path(warnings).expanduser())
         if not count:
-            raise _nothing_framed(opened, faceless, rows, checks.all)
-    return AlignReport(dest, count, len(opened.names), size, faceless, tuple(several), tuple(rows), checks.all)
+            raise _nothing_framed(opened, rows, checks.all)
+    return AlignReport(dest, count, len(opened.names), size, tuple(several), tuple(rows), checks.all)
 
 
 def default_warnings(source: str | Path, dest: str | Path) -> Path:
@@ -615,8 +593,8 @@ def default_warnings(source: str | Path, dest: str | Path) -> Path:
     return dest.with_name(f"{dest.stem}-warnings") if one else dest
 
 
-def _nothing_framed(source: Source, faceless: Sequence[str], rows: list[Row], checks: Sequence[PhotoCheck]) -> InputError:
-    if not faceless:
+def _nothing_framed(source: Source, rows: list[Row], checks: Sequence[PhotoCheck]) -> InputError:
+    if all(row.what != NO_FACE for row in rows):
         error = nothing_usable(source, rows)
         names = dict.fromkeys(warning.name for check in checks for warning in check.warnings)
         return InputError(f"{', '.join(names)}: {error}") if names else error

@@ -396,25 +396,14 @@ def prepare_unpaired(
             found = _pictures(source, letter, count + asked_test, seed, size, zoom)
             domains[letter] = _gather(source, found, place / letter, count + asked_test, copies)
             _check_enough(source, domains[letter], letter)
-        folders = _split(domains, {letter: _test_count(len(d.picks), test, asked_test) for letter, d in domains.items()})
-        for letter, domain in domains.items():
-            train = folders[f"train{letter}"]
-            if len(train) < 2:
-                raise InputError(
-                    f"test={asked_test} leaves domain {letter} with {len(train)} of {len(domain.picks)} pictures for "
-                    "training: take fewer test pictures, or give more pictures"
-                )
-            for pick in domain.picks:
-                if pick not in train and pick not in folders[f"test{letter}"]:
-                    domain.rows.append(Row(pick.origin, "a test picture of the other domain", "left out", False))
-            del train[count:]
+        folders = _split(domains, count, asked_test, exactly=test is not None)
         _arrange(place, folders)
     rows = [
         dataclasses.replace(row, file=f"{letter}: {row.file}")
         for letter, domain in domains.items()
         for row in sorted(domain.rows, key=lambda row: row.file)  # the order of the draw says nothing to a reader
     ]
-    counts = {name: len(picks) for name, picks in folders.items()}
+    counts = {name: len(folders[name]) for name in ("trainA", "trainB", "testA", "testB")}
     return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, domains, folders, count, asked_test)))
 
 
@@ -427,17 +416,11 @@ def _check_enough(source: Source | _Drawn, domain: _Domain, letter: str) -> None
         )
 
 
-def _test_count(there: int, test: int | None, asked: int) -> int:
-    """How many of `there` pictures are for the test: `test`, or a tenth where it was left open."""
-    if test is not None:
-        return test
-    return min(asked, max(1, there // 10)) if there > 2 else 0
-
-
-def _split(domains: dict[str, _Domain], tests: dict[str, int]) -> dict[str, list[_Pick]]:
+def _split(domains: dict[str, _Domain], count: int, test: int, *, exactly: bool) -> dict[str, list[_Pick]]:
     """Which picture goes where, so that no picture of a test folder is in a training folder.
 
-    For the tests those are taken first that only one domain has; where they do not suffice, what A tests B tests too.
+    For the tests those are taken first that only one domain has; where they do not suffice, what A tests B tests too. Unless
+    `exactly` so many are for the test, a tenth of the pictures is enough.
     """
     a, b = domains["A"].picks, domains["B"].picks
     keys: dict[int, str] = {}
@@ -445,12 +428,28 @@ def _split(domains: dict[str, _Domain], tests: dict[str, int]) -> dict[str, list
         keys.setdefault(j, a[i].key)
     b = domains["B"].picks = [dataclasses.replace(pick, key=keys.get(j, pick.key)) for j, pick in enumerate(b)]
     in_a, in_b = ({pick.key for pick in picks} for picks in (a, b))
-    first = sorted(a, key=lambda pick: pick.key in in_b)[: tests["A"]]
+
+    def wanted(picks: list[_Pick]) -> int:
+        tenth = max(1, len(picks) // 10) if len(picks) > 2 else 0
+        return test if exactly else min(test, tenth)
+
+    first = sorted(a, key=lambda pick: pick.key in in_b)[: wanted(a)]
     held = {pick.key for pick in first}
-    second = sorted(b, key=lambda pick: 0 if pick.key in held else 1 + (pick.key in in_a))[: tests["B"]]
+    second = sorted(b, key=lambda pick: 0 if pick.key in held else 1 + (pick.key in in_a))[: wanted(b)]
     held |= {pick.key for pick in second}
-    train_a, train_b = ([pick for pick in picks if pick.key not in held] for picks in (a, b))
-    return {"trainA": train_a, "trainB": train_b, "testA": first, "testB": second}
+    folders = {"testA": first, "testB": second}
+    for letter, domain in domains.items():
+        train = [pick for pick in domain.picks if pick.key not in held]
+        if len(train) < 2:
+            raise InputError(
+                f"test={test} leaves domain {letter} with {len(train)} of {len(domain.picks)} pictures for training: "
+                "take fewer test pictures, or give more pictures"
+            )
+        for pick in domain.picks:
+            if pick.key in held and pick not in folders[f"test{letter}"]:
+                domain.rows.append(Row(pick.origin, "a test picture of the other domain", "left out", False))
+        folders[f"train{letter}"] = train[:count]
+    return folders
 
 
 def _arrange(place: Path, folders: dict[str, list[_Pick]]) -> None:

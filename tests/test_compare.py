@@ -197,7 +197,7 @@ def made_up(times: dict[str, list[list[float]]], kids: dict[str, list[float]] | 
     configs = {cfg: dataclasses.replace(RECIPES[cfg], kimg=0.3) for cfg in times}
     baseline = {"kid": -1e-5, "frechet": 3.0, "diversity": 1.0, "precision": 0.8, "recall": 0.8}
     names = {quantity: f"{name}-x" for quantity, name in comparing.NAMES.items()}
-    data = {"name": "<faces>", "hash": "0", "count": 32}
+    data = {"name": "<faces>\x1b[2J", "hash": "0", "count": 32}
     return Comparison(configs, len(next(iter(times.values()))), tuple(runs), baseline, names, "a protocol", data)
 
 
@@ -329,7 +329,8 @@ def test_the_table_is_good_markdown(straight):
     assert len({line.count("|") for line in lines}) == 1 and lines[1].startswith("| --- | ---:")
     assert "KID-averages × 1000" in text and "real pictures" in lines[0] and "not a confidence interval" in text
     assert "1 of 6 cases" in text and "Equal for all: the 32 pictures of drawn at 32x32, not mirrored" in text
-    assert "&lt;faces>" in markdown(made_up({"dcgan": [[1, 2, 3]]}))
+    escaped = markdown(made_up({"dcgan": [[1, 2, 3]]}))
+    assert "&lt;faces>" in escaped and "\x1b" not in escaped
 
 
 def test_a_comparison_that_is_not_finished_says_so(straight):

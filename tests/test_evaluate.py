@@ -28,6 +28,7 @@ from facegen.models import dcgan, stylegan2
 from facegen.models.judges import Lite0
 from facegen.models.perceptual import load_perceptual
 from facegen.models.pretrained import load, save
+from facegen.show.evaluation import evaluation_text
 
 SIZE, REAL, FAKE = 32, 44, 26
 COMMON = ["--perceptual=lite0", "--device=cpu", f"--samples={FAKE}", "--pairs=4"]
@@ -328,6 +329,13 @@ def test_path_lengths_in_z_follow_the_sphere():
         assert torch.allclose(found, factor * expected, rtol=1e-2)
     with pytest.raises(InputError, match="choose z"):
         m.path_lengths(Linear(styles=False), flat, 4, space="w")
+
+
+def test_escape_codes_of_a_name_reach_no_terminal(everything):
+    result = next(iter(results(everything[0]).values()))
+    about = {"name": "fakes\x1b[2J\n", "count": 2}
+    text = evaluation_text(m.Evaluation((result,), (), about, about))
+    assert "\x1b" not in text and text.splitlines()[0].startswith("fakes") and "real pictures of fakes" in text
 
 
 def test_an_infinite_number_survives_the_file(tmp_path, everything):

@@ -81,7 +81,7 @@ class Averages:
 
 @pytest.fixture(scope="module")
 def pictures() -> Faces:
-    return dataclasses.replace(make_faces(64), name="<b>smooth</b>")
+    return dataclasses.replace(make_faces(64), name="<b>smooth</b>\x1b[2J")
 
 
 @pytest.fixture(scope="module")
@@ -481,7 +481,7 @@ def test_the_verdict_claims_no_more_than_the_seeds_show():
 def test_the_page_holds_everything_and_escapes_every_name(straight, tmp_path):
     page = write_report(straight, tmp_path, "facegen search --data='<script>alert(1)</script>'").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;b&gt;smooth&lt;/b&gt;" in page and "<b>smooth" not in page
-    assert "http:" not in page and "https:" not in page and "default-src 'none'" in page
+    assert "\x1b" not in page and "http:" not in page and "https:" not in page and "default-src 'none'" in page
     assert html.escape(verdict(straight)) in page and page.count("<img") == len(charts(straight)) + 2
     for trial in straight.trials:
         assert f'<th scope="row">{trial.index}</th>' in page

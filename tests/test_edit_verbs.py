@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import subprocess
 
@@ -13,15 +12,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from facegen.__main__ import main
+from facegen.cli.flags import find_verb, parse
 from facegen.files import InputError, sha256_of
-from facegen.latent import edit
+from facegen.latent import edit, walks
 from facegen.latent.project import load_latents, save_latents
 from facegen.latent.sample import latents, moved, sample
 from facegen.models import dcgan, pretrained, stylegan2, stylegan3
 from facegen.show import video
 from facegen.show.edit_widgets import sheet
 from facegen.show.video import film_facts
-from facegen.verbs import edit as verbs
 
 KINDS = ("stylegan2", "stylegan3")
 
@@ -177,10 +176,9 @@ def test_a_dcgan_walks_in_z(nets, tmp_path):
 
 
 def test_the_easings_of_the_command_line_are_the_function_s():
-    parser = argparse.ArgumentParser()
-    verbs.add_walk(parser.add_subparsers())
+    about, _ = find_verb(["walk"])
     for easing in edit.EASINGS:
-        assert parser.parse_args(["walk", "--network", "x", "--between", "1,2", "--easing", easing]).easing == easing
+        assert parse(["--network", "x", "--between", "1,2", "--easing", easing], about).easing == easing
 
 
 # -------------------------------------------------------------------------------------------------------------- mix
@@ -277,7 +275,7 @@ def test_ratings_that_are_none_are_refused_by_their_line(tmp_path, text, words):
     path = tmp_path / "rated.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=words):
-        verbs.read_labels(path)
+        walks.read_ratings(path)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +289,7 @@ def test_ratings_that_are_none_are_refused_by_their_line(tmp_path, text, words):
     ],
 )
 def test_strengths_are_read_as_they_are_meant(text, expected):
-    assert verbs.strengths_of(text) == pytest.approx(expected)
+    assert walks.strengths_of(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +297,7 @@ def test_strengths_are_read_as_they_are_meant(text, expected):
 )
 def test_strengths_that_are_none_are_refused(text):
     with pytest.raises(InputError, match="--strengths"):
-        verbs.strengths_of(text)
+        walks.strengths_of(text)
 
 
 # ------------------------------------------------------------------------------------------------- crosses of models

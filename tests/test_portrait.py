@@ -214,7 +214,7 @@ def test_films_that_cannot_be(option, words, tmp_path):
         ("styled", ["--seed=4294967296"], "takes seeds below 2^32"),
         ("styled", ["--class=1"], "this network has no classes"),
         ("styled", ["--out={}/strip.doc"], "must end in .png, .jpg or .webp"),
-        ("styled", ["--video={}/film.avi"], "use a name that ends in .mp4, .webp or .gif"),
+        ("styled", ["--video={}/film.avi"], "must end in .mp4, .gif or .webp"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_in_one_line(run, words, said, request, tmp_path, capsys):

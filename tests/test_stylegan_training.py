@@ -247,7 +247,7 @@ def test_samples_come_nearer_to_the_faces(tmp_path):
     [
         ({"architecture": "stylegan"}, "architecture='stylegan' is not known"),
         ({"image_size": 48}, "the networks take 8, 16, 32, 64"),
-        ({"batch": 12, "batch_gpu": 8}, "batch=12 is no multiple of batch_gpu=8"),
+        ({"batch": 12, "batch_gpu": 8}, "--batch=12 is no multiple of --batch-gpu=8"),
         ({"batch": 6, "batch_gpu": 6}, "take a multiple of 4"),
         ({"aug": "yes"}, "aug='yes' is not known"),
         ({"target": 1.5}, "target=1.5: must lie between 0 and 1"),

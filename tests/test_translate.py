@@ -249,8 +249,7 @@ def test_what_cannot_be_trained_is_refused_before_the_pictures_are_read(tmp_path
 
 
 def test_flags_of_train_are_not_shortened(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        main(["train", "--cf=cyclegan", "--outdir", str(tmp_path / "x"), "--dry-run"])
+    assert main(["train", "--cf=cyclegan", "--outdir", str(tmp_path / "x"), "--dry-run"]) == 2
     assert "unrecognized arguments: --cf=cyclegan" in capsys.readouterr().err
 
 

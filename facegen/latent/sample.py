@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -44,6 +45,24 @@ def can_move(G: nn.Module) -> bool:
 def has_noise(G: nn.Module) -> bool:
     """Whether a generator has noise inputs: StyleGAN2's, unless it was made without."""
     return any(getattr(module, "use_noise", False) for module in G.modules())
+
+
+def seeds_of(text: str, flag: str = "--seeds") -> list[int]:
+    """ "0-3,7" -> [0, 1, 2, 3, 7].
+
+    Raises:
+        InputError: not such a list, or a very long one.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        first, last = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (1, 0)
+        if last < first or last >= 2**63:
+            raise InputError(f"{flag} {text!r}: give numbers such as 0-63 or 1,5,12-20")
+        if len(seeds) + last - first >= 1_000_000:
+            raise InputError(f"{flag} {text!r}: these are more than a million at once")
+        seeds += range(first, last + 1)
+    return seeds
 
 
 def latents(G: nn.Module, seeds: Iterable[int]) -> Tensor:

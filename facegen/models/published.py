@@ -107,6 +107,19 @@ def find(url_or_name: str) -> Published | None:
     return PUBLISHED.get(url_or_name) or next((known for known in PUBLISHED.values() if known.url == address), None)
 
 
+def origin(name: str) -> dict[str, object]:
+    """What a new file says of a network that it was made of: file, sha256, and the licence where it is known."""
+    path, known = network_file(name), find(name)
+    facts: dict[str, object] = {"file": path.name, "sha256": sha256_of(path)}
+    return facts if known is None else {**facts, "licence": known.licence}
+
+
+def short_name(name: str) -> str:
+    """A file's name without its suffix, or its run's where it is a run's last network."""
+    path = Path(name)
+    return path.parent.name if path.stem == "network" and path.parent.name else path.stem or name
+
+
 def table() -> str:
     """Every published network: name, architecture, resolution, data with their terms, and its address below; then the
     terms of the weights."""

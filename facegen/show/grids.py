@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from facegen.files import InputError, replacing
 
-__all__ = ["Snapshots", "as_uint8", "grid", "kimg_text", "save_image", "snapshots_of"]
+__all__ = ["Snapshots", "as_uint8", "check_fits", "grid", "kimg_text", "save_image", "side_by_side", "snapshots_of"]
 
+# The longest side in pixels that each format of a picture can have; PNG itself has no bound that matters.
+LONGEST = {".png": 1 << 20, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+MOST_PIXELS = 178_956_970  # pictures with more are refused by Pillow and others as a possible attack
 BACKGROUND = 255  # between the tiles: white, as the page around them
 
 
@@ -86,6 +90,30 @@ def grid(
         y, x = padding + index // cols * height, padding + index % cols * width
         canvas[y : y + tile.shape[1], x : x + tile.shape[2]] = tile.permute(1, 2, 0)  # [H, W, 3]
     return Image.fromarray(canvas.numpy())
+
+
+def check_fits(path: Path, width: int, height: int) -> None:
+    """Refuse, before the work, a picture that could not be written, or not be opened again.
+
+    Raises:
+        InputError: too many pixels for the format that the path's suffix names, or for any.
+    """
+    most = LONGEST[path.suffix.lower()]
+    if max(width, height) > most:
+        raise InputError(f"{path}: {width} x {height} pixels, a {path.suffix} has at most {most}; ask for fewer faces")
+    if width * height > MOST_PIXELS:
+        raise InputError(f"{path}: {width} x {height} pixels are too many to open again; ask for fewer faces")
+
+
+def grid_size(count: int, face: int, padding: int = 2) -> tuple[int, int]:
+    """Width and height in pixels of a `grid` of `count` faces, each of `face` pixels after scaling."""
+    columns = math.ceil(math.sqrt(count))
+    return columns * (face + padding) + padding, math.ceil(count / columns) * (face + padding) + padding
+
+
+def side_by_side(faces: torch.Tensor) -> torch.Tensor:
+    """Faces [N, 3, H, W] as one frame of a film, uint8 [1, 3, H', W']."""
+    return torch.from_numpy(np.array(grid(faces, padding=0))).permute(2, 0, 1)[None]
 
 
 def save_image(picture: Image.Image | torch.Tensor, path: str | Path, *, synthetic: str = "") -> Path:

@@ -1,0 +1,90 @@
+"""Network files and runs: `info`, `convert`, `models`."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from facegen.cli.flags import Kind, file, verb
+from facegen.files import InputError, one_line, sha256_of
+
+
+@verb("look into files")
+class Info:
+    """say what a network file holds, or how far a training run is
+
+    facegen info assets/weights/stylegan2-64.safetensors
+    """
+
+    # a network file, its address, a name of `facegen models`, or a run's folder
+    network: Annotated[str, Kind("FILE|URL|NAME|RUN", positional=True)]
+
+    def run(self) -> None:
+        if Path(self.network).is_dir():
+            from facegen.training.progress import run_facts
+
+            return show_facts(run_facts(Path(self.network)))
+
+        from facegen.models.pretrained import claims, describe, load
+        from facegen.models.published import find, network_file
+
+        path, known = network_file(self.network), find(self.network)
+        loaded = load(path)
+        show_facts(describe(path, loaded, known and known.licence))
+        print("the file says:")
+        show_facts((f"  {name}", value) for name, value in claims(path, loaded))
+
+
+def show_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """A line each, or several that are indented: whatever a file says, it cannot look like a line of ours."""
+    for name, value in facts:
+        text = one_line(value, 600) or "(empty)"
+        print(textwrap.fill(text, 120, initial_indent=f"{name:14} ", subsequent_indent=" " * 15))
+
+
+@verb("look into files")
+class Convert:
+    """write a network of another project (.pkl, .pt) as a file that anybody can open safely
+
+    facegen convert assets/weights/dcgan-64.safetensors dcgan.safetensors
+    """
+
+    source: Annotated[str, Kind("FILE|URL|NAME", positional=True)]  # the network; nothing in it is run
+    dest: Annotated[Path, Kind("FILE.safetensors", file(".safetensors"), positional=True)]  # what to write
+
+    def run(self) -> None:
+        from facegen.models.pretrained import format_name, load, plain_json, save
+        from facegen.models.published import find, network_file
+
+        source = network_file(self.source)
+        if self.dest.exists() and self.dest.samefile(source):
+            raise InputError(f"{self.dest}: this is the file to convert; give the new one another name")
+        loaded = load(source)
+        info = {}
+        for name, value in loaded.info.items():
+            try:
+                info |= plain_json({name: value}, "info")
+            except InputError:
+                print(f"facegen: {one_line(name)} is left out: it is not plain JSON", file=sys.stderr)
+        if (known := find(self.source)) is not None:
+            info["licence"] = known.licence
+        info.pop("format", None)
+        info["converted_from"] = {"file": source.name, "sha256": sha256_of(source), "format": format_name(source, loaded)}
+        save(self.dest, loaded.G, loaded.D, info)
+        print(f"{self.dest}: {'G and D' if loaded.D is not None else 'G'} of {source.name}")
+
+
+@verb("look into files")
+class Models:
+    """list the networks that NVIDIA publishes, with addresses and terms
+
+    facegen models
+    """
+
+    def run(self) -> None:
+        from facegen.models.published import table
+
+        print(table())

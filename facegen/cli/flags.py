@@ -1,0 +1,318 @@
+"""From a verb's dataclass to its command line: a field is a flag, the comment behind it is the flag's help.
+
+    @verb("make pictures")
+    class Generate(OnDevice):
+        '''make faces with a trained network
+
+        facegen generate --network assets/weights/stylegan2-64.safetensors --grid faces.png
+        '''
+
+        network: Network  # a network file, its address, or a name of `facegen models`
+        seeds: Seeds = "0-63"  # one face per seed
+
+        def run(self) -> None: ...
+
+The first line says what the verb does, the second paragraph is an example that works in a clone of the repository, the rest
+is printed below it. A field without a default is a flag that must be given. What several verbs have stands in base classes;
+one with a `heading` is a group of its own in the help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import inspect
+import re
+import shlex
+import textwrap
+import types
+import typing
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+from facegen.config import flag_of
+from facegen.files import InputError, one_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WIDTH = 100  # columns of the help
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How a flag is typed."""
+
+    metavar: str  # the word for its value in the help
+    of: Callable[[str], Any] = str  # makes the value of the text, or raises ArgumentTypeError
+    names: tuple[str, ...] = ()  # instead of the field's name
+    positional: bool = False
+    without: object = None  # the value of a flag that is given without one
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """What is known of a verb before it is called."""
+
+    name: str
+    kind: type
+    group: str
+    text: str
+    example: str
+    more: str
+
+
+GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files", "teach")
+VERBS: dict[str, Verb] = {}
+flags = dataclasses.dataclass(kw_only=True)  # what a verb's base classes are made by
+
+
+def verb(group: str, name: str = "", alias: str = "") -> Callable[[type], type]:
+    """Make a verb of a class, called like it: PrepareUnpaired is `prepare-unpaired`."""
+
+    def declare(cls: type) -> type:
+        text, example, *more = inspect.cleandoc(cls.__doc__).split("\n\n")
+        called = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        about = Verb(called, flags(cls), group, text, " ".join(example.split()), "\n\n".join(more))
+        VERBS.update({word: about for word in (called, alias) if word})
+        return about.kind
+
+    return declare
+
+
+def find_verb(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
+    """The verb that a command line begins with, of one word or two, and the rest of the line.
+
+    Raises:
+        InputError: there is no such verb.
+    """
+    for count in (2, 1):
+        if " ".join(argv[:count]) in VERBS:
+            return VERBS[" ".join(argv[:count])], argv[count:]
+    called = one_line(argv[0]) if argv else ""
+    if longer := [name for name in VERBS if name.startswith(f"{called} ")]:
+        raise InputError(f"give `facegen {'` or `facegen '.join(longer)}`")
+    near = difflib.get_close_matches(called, VERBS, 1)
+    hint = f"did you mean `facegen {near[0]}`?" if near else "`facegen --help` lists the verbs"
+    raise InputError(f"{called!r} is no verb: {hint}" if called else "give a verb: `facegen --help` lists them")
+
+
+def overview() -> str:
+    """What `facegen --help` prints: the verbs, grouped by what one wants to do."""
+    lines = [
+        "facegen: generate faces with GANs. Start with: facegen train --outdir runs/first",
+        "`facegen VERB --help` shows an example and the flags; `facegen --version` the version.",
+    ]
+    verbs = list(dict.fromkeys(VERBS.values()))
+    for group in GROUPS:
+        lines += ["", f"{group}:", *(f"  {about.name:17} {about.text}" for about in verbs if about.group == group)]
+    return "\n".join(lines)
+
+
+def parse(argv: Sequence[str], about: Verb) -> Any:
+    """The verb's object for a command line, ready to run."""
+    if hasattr(about.kind, "parse"):
+        return about.kind.parse(joined(argv), about)
+    return about.kind(**vars(parser_of(about).parse_args(joined(argv))))
+
+
+def joined(argv: Sequence[str]) -> list[str]:
+    """["--translate", "-0.1,0"] -> ["--translate=-0.1,0"], because argparse takes -0.1,0 and -1e3 for flags."""
+    words: list[str] = []
+    for word in argv:
+        if words and re.fullmatch(r"--[^=]+", words[-1]) and re.fullmatch(r"-(\d|\.\d|inf|nan).*", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        message = re.sub(r"^argument (\S+?)(/\S+)?: ", r"\1 ", message)
+        raise InputError(f"{one_line(message, 400)}; `{self.prog} --help` explains the flags")
+
+
+def parser_of(about: Verb, abbreviations: bool = True) -> argparse.ArgumentParser:
+    """The parser of a verb's flags."""
+    more = f"\n\n{textwrap.fill(about.more, WIDTH)}" if about.more else ""
+    parser = _Parser(
+        prog=f"facegen {about.name}",
+        usage=argparse.SUPPRESS,
+        description=f"{about.example}\n\n{about.text[0].upper()}{about.text[1:]}.{more}",
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=WIDTH),
+        allow_abbrev=abbreviations,
+    )
+    explained, hints = helps(about.kind), typing.get_type_hints(about.kind, include_extras=True)
+    fields = {field.name: field for field in dataclasses.fields(about.kind)}
+    for base in about.kind.__mro__:  # the verb's own flags first
+        group = parser.add_argument_group(base.heading) if "heading" in vars(base) else parser
+        for name in [name for name in vars(base).get("__annotations__", ()) if name in fields]:
+            default, text = fields.pop(name).default, explained[name]
+            if default not in (None, False, "", dataclasses.MISSING):
+                text += f" (default: {default})"
+            add_flag(group, name, hints[name], text, default)
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, recipe: Any, called: str) -> None:
+    """The settings of a recipe as further flags; those that are not given are absent from what the parser returns."""
+    group = parser.add_argument_group(f"settings (in brackets: what --cfg={called} has)")
+    explained, hints = helps(type(recipe)), typing.get_type_hints(type(recipe), include_extras=True)
+    for name, value in dataclasses.asdict(recipe).items():
+        if name != "architecture":  # which --cfg names
+            shown = int(value) if isinstance(value, bool) else "none" if value == "" else value
+            hint = YesNo if isinstance(value, bool) else hints[name]
+            add_flag(group, name, hint, f"{explained[name]} [{shown}]", argparse.SUPPRESS)
+
+
+def helps(cls: type) -> dict[str, str]:
+    """Each field with the comment behind it, or else the comment lines right above it."""
+    found: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, cls.__mro__):
+        above: list[str] = []
+        for line in inspect.getsource(base).splitlines():
+            comment, field = re.fullmatch(r" {4}# (.*)", line), re.fullmatch(r" {4}(\w+): .*?(?:  # (.*))?", line)
+            if field:
+                found.setdefault(field.group(1), field.group(2) or " ".join(above))
+            above = [*above, comment.group(1)] if comment else []
+    return found
+
+
+def kind_of(hint: Any) -> tuple[type, Kind | None]:
+    """A field's type, without None and Annotated, and its `Kind` if it has one."""
+    kind = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Kind)), None)
+    plain = hint.__origin__ if typing.get_origin(hint) is Annotated else hint
+    if typing.get_origin(plain) in (typing.Union, types.UnionType):
+        plain, own = kind_of(next(part for part in typing.get_args(plain) if part is not type(None)))
+        kind = kind or own
+    return plain, kind
+
+
+def add_flag(group: Any, name: str, hint: Any, text: str, default: object) -> None:
+    """One field as a flag, or as an argument without a name. A default that is a text goes through the flag's `of`, too."""
+    plain, kind = kind_of(hint)
+    required = default is dataclasses.MISSING
+    options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": None if required else default}
+    if typing.get_origin(plain) is list and kind is None:  # may be given several times
+        options["action"] = "append"
+        plain, kind = kind_of(typing.get_args(plain)[0])
+    if plain is bool and kind is None:
+        group.add_argument(flag_of(name), action="store_true", **options)
+        return
+    if typing.get_origin(plain) is Literal:
+        words = typing.get_args(plain)
+        short = len("|".join(words)) <= 20
+        options |= {"choices": words, "metavar": "|".join(words) if short else "WORD"}
+        options["help"] = text if short else f"{text}; {', '.join(words)}"
+    elif kind:
+        options |= {"type": kind.of, "metavar": kind.metavar}
+    else:
+        options |= {"type": plain, "metavar": {int: "N", float: "X", str: "WORD"}[plain]}
+    if kind and kind.without is not None:
+        options |= {"nargs": "?", "const": kind.without}
+    if kind and kind.positional:
+        group.add_argument(name, **options)
+    else:
+        names = kind.names if kind and kind.names else dict.fromkeys([flag_of(name), flag_of(name).lower()])
+        group.add_argument(*names, dest=name, required=required, **options)
+
+
+def command(given: Any) -> str:
+    """The command line of a verb's object with all its values, so that other defaults do not change it."""
+    words = ["facegen", next(about.name for about in VERBS.values() if about.kind is type(given))]
+    for name, value in vars(given).items():
+        if value is True or value is False:
+            words += [flag_of(name)] if value else []
+        elif value is not None:
+            words += [f"{flag_of(name)}={one}" for one in (value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
+def one_of(given: Any, *names: str) -> tuple[str, Any]:
+    """The flag and the value of the one of a verb's fields that was given.
+
+    Raises:
+        InputError: none of them, or more than one.
+    """
+    there = [name for name in names if getattr(given, name) is not None]
+    if len(there) != 1:
+        raise InputError(f"give {' or '.join(map(flag_of, names))}{', not both' if there else ''}")
+    return flag_of(there[0]), getattr(given, there[0])
+
+
+# -- what makes a value of a text
+
+
+def yes_no(text: str) -> bool:
+    """ "1" -> True."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in words:
+        raise ArgumentTypeError(f"{text!r} is neither 0 nor 1")
+    return words[text.lower()]
+
+
+def pair_of(text: str) -> tuple[float, float]:
+    """ "0.1,-0.2" -> (0.1, -0.2)."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: give two numbers with a comma between them, such as 0.1,-0.2") from None
+    return x, y
+
+
+def folder(text: str) -> Path:
+    """Refuses, before the work, a folder that could not be made after it."""
+    if not text:
+        raise ArgumentTypeError("the name is empty: give that of a folder, . for this one")
+    there = next((place for place in (Path(text), *Path(text).parents) if place.exists()), None)
+    if there and not there.is_dir():
+        raise ArgumentTypeError(f"{text}: {there} is a file, not a folder; choose another place or remove it first")
+    return Path(text)
+
+
+def file(*suffixes: str) -> Callable[[str], Path]:
+    """Refuses, before the work, a file that could not be written after it, or whose suffix is none of these."""
+
+    def check(text: str) -> Path:
+        path = Path(text)
+        if suffixes and path.suffix.lower() not in suffixes:
+            *others, last = (word for word in suffixes if word not in (".jpeg", ".htm"))
+            raise ArgumentTypeError(f"{text}: the name must end in {', '.join(others)}{' or ' if others else ''}{last}")
+        folder(str(path.parent))
+        if path.is_dir():
+            raise ArgumentTypeError(f"{text}: this is a folder; give the name of a file")
+        return path
+
+    return check
+
+
+Network = Annotated[str, Kind("FILE|URL|NAME")]
+Data = Annotated[str, Kind("DIR|ZIP|drawn:N")]
+Folder = Annotated[Path, Kind("DIR", folder)]
+Run = Annotated[Path, Kind("RUN", Path, positional=True)]
+Picture = Annotated[Path, Kind("FILE", file(".png", ".jpg", ".jpeg", ".webp"))]
+Film = Annotated[Path, Kind("FILE", file(".mp4", ".gif", ".webp"))]
+Pair = Annotated[tuple[float, float], Kind("X,Y", pair_of)]
+YesNo = Annotated[bool, Kind("0|1", yes_no)]
+Psi = Annotated[float, Kind("PSI", float, ("--trunc", "--truncation"))]
+Label = Annotated[int, Kind("K", int, ("--class",))]
+
+
+@flags
+class OnDevice:
+    """What every verb has that runs a network."""
+
+    device: str = "auto"  # cpu, cuda, mps, or auto
+
+    def generator(self, network: str = "") -> nn.Module:
+        """The generator of --network, or of another file, on --device."""
+        from facegen.config import device
+        from facegen.models.pretrained import load
+        from facegen.models.published import network_file
+
+        on = device(self.device)
+        return load(network_file(network or self.network)).G.to(on)

@@ -1,0 +1,228 @@
+"""Pictures and films of trained networks: `generate`, `portrait`, `translate`, `gallery`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from facegen.cli.flags import Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, file, flags, verb
+from facegen.files import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facegen.show.figures import Chart
+
+GRID_FRAME = 2  # pixels around every face
+MOST_SCALE = 64
+FILM_WIDTH = 512  # pixels
+Direction = Literal["AtoB", "BtoA"]
+
+
+@flags
+class StyleFlags:
+    """What only StyleGANs have."""
+
+    heading = "StyleGAN"
+
+    trunc: Psi = 1.0  # below 1: more usual and less varied faces, 0 is the mean face
+    trunc_cutoff: int | None = None  # truncate only the first N layers, not all
+    label: Label | None = None  # which class, for a network that has classes
+    # StyleGAN2's noise inputs
+    noise_mode: Annotated[str, Kind("random|const|none")] = "const"
+    # StyleGAN3: move the picture right and down, in picture widths, such as -0.1,0
+    translate: Pair | None = None
+    # StyleGAN3: turn the picture counter-clockwise
+    rotate: Annotated[float | None, Kind("DEG", float)] = None
+    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 may be faster
+
+
+@verb("make pictures")
+class Generate(OnDevice, StyleFlags):
+    """make faces with a trained network
+
+    facegen generate --network assets/weights/stylegan2-64.safetensors --seeds 0-63 --grid faces.png
+    """
+
+    network: Network  # a network file, its address, or a name of `facegen models`
+    seeds: Annotated[str, Kind("LIST")] = "0-63"  # one face per seed: 0-63 or 1,5,12-20
+    grid: Picture | None = None  # write all faces into one picture
+    outdir: Folder | None = None  # write one picture per seed into this folder
+    scale: int = 1  # enlarge the grid's pictures N times
+
+    def run(self) -> None:
+        if not self.grid and not self.outdir:
+            raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
+        if not 1 <= self.scale <= MOST_SCALE:
+            raise InputError(f"--scale {self.scale}: give a whole number from 1 to {MOST_SCALE}")
+        if self.trunc_cutoff is not None and self.trunc == 1:
+            raise InputError("--trunc-cutoff does nothing without truncation: give --trunc PSI too, such as --trunc 0.7")
+
+        import torch
+
+        from facegen.latent.sample import moved, sample_batches, seeds_of
+        from facegen.models.stylegan2 import NOISE_MODES
+        from facegen.show.grids import check_fits, grid_size
+
+        if self.noise_mode not in NOISE_MODES:
+            raise InputError(f"--noise-mode {self.noise_mode!r}: choose one of {', '.join(NOISE_MODES)}")
+        seeds, G = seeds_of(self.seeds), self.generator()
+        still = self.translate is None and self.rotate is None
+        with contextlib.nullcontext() if still else moved(G, self.translate or (0.0, 0.0), self.rotate or 0.0):
+            batches = sample_batches(
+                G,
+                seeds,
+                trunc=self.trunc,
+                cutoff=self.trunc_cutoff,
+                labels=self.label,
+                noise_mode=self.noise_mode,
+                dtype=getattr(torch, self.precision),
+            )
+            if self.grid:
+                check_fits(self.grid, *grid_size(len(seeds), G.img_resolution * self.scale, GRID_FRAME))
+            self.write(seeds, batches)
+        print(f"{len(seeds)} faces: {', '.join(str(path) for path in (self.grid, self.outdir) if path)}")
+
+    def write(self, seeds: list[int], batches: Iterator[Tensor]) -> None:
+        """Every face of --outdir as soon as it is made; the faces are kept in memory only for --grid."""
+        import torch
+
+        from facegen.show import grid, save_image
+        from facegen.show.video import SYNTHETIC
+
+        kept, written = [], 0
+        try:
+            for faces in batches:
+                if self.grid:
+                    kept.append(faces)
+                for face in faces if self.outdir else ():
+                    save_image(grid(face[None], padding=0), self.outdir / f"seed{seeds[written]:06d}.png", synthetic=SYNTHETIC)
+                    written += 1
+            if self.grid:
+                save_image(grid(torch.cat(kept), padding=GRID_FRAME, scale=self.scale), self.grid, synthetic=SYNTHETIC)
+        except KeyboardInterrupt:
+            where = f" in {self.outdir}" if self.outdir else ""
+            left = f"{written} of {len(seeds)} faces are written{where}"
+            raise KeyboardInterrupt(f"interrupted: {left}{', no grid' if self.grid else ''}") from None
+
+
+@verb("make pictures")
+class Portrait(OnDevice):
+    """follow one face through the training of a DCGAN or a StyleGAN
+
+    facegen portrait runs/first --seed 5 --out portrait.png --video portrait.mp4
+
+    It needs a run whose networks were kept: `facegen train --keep-networks 1`.
+    """
+
+    directory: Run  # the run's folder
+    seed: int | None = None  # the face, if networks were kept (default: 0)
+    every: int = 1  # every Nth snapshot only, plus the last
+    out: Picture = "portrait.png"  # a strip: .png, .jpg or .webp
+    video: Film | None = None  # also a film: .mp4, .webp or .gif
+    seconds: float = 8.0  # the film's playing time
+    fade: float = 0.5  # share of the time in which faces change, 0 to 1
+    trunc: Psi = 1.0  # below 1: more usual faces (StyleGAN)
+    label: Label | None = None  # which class, for a network that has classes
+
+    def run(self) -> None:
+        from facegen.config import device
+        from facegen.latent.portrait import follow
+        from facegen.show import portrait, save_film
+        from facegen.show.grids import kimg_text
+        from facegen.show.video import check_film
+
+        if self.video:
+            check_film(self.video)
+        on = device(self.device)
+        face = follow(self.directory, self.seed, every=self.every, trunc=self.trunc, label=self.label, device=on)
+        save_chart(portrait(face, title=f"{face.name[0].upper()}{face.name[1:]} through training"), self.out)
+        first, last = (kimg_text(face.kimg[i]) for i in (0, -1))
+        count = len(face.kimg)
+        print(f"{self.out}: {face.name} in {count} snapshot{'s' if count > 1 else ''}, {first} to {last} kimg")
+        if self.video:
+            save_film(face, self.video, seconds=self.seconds, fade=self.fade, width=FILM_WIDTH)
+            print(f"{self.video}: {self.video.stat().st_size / 1e6:.1f} MB")
+
+
+def save_chart(chart: Chart, path: Path) -> None:
+    """A chart as a picture of the kind that the path's suffix names."""
+    from PIL import Image
+
+    from facegen.show.grids import save_image
+
+    save_image(Image.open(io.BytesIO(chart.png())).convert("RGB"), path)
+
+
+@verb("make pictures")
+class Translate(OnDevice):
+    """put pictures through a trained translation
+
+    facegen translate --network runs/face2fake --direction AtoB --source photos --outdir results
+    """
+
+    network: Annotated[Path, Kind("RUN|FILE", Path)]  # a run's folder, or a file such as latest_net_G_A.pth
+    source: Annotated[Path, Kind("PHOTO|DIR|ZIP", Path)]  # the pictures
+    outdir: Folder  # a new folder
+    direction: Direction = "AtoB"  # A to B is real to fake
+    epoch: int | None = None  # a kept epoch of the run (default: the newest)
+    size: int | None = None  # side of the results (default: as the network was trained)
+
+    def run(self) -> None:
+        from facegen.config import device
+        from facegen.latent.translate import SIZE, load_translator, translate_folder
+
+        G, info = load_translator(self.network, self.direction, self.epoch)
+        config = info.get("config")
+        trained = config.get("image_size") if isinstance(config, dict) else None
+        size = self.size if self.size is not None else trained if type(trained) is int else SIZE
+        print(translate_folder(G.to(device(self.device)), self.source, self.outdir, size=size))
+
+
+@verb("make pictures")
+class Gallery(OnDevice):
+    """one page that shows what each kept epoch of a translation made of people
+
+    facegen gallery runs/face2fake --epochs 1,2 --out index.html
+    """
+
+    directory: Run  # the run's folder
+    epochs: Annotated[str | None, Kind("LIST")] = None  # such as 10,100,160 (default: all that were kept)
+    out: Annotated[Path, Kind("FILE.html", file(".html", ".htm"))] = "index.html"  # the page to write
+    source: Annotated[Path | None, Kind("DIR|ZIP", Path)] = None  # who to show (default: the run's own test pictures)
+    people: int = 8  # how many
+    direction: Direction = "AtoB"  # A to B is real to fake
+    # a face model that you have, to measure identity (docs/face2fake.md)
+    face_model: Annotated[str | None, Kind("FILE")] = None
+    title: Annotated[str, Kind("TEXT")] = "Translated faces, epoch by epoch"  # of the page
+
+    def run(self) -> None:
+        from facegen.config import device
+        from facegen.latent.sample import seeds_of
+        from facegen.latent.translate import people
+        from facegen.models.identity import load_identity
+        from facegen.show.gallery import Person, gallery
+
+        found = people(
+            self.directory,
+            seeds_of(self.epochs, "--epochs") if self.epochs else None,
+            direction=self.direction,
+            source=self.source,
+            most=self.people,
+            embed=load_identity(self.face_model) if self.face_model else None,
+            device=device(self.device),
+        )
+        rows = [
+            Person(
+                name,
+                found.originals[i],
+                {epoch: pictures[i] for epoch, pictures in found.outputs.items()},
+                {epoch: numbers[i] for epoch, numbers in found.numbers.items()},
+            )
+            for i, name in enumerate(found.names)
+        ]
+        page = gallery(rows, self.out, title=self.title)
+        print(f"{page}: {len(rows)} people, epochs {', '.join(map(str, found.outputs))}")

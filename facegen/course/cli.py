@@ -1,0 +1,116 @@
+"""The teacher's verbs: `student`, `bank`, `grade`, `course`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from facegen.cli.flags import Folder, Kind, file, verb
+from facegen.files import InputError
+
+Tree = Annotated[Path, Kind("DIR", Path)]
+
+
+@verb("teach")
+class Student:
+    """build the tree that learners get: a stub in the place of every solution
+
+    facegen student build/student
+    """
+
+    dest: Annotated[Path, Kind("DEST", Path, positional=True)]  # a new or empty folder
+    tree: Tree = "."  # the course: the folder with notebooks/
+    branch: str = "student"  # branch of the repository to which the links to Colab point: publish DEST there
+
+    def run(self) -> None:
+        from facegen.course.student import build_student
+
+        built = build_student(self.tree, self.dest, branch=self.branch)
+        what = f"{built.notebooks} notebooks, {len(built.exercises)} exercises, {built.marks} marks"
+        print(f"{built.folder}: {what}, {built.files} files")
+
+
+@verb("teach")
+class Grade:
+    """give marks to a notebook that a learner hands in, or to a folder of them
+
+    facegen grade notebooks/01_data_loading.ipynb --report marks.html --csv marks.csv
+    """
+
+    # a notebook; or a folder with a notebook or folder for each
+    submission: Annotated[Path, Kind("SUBMISSION.ipynb|DIR", Path, positional=True)]
+    report: Annotated[Path | None, Kind("FILE.html", file())] = None  # write a page with every check's message
+    csv: Annotated[Path | None, Kind("FILE.csv", file())] = None  # write one row for each hand-in
+    junit: Annotated[Path | None, Kind("FILE.xml", file())] = None  # write JUnit XML, a suite for each hand-in
+    jobs: int = 1  # hand-ins graded at the same time
+    tree: Tree | None = None  # the course with its solutions (default: where facegen lies)
+    # processor time an exercise may take; four times as many on the clock
+    timeout: Annotated[float, Kind("SECONDS", float)] = 60.0
+    memory: Annotated[int, Kind("MB", int)] = 2048  # memory an exercise may take
+    no_nbval: bool = False  # leave out the run of each notebook with pytest --nbval, on which no marks hang
+
+    def run(self) -> None:
+        from facegen.course.grade import grade
+        from facegen.course.report import LIMITS, summary, write_csv, write_junit, write_page
+
+        for flag, value in (("--jobs", self.jobs), ("--timeout", self.timeout), ("--memory", self.memory)):
+            if not 0 < value < 1e9:
+                raise InputError(f"{flag} {value:g}: give a number above 0")
+        limits = {"jobs": self.jobs, "timeout": self.timeout, "memory": self.memory}
+        grades = grade(self.submission, tree=self.tree, notebook=not self.no_nbval, **limits)
+        print(summary(grades))
+        for path, write in ((self.report, write_page), (self.csv, write_csv), (self.junit, write_junit)):
+            if path is not None:
+                write(grades, path)
+                print(f"written: {path}")
+        if len(grades.graded) == 1:
+            for mark in grades.graded[0].marks:
+                if mark.message:
+                    print(f"{mark.exercise.notebook}, {mark.exercise.cell}: {mark.message}")
+            for note in grades.graded[0].notes:
+                print(f"note: {note}")
+        print(f"How it was run: {grades.isolation}.\n{LIMITS}")
+
+
+@verb("teach")
+class Bank:
+    """run every check on wrong and right solutions, and report which caught what
+
+    facegen bank --only scale,unscale --seeds 3
+    """
+
+    tree: Tree = "."  # the course: the folder with tests/wrong
+    out: Folder = "build/bank"  # where bank.html and bank.csv go
+    seeds: int = 20  # how many seeds each check runs with
+    only: Annotated[str | None, Kind("NAME,...")] = None  # these exercises only
+    workers: Annotated[int | None, Kind("N", int, ("--workers", "-j"))] = None  # processes (default: one per CPU)
+
+    def run(self) -> int:
+        from facegen.course.bank import run_bank, table, write_report
+
+        only = self.only.split(",") if self.only else ()
+        bank = run_bank(self.tree, seeds=self.seeds, workers=self.workers, only=only)
+        write_report(bank, self.out)
+        print(table(bank))
+        for problem in bank.problems:
+            print(problem, file=sys.stderr)
+        print(f"{bank.summary}: {self.out / 'bank.html'}")
+        return int(bool(bank.problems))
+
+
+@verb("teach")
+class Course:
+    """run every notebook without a browser and write pages to read
+
+    facegen course --preset ci
+    """
+
+    notebooks: Tree = "notebooks"  # where they are
+    out: Folder = "build/course"  # where the pages go
+    preset: Literal["ci", "cpu", "gpu"] = "cpu"  # how much the notebooks do
+
+    def run(self) -> int:
+        from facegen.course.run import run_course
+
+        return run_course(self.notebooks, self.out, preset=self.preset)

@@ -22,8 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_streams()
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        if argv and argv[0] in ("-h", "--help", "--version"):
-            print(f"facegen {__version__}" if argv[0] == "--version" else overview())
+        if argv[:1] == ["--version"]:
+            print(f"facegen {__version__}")
+            return 0
+        if argv in (["-h"], ["--help"], ["data", "-h"], ["data", "--help"]):
+            print(overview("data " if len(argv) > 1 else ""))
             return 0
         if argv and argv[0] in legacy.NAMES:
             return legacy.run(argv)

@@ -100,15 +100,17 @@ def find_verb(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
     raise InputError(f"{called!r} is no verb: {hint}" if called else "give a verb: `facegen --help` lists them")
 
 
-def overview() -> str:
-    """What `facegen --help` prints: the verbs, grouped by what one wants to do."""
+def overview(start: str = "") -> str:
+    """What `facegen --help` prints: the verbs (whose names begin with `start`), grouped by what one wants to do."""
     lines = [
-        "facegen: generate faces with GANs. Start with: facegen train --outdir runs/first",
-        "`facegen VERB --help` shows an example and the flags; `facegen --version` the version.",
+        "facegen VERB ...: generate faces with GANs. Start with: facegen train --outdir runs/first",
+        "  -h, --help        after a verb: an example, and what its flags do",
+        "  --version         which facegen this is",
     ]
-    verbs = list(dict.fromkeys(VERBS.values()))
+    verbs = [about for about in dict.fromkeys(VERBS.values()) if about.name.startswith(start)]
     for group in GROUPS:
-        lines += ["", f"{group}:", *(f"  {about.name:17} {about.text}" for about in verbs if about.group == group)]
+        named = [f"  {about.name:17} {about.text}" for about in verbs if about.group == group]
+        lines += [f"{group}:", *named] if named else []
     return "\n".join(lines)
 
 
@@ -132,8 +134,11 @@ def joined(argv: Sequence[str]) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r"^argument (\S+?)(/\S+)?: ", r"\1 ", message)
-        raise InputError(f"{one_line(message, 400)}; `{self.prog} --help` explains the flags")
+        about_one = re.match(r"argument (-\S+?|\S+)(/\S+)?: ", message)
+        if about_one:
+            flag = f"{about_one[1]} " if about_one[1].startswith("-") else ""
+            raise InputError(flag + message[about_one.end() :])
+        raise InputError(f"{message}; `{self.prog} --help` explains the flags")
 
 
 def parser_of(about: Verb, abbreviations: bool = True) -> argparse.ArgumentParser:
@@ -206,7 +211,7 @@ def add_flag(group: Any, name: str, hint: Any, text: str, default: object) -> No
     if typing.get_origin(plain) is Literal:
         words = typing.get_args(plain)
         short = len("|".join(words)) <= 20
-        options |= {"choices": words, "metavar": "|".join(words) if short else "WORD"}
+        options |= {"type": word(*words), "metavar": "|".join(words) if short else "WORD"}
         options["help"] = text if short else f"{text}; {', '.join(words)}"
     elif kind:
         options |= {"type": kind.of, "metavar": kind.metavar}
@@ -253,6 +258,17 @@ def yes_no(text: str) -> bool:
     if text.lower() not in words:
         raise ArgumentTypeError(f"{text!r} is neither 0 nor 1")
     return words[text.lower()]
+
+
+def word(*words: str) -> Callable[[str], str]:
+    """Refuses all but these words."""
+
+    def check(text: str) -> str:
+        if text not in words:
+            raise ArgumentTypeError(f"{text!r}: choose one of {', '.join(words)}")
+        return text
+
+    return check
 
 
 def pair_of(text: str) -> tuple[float, float]:

@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegen.data import fetch as machinery
-from facegen.data.fetch import FetchError, Patience, download, extract, read_json
+from facegen.data import archives
+from facegen.data.archives import extract
+from facegen.data.fetch import FetchError, Patience, digest, download, read_json
 from facegen.data.sources import SOURCES, Repository, fetch, table
 from facegen.files import InputError, replacing_folder
 
@@ -790,9 +791,9 @@ def test_a_bomb_behind_the_end_of_a_tar_is_refused(shelf: Path) -> None:
 def test_bounds_on_entries_and_bytes(shelf: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [(f"{i}.jpg", os.urandom(5000)) for i in range(5)]
     archive = make_zip(shelf / "x.zip", entries) if kind == "zip" else make_tar(shelf / "x.tgz", entries)
-    for name, value, reason in (("ARCHIVE_ENTRIES", 4, "more than 4 entries"), ("ARCHIVE_BYTES", 20_000, "MiB")):
+    for name, value, reason in (("MOST_ENTRIES", 4, "more than 4 entries"), ("MOST_BYTES", 20_000, "MiB")):
         with monkeypatch.context() as patch:
-            patch.setattr(machinery, name, value)
+            patch.setattr(archives, name, value)
             refused(archive, reason)
 
 
@@ -1041,5 +1042,5 @@ def test_git_id_agrees_with_git() -> None:
 
 def test_digest_agrees_with_the_definitions(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello\n")
-    assert machinery.digest(tmp_path / "a", "git") == "ce013625030ba8dba906f756967f9e9ca394464a"
-    assert machinery.digest(tmp_path / "a", "md5") == "b1946ac92492d2347c6235b4d2611184"
+    assert digest(tmp_path / "a", "git") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert digest(tmp_path / "a", "md5") == "b1946ac92492d2347c6235b4d2611184"

@@ -71,27 +71,17 @@ _HEADER = 128  # bytes of the .npy header, the same for every number of pictures
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """Pictures ready for training.
+    """Pictures ready for training. Of drawn faces more is known (see `facegen.data.drawn`); None for other pictures."""
 
-    Attributes:
-        images: uint8 [N, 3, H, W], in RAM, memory-mapped from the cache file, or on a device (see `to`).
-        labels: int64 [N], the class numbers of dataset.json; None where there are none.
-        name: "drawn", or the name of the folder or zip.
-        content_hash: sha256 over the pixels and their shape: equal hashes are equal training sets.
-        attributes, landmarks, identity: what is known of drawn faces (see `facegen.data.drawn`); None for pictures.
-        report: what was wrong with single files, as rows for `facegen.data.pictures.table`.
-        device: where `batch` delivers to; None for the device of `images`.
-    """
-
-    images: Tensor
-    labels: Tensor | None
-    name: str
-    content_hash: str
+    images: Tensor  # uint8 [N, 3, H, W], in RAM, memory-mapped from the cache, or on a device (see `to`)
+    labels: Tensor | None  # int64 [N], the class numbers of dataset.json; None where there are none
+    name: str  # "drawn", or the name of the folder or zip
+    content_hash: str  # sha256 over the pixels and their shape: equal hashes are equal training sets
     attributes: dict[str, Tensor] | None = None
     landmarks: Tensor | None = None
     identity: Tensor | None = None
-    report: tuple[Row, ...] = field(default=(), repr=False)
-    device: torch.device | None = None
+    report: tuple[Row, ...] = field(default=(), repr=False)  # what was wrong with single files, for `pictures.table`
+    device: torch.device | None = None  # where `batch` delivers to; None for the device of `images`
 
     def __len__(self) -> int:
         return len(self.images)
@@ -489,25 +479,15 @@ def _sweep(new: Path) -> None:
 
 @dataclass(frozen=True)
 class PackReport:
-    """What `pack` did.
+    """What `pack` did."""
 
-    Attributes:
-        dest: the zip or folder written.
-        count: pictures in it.
-        size: (width, height) of every picture.
-        labelled: whether dataset.json carries labels.
-        content_hash: equal to that of `load_faces(dest, resolution=size[0])`, for squares.
-        rows: every file that was left out or had to be converted.
-        notes: what else should be known, one line each.
-    """
-
-    dest: Path
-    count: int
-    size: tuple[int, int]
-    labelled: bool
-    content_hash: str
-    rows: tuple[Row, ...] = field(repr=False)
-    notes: tuple[str, ...] = ()
+    dest: Path  # the zip or folder written
+    count: int  # pictures in it
+    size: tuple[int, int]  # (width, height) of every picture
+    labelled: bool  # whether dataset.json carries labels
+    content_hash: str  # equal to that of `load_faces(dest, resolution=size[0])`, for squares
+    rows: tuple[Row, ...] = field(repr=False)  # every file that was left out or had to be converted
+    notes: tuple[str, ...] = ()  # what else should be known, one line each
 
     def table(self, lines: int = 60) -> str:
         """The rows as text, those that were left out first (see `facegen.data.pictures.table`)."""

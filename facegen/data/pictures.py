@@ -85,7 +85,8 @@ def table(rows: Sequence[Row], lines: int = 60) -> str:
 
 def say(line: str) -> None:
     """A line for the person at the screen, on stderr and clear of progress bars."""
-    tqdm.write(line, file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of several processes of one training the first speaks
+        tqdm.write(line, file=sys.stderr)
 
 
 # ---------------------------------------------------------------------------------------------------- one picture

@@ -31,19 +31,8 @@ from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from facegen.data.fetch import (
-    FetchError,
-    Names,
-    Patience,
-    Stopped,
-    digest,
-    download,
-    exclusive,
-    extract,
-    is_picture,
-    read_json,
-    wrong_checksum,
-)
+from facegen.data.archives import Names, extract, is_picture
+from facegen.data.fetch import FetchError, Patience, Stopped, digest, download, exclusive, read_json, wrong_checksum
 from facegen.files import InputError, replacing, replacing_folder, sha256_of
 
 GITHUB_API = "https://api.github.com"
@@ -54,52 +43,32 @@ CARD = "SOURCE.json"
 
 @dataclass(frozen=True)
 class Repository:
-    """Where a set lies on GitHub.
+    """Where a set lies on GitHub."""
 
-    Attributes:
-        name: "owner/name".
-        commit: the commit's id; a unique beginning of it is enough, GitHub completes it.
-        folders: (folder there, folder here) pairs; the pictures in the first go to the second.
-        extras: files beside the pictures that are wanted too where the commit has them (ratings, licence text).
-    """
-
-    name: str
-    commit: str
-    folders: tuple[tuple[str, str], ...]
-    extras: tuple[str, ...] = ()
+    name: str  # "owner/name"
+    commit: str  # its id; a unique beginning of it is enough, GitHub completes it
+    folders: tuple[tuple[str, str], ...]  # (folder there, folder here): the pictures in the first go to the second
+    extras: tuple[str, ...] = ()  # files beside the pictures that are wanted too where the commit has them
 
 
 @dataclass(frozen=True)
 class Source:
-    """One set of faces: what it is, on which terms, and how it is got.
-
-    Attributes:
-        contents: number and form of the pictures.
-        size: download size, as text.
-        licence: short name of the licence.
-        terms: one plain sentence about what may be done.
-        citation: who is to be named.
-        kind: "repository" (fetched file by file), "sklearn" (fetched by scikit-learn's loader), "archive" (a file that
-            the user brings), "folder" (the user's own pictures, passed as --data), "embedded" (part of facegen).
-        home: the page that a person reads.
-        how: one line on how to get it, for those that `fetch` cannot get alone.
-        repositories: where a "repository" set lies; the second is a mirror of the first.
-        archives: (file name, "md5:..." or "" where nobody published one) of the archives that may be brought.
-        images: the exact number of pictures where it is known, else 0.
-    """
+    """One set of faces: what it is, on which terms, and how it is got."""
 
     name: str
-    contents: str
-    size: str
-    licence: str
-    terms: str
-    citation: str
+    contents: str  # number and form of the pictures
+    size: str  # of the download, as text
+    licence: str  # short name
+    terms: str  # one plain sentence about what may be done
+    citation: str  # who is to be named
+    # repository: fetched file by file; sklearn: by scikit-learn's loader; archive: a file that the user brings;
+    # folder: the user's own pictures, passed as --data; embedded: part of facegen.
     kind: Literal["repository", "sklearn", "archive", "folder", "embedded"]
-    home: str
-    how: str = ""
-    repositories: tuple[Repository, ...] = ()
-    archives: tuple[tuple[str, str], ...] = ()
-    images: int = 0
+    home: str  # the page that a person reads
+    how: str = ""  # one line on how to get it, for those that `fetch` cannot get alone
+    repositories: tuple[Repository, ...] = ()  # where a "repository" set lies; the second is a mirror of the first
+    archives: tuple[tuple[str, str], ...] = ()  # that may be brought: (name, "md5:..." or "" where nobody published one)
+    images: int = 0  # the exact number of pictures where it is known
 
 
 _CONGRESS_FOLDERS = (("congress/450x550", ""),)

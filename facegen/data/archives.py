@@ -18,8 +18,9 @@ from typing import IO, ClassVar
 
 from tqdm.auto import tqdm
 
+from facegen.data.kinds import seems
 from facegen.data.pictures import PICTURE_SUFFIXES
-from facegen.files import InputError, one_line, seems
+from facegen.files import InputError, one_line
 
 # Files beside the pictures that say something about them; everything else in an archive stays in the archive.
 KEPT_NAMES = frozenset(

@@ -16,7 +16,8 @@ from facegen.data import faces as finding
 from facegen.data.drawn import drawn
 from facegen.data.framing import check_framing, measure_framing
 from facegen.data.packed import Faces, load_faces
-from facegen.data.unpaired import Unpaired, crop_offsets, drawn_unpaired, load_unpaired, prepare_unpaired
+from facegen.data.prepare import prepare_unpaired
+from facegen.data.unpaired import Unpaired, crop_offsets, drawn_unpaired, load_unpaired
 from facegen.files import InputError
 
 

@@ -102,7 +102,7 @@ class PrepareUnpaired:
     reframe: Annotated[float | None, Kind("ZOOM", float, without=1.0)] = None
 
     def run(self) -> None:
-        from facegen.data.unpaired import prepare_unpaired
+        from facegen.data.prepare import prepare_unpaired
 
         report = prepare_unpaired(
             self.a,

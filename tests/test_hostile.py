@@ -469,6 +469,7 @@ def containers() -> dict[str, bytes]:
         "ours of another class": ours(lambda e: e.update({"class": "os.system"})),
         "ours of a class that is a list": ours(lambda e: e.update({"class": ["stylegan2.Generator"]})),
         "ours with another argument": ours(lambda e: e["settings"].update(device="cuda")),
+        "ours with a long word": ours(lambda e: e["settings"]["synthesis_kwargs"].update(architecture="x" * 900_000)),
         "ours with many layers": ours(lambda e: e["settings"]["mapping_kwargs"].update(num_layers=10**9)),
         "ours with settings in a list": ours(lambda e: e.update(settings=[1, 2])),
         "ours with a wide DCGAN": ours(lambda e: e.update({"class": "dcgan.Generator", "settings": {"conv_dim": 10**9}})),

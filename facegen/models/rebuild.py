@@ -88,8 +88,9 @@ def _check(kind: str, settings: object, inside: str = "") -> None:
         elif name in RANGES:
             _check_number(f"a {kind} with {inside}{name}", value, *RANGES[name])
         elif name in TYPES:
-            if type(value) is not TYPES[name]:
-                raise InputError(f"a {kind} with {inside}{name}={reprlib.repr(value)}: must be a {TYPES[name].__name__}")
+            if type(value) is not TYPES[name] or len(str(value)) > 32:
+                what = "one of the words that it knows" if TYPES[name] is str else "true or false"
+                raise InputError(f"a {kind} with {inside}{name}={reprlib.repr(value)}: must be {what}")
         elif name == FILTER:
             if type(value) is not list or not 1 <= len(value) <= 32:
                 raise InputError(f"a {kind} with {inside}{name}={reprlib.repr(value)}: must be a list of 1 to 32 numbers")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from facegen.data.packed import Faces
 from facegen.data.unpaired import drawn_unpaired
 from facegen.files import InputError
 from facegen.training.cyclegan import cyclegan_from
-from facegen.training.fit import History, check_start, fit
+from facegen.training.fit import History, Snapshot, TrainingError, check_start, fit
 from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import stylegan_from
 
@@ -178,3 +181,67 @@ def test_a_run_is_not_begun_with_itself(begun, tmp_path, monkeypatch):
 def test_refusals_name_the_flag(options, words, tmp_path):
     assert words in refusal(DCGAN, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+# ----------------------------------------------------------------------------------------- one folder, one training
+
+
+def test_a_second_training_into_a_folder_is_told_who_has_it(tmp_path):
+    said = []
+
+    def again(snapshot: Snapshot) -> None:
+        child = "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_runs import *; "
+        child += "train(DCGAN, Path(sys.argv[2]))"
+        command = [sys.executable, "-c", child, str(Path(__file__).parent), str(tmp_path)]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        said.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr)
+
+    history = train(DCGAN, tmp_path, snap_steps=12, on_snapshot=again)
+    assert f"InputError: {tmp_path} is in use (a training, process {os.getpid()} on " in said[0]
+    assert "choose another folder" in said[0]
+    assert [line["step"] for line in history.stats] == list(range(1, 13))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_killed_training_left_half_written_goes(tmp_path):
+    train(DCGAN, tmp_path, stop_at=2)
+    strays = [tmp_path / name for name in (".config.x.part.json", "checkpoints/.step-1.x.part.pt", "samples/.a.part.png")]
+    for stray in strays:
+        stray.write_text("half")
+    train(DCGAN, tmp_path)
+    assert not any(stray.exists() for stray in strays)
+
+
+@pytest.mark.parametrize("name", ["samples", "checkpoints", "networks", "tensorboard"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_nothing_is_written_or_removed_through_a_link(name, begun, tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    if begun:
+        train(DCGAN, run, stop_at=2)
+        (run / name).rename(elsewhere) if (run / name).exists() else elsewhere.mkdir()
+    else:
+        run.mkdir()
+        elsewhere.mkdir()
+    (elsewhere / "step-00000009.png").write_text("not of this run")
+    (run / name).symlink_to(elsewhere)
+    before = files(elsewhere)
+    with pytest.raises(InputError, match=f"{name} is a symbolic link"):
+        train(DCGAN, run)
+    assert files(elsewhere) == before
+
+
+def test_a_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="--outdir is empty"):
+        train(DCGAN, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_computer_without_memory_is_told_in_one_line(tmp_path):
+    def hook(snapshot: Snapshot) -> None:
+        raise MemoryError
+
+    with pytest.raises(TrainingError, match=r"out of memory; the last good checkpoint is .*step-00000004\.pt") as error:
+        train(DCGAN, tmp_path, on_snapshot=hook)
+    assert "\n" not in str(error.value)
+    assert train(DCGAN, tmp_path).stats[-1]["step"] == 12

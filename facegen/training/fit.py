@@ -24,6 +24,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import random
 import re
 import signal
@@ -40,9 +41,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
+from facegen.config import RECIPES
 from facegen.data.packed import Faces, to_pixels
 from facegen.data.unpaired import Unpaired
-from facegen.files import InputError, replacing
+from facegen.files import InputError, locked, one_line, plain_folder, replacing, write_text, writing
 from facegen.training import memory, processes
 
 CHECKPOINT_FORMAT = 2
@@ -118,11 +120,11 @@ class History:
         """Read the folder of a run, finished or not.
 
         Raises:
-            InputError: the folder holds no run.
+            InputError: the folder holds no run, or a file in it is damaged.
         """
         outdir = Path(outdir)
         about = read_config(outdir)
-        pictures = sorted((outdir / "samples").glob("step-*.png"))
+        pictures = _of_steps(outdir / "samples", ".png")
         size, per_step = about["image_size"], about["images_per_step"]
         samples = [cut_grid(path, size, about["samples"]) for path in pictures]
         empty = torch.empty(0, about["samples"], 3, size, size, dtype=torch.uint8)
@@ -182,10 +184,13 @@ def fit(
         progress: True or False shows or hides the progress bar; None shows it on a terminal and in notebooks.
 
     Raises:
-        InputError: settings that do not fit the run in `outdir`, or pictures of the wrong size.
+        InputError: settings that do not fit the run in `outdir`, a run that is damaged or that another process trains, or
+            pictures of the wrong size.
         TrainingError: a loss is not finite; the folder keeps the last good checkpoint.
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
+    if not str(outdir):
+        raise InputError("--outdir is empty: name the run's folder")
     kept = parse_keep(keep)
     if method.device.type == "cpu":
         keep_memory()
@@ -197,11 +202,13 @@ def fit(
         raise InputError(f"--keep-networks={keep_networks}: give 0 for none, or every how many snapshots")
     writer = _summary_writer() if tensorboard else None
     before = random_state()
-    run = None
+    run, outdir = None, Path(outdir)
+    method.check(faces)
     try:
-        run = _Run(method, faces, Path(outdir), snap_kimg, samples, kept, keep_networks, log_every, resume)
-        run.tensorboard = writer(Path(outdir) / "tensorboard", purge_step=run.step + 1) if writer and run.first else None
-        _loop(run, min(method.steps, stop_at or method.steps), on_snapshot, progress)
+        with contextlib.nullcontext() if processes.rank() else locked(outdir, "a training"):
+            run = _Run(method, faces, outdir, snap_kimg, samples, kept, keep_networks, log_every, resume)
+            run.tensorboard = writer(outdir / "tensorboard", purge_step=run.step + 1) if writer and run.first else None
+            _loop(run, min(method.steps, stop_at or method.steps), on_snapshot, progress)
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise
@@ -261,7 +268,6 @@ class _Run:
         self.tensorboard = None
         if self.config.batch % processes.count():
             raise InputError(f"--batch={self.config.batch} cannot be shared by {processes.count()} processes: take a multiple")
-        method.check(faces)
         self.fixed = method.fixed(self.faces, samples)
         samples = len(self.fixed)
         self._open(resume, samples)
@@ -271,7 +277,7 @@ class _Run:
         if method.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(method.device)
         processes.share_gradients(method.optimizers.values())
-        if all(processes.gather(not any((outdir / "checkpoints").glob("step-*.pt")))):
+        if all(processes.gather(not _of_steps(outdir / "checkpoints", ".pt"))):
             self.checkpoint()  # of the untrained networks: also a run that dies early can be begun again exactly
 
     # -- the folder
@@ -303,19 +309,27 @@ class _Run:
             about["micro_batch"] = self._divide(old.get("micro_batch") or self.config.batch // processes.count())
             if longer and self.first:
                 about["config"] = old["config"] | {"kimg": self.config.kimg}
-                _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
+                write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
             self._resume()
             return
         about["micro_batch"] = self._divide(None)
         if self.first:
-            (self.outdir / "samples").mkdir(parents=True, exist_ok=True)
-            (self.outdir / "checkpoints").mkdir(exist_ok=True)
+            self._make_folders()
             if self.fixed.dim() == 4:  # pictures to translate
                 with replacing(self.outdir / "samples" / "originals.png") as temporary:
                     _join_grid(to_pixels(self.fixed)).save(temporary)
-            _write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
+            write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
         _seed(self.config.seed + processes.rank())
         processes.wait()
+
+    def _make_folders(self) -> None:
+        """Refuse a folder of ours that is a link before anything is written or removed behind it."""
+        for name in ("samples", "checkpoints", "networks", "tensorboard"):
+            if name in ("samples", "checkpoints") or (self.outdir / name).is_symlink():
+                plain_folder(self.outdir / name)
+        strays = [*_of_steps(self.outdir / "checkpoints", ".pt"), *_of_steps(self.outdir / "samples", ".png")]
+        if strays and not (self.outdir / "config.json").exists():
+            raise InputError(f"{strays[0]} is of a run whose config.json is missing: put it back, or choose another folder")
 
     def _divide(self, stored: int | None) -> int | None:
         number, said = self.method.divide(stored)
@@ -325,48 +339,70 @@ class _Run:
 
     def _resume(self) -> None:
         if self.first:
+            self._make_folders()
             for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
                 leftover.unlink(missing_ok=True)
-        state = self._newest_checkpoint()
-        if state is None:  # killed before its first checkpoint
+        found = self._newest_checkpoint()
+        if found is None:  # killed before its first checkpoint
             _seed(self.config.seed + processes.rank())
         else:
-            self.step, self.seconds, self.recent = state["step"], state["seconds"], state["recent"]
+            self._load(*found)
+        processes.wait()  # until all have read what the first may now remove
+        if self.first:
+            self._cut_after(self.step)
+            grids = self.outdir / "samples"
+            for path in [*_of_steps(grids, ".png"), *grids.glob("originals.png")]:  # now, and not when the run is at its end
+                cut_grid(path, self.config.image_size, len(self.fixed))
+        processes.wait()
+
+    def _load(self, path: Path, state: dict) -> None:
+        """Put networks, optimisers, stores and random generators into the state of a checkpoint."""
+        try:
             for name, net in self.method.networks.items():
-                _load_into(net, state["networks"][name], f"{self.outdir}: the checkpoint's {name}")
+                _load_into(net, state["networks"][name], f"{path}: {name}")
             for name, optimizer in self.method.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+                for weight, values in optimizer.state.items():  # which PyTorch does not compare
+                    if any(value.dim() and value.shape != weight.shape for value in values.values()):
+                        raise ValueError(f"the state of optimiser {name} has other shapes")
             mine = state["processes"][processes.rank()]
             for name, store in self.method.stores.items():
                 store.load_state_dict(mine["stores"][name])
             set_random_state(mine["random"])
-        processes.wait()  # until all have read what the first may now remove
-        if self.first:
-            self._cut_after(self.step)
-        processes.wait()
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if isinstance(error, InputError) or memory.is_out_of_memory(error):
+                raise
+            why = f"{type(error).__name__}: {one_line(error, 100)}"
+            raise InputError(
+                f"{path} does not fit this run ({why}): remove it to go on from the one before, or begin in another folder"
+            ) from None
+        self.step, self.seconds, self.recent = state["step"], state["seconds"], state["recent"]
 
-    def _newest_checkpoint(self) -> dict | None:
+    def _newest_checkpoint(self) -> tuple[Path, dict] | None:
         damaged = []
-        for path in sorted((self.outdir / "checkpoints").glob("step-*.pt"), reverse=True):
+        for path in reversed(_of_steps(self.outdir / "checkpoints", ".pt")):
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
-                if state["format"] != CHECKPOINT_FORMAT:
-                    raise ValueError("another format")
+                _check_checkpoint(state, step_of(path))
             except Exception as error:  # a torn disk, a foreign file: the one before may be good
+                if memory.is_out_of_memory(error):
+                    raise
+                if isinstance(error, OSError) and error.errno:  # the file may be good
+                    raise InputError(f"{path} cannot be read ({os.strerror(error.errno)}): make it readable") from None
                 print(f"{path}: cannot be read ({type(error).__name__}), trying the one before")
                 damaged.append(path)
                 continue
             processes.wait()
             for bad in damaged if self.first else []:
                 bad.unlink()
-            return state
+            return path, state
         if damaged:
             raise InputError(f"none of the checkpoints can be read, such as {damaged[0]}: train anew into another folder")
         return None
 
     def _cut_after(self, step: int) -> None:
         """Remove what the killed run wrote after its last checkpoint: the resumed run will write it again."""
-        for path in (self.outdir / "samples").glob("step-*.png"):
+        for path in _of_steps(self.outdir / "samples", ".png"):
             if step_of(path) > step:
                 path.unlink()
         snapshots = [*range(self.snap_steps, self.method.steps, self.snap_steps), self.method.steps]
@@ -376,7 +412,7 @@ class _Run:
             for path in (self.outdir / "networks").glob(f"{label}*.safetensors"):
                 path.unlink()
         lines = [line for line in read_stats(self.outdir / "stats.jsonl") if line["step"] <= step]
-        _write_text(self.outdir / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_text(self.outdir / "stats.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
     # -- one step
 
@@ -418,7 +454,8 @@ class _Run:
         self.since = time.perf_counter(), self.step
         if not self.first:
             return summary
-        with open(self.outdir / "stats.jsonl", "a", encoding="utf-8") as file:
+        path = self.outdir / "stats.jsonl"
+        with writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.tensorboard:
             for name, value in (measured | self.recent).items():
@@ -440,7 +477,7 @@ class _Run:
         return TrainingError(self._stopped(place, "out of memory", "End what else uses it and go on" + SMALLER))
 
     def _stopped(self, place: dict[str, float], what: str, cure: str) -> str:
-        kept = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
+        kept = _of_steps(self.outdir / "checkpoints", ".pt")
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
         return f"training stopped at step {place['step']} ({place['kimg']:.2f} kimg): {what}; {good}. {cure}"
 
@@ -506,7 +543,7 @@ class _Run:
 
     def _forget(self) -> None:
         kind, number = self.keep
-        paths = sorted((self.outdir / "checkpoints").glob("step-*.pt"))
+        paths = _of_steps(self.outdir / "checkpoints", ".pt")
         if kind == "last":
             old = paths[:-number]
         elif kind == "every":
@@ -575,13 +612,11 @@ def _summary_writer() -> type:
 # -- small file and state helpers
 
 
-def _write_text(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+MOST_CONFIG = 1 << 20  # bytes of config.json, which has a few thousand
 
 
 def read_config(outdir: Path) -> dict:
-    """What a run's config.json says.
+    """What a run's config.json says; settings that the recipe has got since are its own.
 
     Raises:
         InputError: there is none, or it does not describe a run.
@@ -590,23 +625,53 @@ def read_config(outdir: Path) -> dict:
     if not path.exists():
         raise InputError(f"{outdir} holds no training run (no config.json)")
     try:
+        if path.stat().st_size > MOST_CONFIG:
+            raise ValueError("too large")
         about = json.loads(path.read_text(encoding="utf-8"))
-        numbers = [about[name] for name in ("image_size", "images_per_step", "snap_steps", "samples")]
-        if {"config", "data"} <= set(about) and all(type(number) is int and number > 0 for number in numbers):
-            return about
-    except (ValueError, TypeError, KeyError, RecursionError):
-        pass
-    raise InputError(f"{path} does not describe a training run: choose another folder, or remove this one")
+        sizes = [about[name] for name in ("image_size", "images_per_step", "snap_steps", "samples")]
+        sizes += [about["data"]["count"], about.get("processes", 1), about.get("micro_batch") or 1]
+        if not all(type(size) is int and 0 < size < 2**31 for size in sizes) or max(sizes[0], sizes[3]) > 2**16:
+            raise ValueError("sizes")
+        if not all(isinstance(about["data"][name], str) for name in ("name", "hash")):
+            raise ValueError("data")
+        recipe = RECIPES[_recipe(about["config"])]
+        about["config"] = dataclasses.asdict(recipe) | about["config"]
+        for field in dataclasses.fields(recipe):
+            value, kind = about["config"][field.name], type(getattr(recipe, field.name))
+            if not (_is_number(value) if kind is float else isinstance(value, kind)):
+                raise ValueError(field.name)
+        return about
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({os.strerror(error.errno)}): make it readable") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        raise InputError(f"{path} does not describe a training run: choose another folder, or remove this one") from None
 
 
 def read_stats(path: Path) -> list[dict[str, float]]:
-    """Every whole line; the last one may be torn if the run was killed while writing it."""
-    lines = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                lines.append(json.loads(text))
+    """Every line of a run's stats.jsonl; the last one may be torn if the run was killed while writing it.
+
+    Raises:
+        InputError: another line is damaged.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({os.strerror(error.errno)}): make it readable") from None
+    lines, texts = [], text.splitlines()
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+            if not all(map(_is_number, line.values())) or not {"step", "kimg", "seconds"} <= set(line):
+                raise ValueError(text)
+            lines.append(line)
+        except (ValueError, AttributeError, RecursionError):
+            if number < len(texts):
+                raise InputError(f"{path}, line {number} is damaged: put the undamaged file back, or remove the line") from None
     return lines
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # which is false for nan too
 
 
 def _in_short(line: dict[str, float]) -> str:
@@ -718,8 +783,24 @@ def _load_into(net: nn.Module, weights: dict[str, Tensor], what: str) -> None:
         raise InputError(f"{what} does not fit the network: {' '.join(str(error).split())[:160]}") from None
 
 
+def _check_checkpoint(state: object, step: int) -> None:
+    """Raise ValueError or LookupError for what is no checkpoint of this step; what fits the networks is seen later."""
+    if not isinstance(state, dict) or state["format"] != CHECKPOINT_FORMAT:
+        raise ValueError("another format")
+    numbers = state["recent"].values() if isinstance(state["recent"], dict) else [None]
+    parts_are_there = isinstance(state["networks"], dict) and isinstance(state["optimizers"], dict) and state["processes"]
+    if state["step"] != step or not parts_are_there or not all(map(_is_number, [state["seconds"], *numbers])):
+        raise ValueError("not what its name says")
+
+
 def step_of(path: Path) -> int:
+    """The step in the name of one of a run's files."""
     return int(re.search(r"step-(\d+)", path.name).group(1))
+
+
+def _of_steps(folder: Path, suffix: str) -> list[Path]:
+    """The files step-N.suffix in a folder of a run, by their steps; others are not ours."""
+    return sorted((p for p in folder.glob("step-*") if re.fullmatch(rf"step-\d{{8,}}\{suffix}", p.name)), key=step_of)
 
 
 def _join_grid(pictures: Tensor) -> Image.Image:
@@ -734,9 +815,23 @@ def _join_grid(pictures: Tensor) -> Image.Image:
 
 
 def cut_grid(path: Path, size: int, n: int) -> Tensor:
-    """The pictures of `_join_grid` again: uint8 [n, 3, size, size]."""
-    sheet = torch.from_numpy(np.array(Image.open(path)))
-    rows, columns = sheet.shape[0] // size, sheet.shape[1] // size
+    """The pictures of `_join_grid` again: uint8 [n, 3, size, size].
+
+    Raises:
+        InputError: no such file, or another picture.
+    """
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    try:
+        with Image.open(path) as image:
+            if image.mode != "RGB" or image.size != (columns * size, rows * size):
+                raise ValueError(f"{image.mode}, {image.width}x{image.height}")
+            sheet = torch.from_numpy(np.array(image))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        why = os.strerror(error.errno) if getattr(error, "errno", None) else one_line(error, 80)
+        raise InputError(
+            f"{path} is not this run's grid of {n} pictures of {size} pixels ({why}): put the undamaged file back, or remove it"
+        ) from None
     return sheet.view(rows, size, columns, size, 3).permute(0, 2, 4, 1, 3).reshape(-1, 3, size, size)[:n].contiguous()
 
 

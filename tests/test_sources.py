@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 
 from facegen.data import archives
+from facegen.data import fetch as machinery
 from facegen.data.archives import extract
 from facegen.data.fetch import FetchError, Patience, digest, download, read_json
 from facegen.data.sources import SOURCES, Repository, fetch, table
@@ -329,6 +330,21 @@ def test_too_long_a_part_is_dropped(server: Server, tmp_path: Path) -> None:
     server.answers["/a"] = body(CONTENT)
     download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), size=len(CONTENT), patience=QUICK)
     assert server.log == [("/a", None)] and everything(tmp_path) == ["a"]
+
+
+def test_a_full_disk_is_named_with_the_file_and_leaves_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.FileIO):
+        def write(self, block: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(machinery, "open", lambda path, mode: Full(path, mode.replace("b", "")), raising=False)
+    server.answers["/a"] = body(CONTENT)
+    with pytest.raises(InputError) as caught:
+        download(f"{server.url}/a", tmp_path / "a", (sha256(CONTENT),), patience=QUICK)
+    one_line(caught, f"{tmp_path / 'a'}: no space left on the disk")
+    assert everything(tmp_path) == [] and len(server.log) == 1
 
 
 def test_404_is_final(server: Server, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 import facegen
 from facegen.data.pictures import say
-from facegen.files import InputError, one_line
+from facegen.files import InputError, one_line, writing
 
 T = TypeVar("T")
 BLOCK = 1 << 16
@@ -135,18 +135,20 @@ def download(
     Raises:
         WrongFile: another content than the checksums say; it is removed.
         FetchError: not there, too long, a web page, or no success within the tries. Only a resumable ".part" is left.
+        WriteError: the disk is full, or the system does not let us write there.
         Stopped: `stop` was set.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     stop = stop or threading.Event()
-    with exclusive(path, stop) as waited:
-        if waited and path.exists() and wrong_checksum(path, checksums) is None:
-            if progress is not None:
-                progress(path.stat().st_size)
-            return
-        bar = tqdm(desc=path.name, total=size, unit="B", unit_scale=True, disable=None if progress is None else True)
-        with bar:
-            _Download(url, path, checksums, size, most, patience or Patience(), progress or bar.update, stop).run()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(path, stop) as waited:
+            if waited and path.exists() and wrong_checksum(path, checksums) is None:
+                if progress is not None:
+                    progress(path.stat().st_size)
+                return
+            bar = tqdm(desc=path.name, total=size, unit="B", unit_scale=True, disable=None if progress is None else True)
+            with bar:
+                _Download(url, path, checksums, size, most, patience or Patience(), progress or bar.update, stop).run()
 
 
 @dataclass

@@ -229,11 +229,7 @@ class _Download:
         return (offset if offset <= (self.size or self.most) else 0), before
 
     def _checked_length(self, response: http.client.HTTPResponse, offset: int) -> int | None:
-        """The whole file's length as the answer gives it, None where it gives none; refuses an answer that cannot be the file.
-
-        Raises:
-            FetchError: before a byte of the answer is written.
-        """
+        """The whole file's length as the answer gives it, None where it gives none. Refuses what cannot be the file."""
         scheme = urllib.parse.urlsplit(response.url).scheme
         if self.url.lower().startswith("https:") and scheme != "https":
             raise FetchError(f"{self.url}: the server sends us on to {response.url}, which is not safe: look at it yourself")

@@ -304,11 +304,7 @@ def _draw_to(file: BinaryIO, *, count: int, size: int, seed: int) -> dict[str, A
 
 
 def _decode_to(file: BinaryIO, *, source: Source, size: int, transform: str | None, max_images: int | None) -> dict[str, Any]:
-    """Decode the usable pictures and append their pixels to `file`; returns what there is to know about them.
-
-    Raises:
-        InputError: if no picture was usable.
-    """
+    """Decode the usable pictures and append their pixels to `file`; returns what there is to know about them."""
     pixel_hash, rows, labels, sizes = _pixel_hash((3, size, size)), list(source.rows), [], Counter()
     for found in _usable(source, _channels_first, "Decoding", rows, max_images, size=(size, size), transform=transform):
         file.write(found.value.data)
@@ -346,11 +342,7 @@ def fitted(sizes: Counter[tuple[int, int]], side: int) -> str:
 def _usable(
     source: Source, finish: Callable[[Image.Image], Any], doing: str, rows: list[Row], most: int | None, **how: Any
 ) -> Iterator[Decoded]:
-    """The usable pictures of a source, at most so many; what was wrong with single files is appended to `rows`.
-
-    Raises:
-        InputError: if no picture is usable.
-    """
+    """The usable pictures, at most so many; what was wrong with single files goes to `rows`. Refuses a source without any."""
     count, results = 0, decode_all(source, finish, **how)
     bar = tqdm(total=len(source.names), desc=doing, unit="img", disable=None)
     with no_bomb_warnings(), bar, contextlib.closing(results):
@@ -445,11 +437,7 @@ def _read(path: Path) -> Made | None:
 
 
 def _write(path: Path, make: Callable[[BinaryIO], dict[str, Any]]) -> None:
-    """Make the pixels straight into the file, so that a data set larger than the memory works too.
-
-    Raises:
-        OSError: if the folder cannot be written or the disk is full.
-    """
+    """Make the pixels straight into the file, so that a data set larger than the memory works too."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(bytes(_HEADER))
         facts = make(file)
@@ -561,11 +549,7 @@ def pack(
 
 
 def _square_of_most(source: Source) -> tuple[int, int]:
-    """The size that most pictures have, for a data set that keeps them as they are.
-
-    Raises:
-        InputError: it is none that StyleGAN takes.
-    """
+    """The size that most pictures have, for a data set that keeps them as they are."""
     (size, count), *_ = _sizes(source).most_common(1)
     if not _is_power_square(*size):
         raise InputError(
@@ -629,11 +613,7 @@ def _is_power_square(width: int, height: int) -> bool:
 
 
 def _sizes(source: Source) -> Counter[tuple[int, int]]:
-    """How many pictures there are of each (width, height), from the headers alone.
-
-    Raises:
-        InputError: if no file has a readable header.
-    """
+    """How many pictures there are of each (width, height), from the headers alone."""
 
     def measure(name: str) -> tuple[int, int] | Row:
         try:

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from facegen import __version__
-from facegen.cli import data, edit, files, make, project, train  # noqa: F401  they declare their verbs
+from facegen.cli import data, edit, files, make, measure, project, train  # noqa: F401  they declare their verbs
 from facegen.cli.flags import find_verb, overview, parse
 from facegen.course import cli  # noqa: F401
 from facegen.files import InputError, one_line
-from facegen.verbs import legacy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv in (["-h"], ["--help"], ["data", "-h"], ["data", "--help"]):
             print(overview("data " if len(argv) > 1 else ""))
             return 0
-        if argv and argv[0] in legacy.NAMES:
-            return legacy.run(argv)
         about, rest = find_verb(argv)
         return parse(rest, about).run() or 0
     except KeyboardInterrupt as stop:

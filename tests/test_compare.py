@@ -395,7 +395,7 @@ def test_the_command_compares_and_continues(quick, tmp_path, capsys):
         ("--data {empty}", "no usable picture"),
         ("--data drawn:9", "at least 16 pictures"),
         ("--samples 3", "8 samples"),
-        ("--image-size 48", "image_size=48"),
+        ("--image-size 48", "--image-size=48"),
         ("--set conv_dim=3", "give CFG.NAME=VALUE"),
         ("--set dcgan.cbase=3", "dcgan has no setting 'cbase'"),
         ("--set dcgan.seed=3", "dcgan has no setting 'seed'"),

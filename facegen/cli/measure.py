@@ -1,0 +1,425 @@
+"""Measuring and comparing: `evaluate`, `diagnose`, `spectra`, `audit`, `compare`, `search`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from facegen.cli.flags import (
+    Data,
+    Folder,
+    Kind,
+    Label,
+    Network,
+    OnDevice,
+    Picture,
+    Psi,
+    Run,
+    YesNo,
+    command,
+    file,
+    flags,
+    one_of,
+    verb,
+)
+from facegen.files import InputError, cache_folder, one_line, replacing_folder
+
+if TYPE_CHECKING:
+    import torch
+
+    from facegen.data.packed import Faces
+    from facegen.evaluation.compare import Comparison
+    from facegen.evaluation.measure import Fakes
+    from facegen.evaluation.search import Found
+
+PAGE_EVERY = 60  # seconds between two writings of a search's page
+Pictures = Annotated[str, Kind("DIR|ZIP")]
+Features = Literal["lite0", "inception"]
+
+
+@flags
+class OfFakes(OnDevice):
+    """What is measured: a network's pictures, or those of a folder."""
+
+    network: Network | None = None  # a network file, its address, or a name of `facegen models`
+    images: Pictures | None = None  # or pictures that were generated before
+    samples: int = 1000  # fakes; papers take 50000
+    seed: int = 0  # the first fake's, and of all that is drawn at random
+    trunc: Psi = 1.0  # truncation of a StyleGAN
+    label: Label | None = None  # which class, for a network that has classes
+
+    def fakes(self, size: int | None, on: torch.device) -> tuple[Fakes, int, dict[str, str]]:
+        """The fakes, the side of their pictures, and a hash that tells them from others."""
+        from facegen.evaluation.measure import fakes_of
+
+        options = {"size": size, "trunc": self.trunc, "label": self.label, "device": on}
+        return fakes_of(self.network, self.images, self.samples, self.seed, **options)
+
+
+@verb("measure")
+class Evaluate(OfFakes):
+    """measure generated pictures against real ones, each number with its interval and its protocol
+
+    facegen evaluate --network assets/weights/stylegan2-64.safetensors --data drawn:1000 --outdir evaluated
+    """
+
+    data: Data  # real pictures; for nn, those that the network was trained on
+    outdir: Folder  # a new folder for the numbers and pictures
+    # some of fid, kid, pr (precision, recall), dc (density, coverage), is, nn (copies of training pictures), diversity,
+    # spectra, ppl and eq (of a network), or all
+    metrics: Annotated[str, Kind("LIST")] = "fid,kid,pr,dc,nn,diversity,spectra"
+    # lite0: without a download, with scores of its own name; inception: that of published scores (96 MB, fetched once)
+    features: Features = "lite0"
+    resize: Literal["clean", "legacy", "both"] = "both"  # how pictures are brought to the features' size
+    # a results.json to compare with; refused if it was measured another way
+    against: Annotated[Path | None, Kind("FILE", Path)] = None
+    pairs: int = 200  # pictures of eq, and pairs of ppl and diversity
+    # what ppl and diversity compare by: vgg16 (553 MB, fetched once), lite0, or auto, vgg16 where it is already here
+    perceptual: Literal["auto", "vgg16", "lite0"] = "auto"
+    ppl_space: Literal["w", "z"] = "w"  # where ppl's way lies
+    ppl_sampling: Literal["end", "full"] = "end"  # at the way's start, or anywhere on it
+    size: int | None = None  # side of the pictures (default: the network's, or that of --images)
+    # where features of the real pictures are kept (default: in the cache); none keeps nothing
+    cache: Annotated[str | None, Kind("DIR|none")] = None
+
+    def run(self) -> None:
+        import torch
+
+        from facegen.config import device
+        from facegen.data import load_faces
+        from facegen.evaluation import measure as m
+        from facegen.show.evaluation import difference_text, evaluation_text, save_neighbours
+
+        theirs = m.read_results(self.against) if self.against else None
+        on = device(self.device)
+        settings = m.Settings(
+            metrics=m.metric_names(self.metrics, network=self.network is not None),
+            seed=self.seed,
+            features=self.features,
+            resizings=("clean", "legacy") if self.resize == "both" else (self.resize,),
+            pairs=self.pairs,
+            perceptual=self.perceptual,
+            ppl_space=self.ppl_space,
+            ppl_ends=self.ppl_sampling == "end",
+            cache=None if self.cache == "none" else Path(self.cache) if self.cache else cache_folder("features"),
+            device=on,
+        )
+        with replacing_folder(self.outdir) as folder, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            fakes, size, about = self.fakes(self.size, on)
+            faces = load_faces(self.data, size)
+            if theirs is not None:
+                m.check_protocols(m.protocols(fakes, faces, settings), theirs)
+            evaluation = m.measure(fakes, faces, settings)
+            m.write_results(folder / "results.json", evaluation, {"torch": torch.__version__, "device": on.type, **about})
+            if evaluation.copies is not None:
+                save_neighbours(folder / "neighbours.png", evaluation.copies, fakes, faces)
+        print(evaluation_text(evaluation))
+        for text in (*(str(one.message) for one in caught), *evaluation.warnings):
+            print(f"facegen: note: {one_line(text, 500)}", file=sys.stderr)
+        if theirs is not None:
+            print(f"\nAgainst {one_line(self.against.name)}, measured the same way:")
+            print(difference_text(m.compare_results(evaluation.results, theirs)))
+        print(f"written: {one_line(self.outdir)}")
+
+
+@verb("measure")
+class Diagnose:
+    """say what is wrong with a training run, finished or not, and what to try
+
+    facegen diagnose runs/first
+    """
+
+    directory: Run  # the run's folder
+    # the pictures it was trained on; drawn ones are drawn again. Without them copies, colours and spots are left out
+    data: Data | None = None
+    json: Annotated[Path | None, Kind("FILE", file())] = None  # also write the findings here
+
+    def run(self) -> None:
+        from facegen.evaluation.diagnosis import diagnosis, write_diagnosis
+
+        about, found, left_out = diagnosis(self.directory, self.data)
+        print(about)
+        print("\n".join(f"- {alarm}" for alarm in found) or "Nothing found that is known here.")
+        for line in left_out:
+            print(f"Not looked for: {line}")
+        if self.json:
+            write_diagnosis(self.json, found, left_out)
+
+
+@verb("measure")
+class Spectra(OnDevice):
+    """compare the frequencies of generated pictures with those of real ones
+
+    facegen spectra --data drawn:1000 --network assets/weights/stylegan2-64.safetensors --out spectra.png
+    """
+
+    data: Data  # real pictures
+    network: list[Network] | None = None  # a network to make pictures with; may be given several times
+    # or pictures that were generated before, at best of that size: scaling changes spectra; may be given several times
+    images: list[Pictures] | None = None
+    count: int = 1000  # at most so many pictures of each
+    out: Picture = "spectra.png"  # .png, .jpg or .webp
+    size: int | None = None  # side of the pictures (default: the first network's, or that of the pictures in --images)
+    trunc: Psi = 1.0  # truncation (StyleGAN)
+    label: Label | None = None  # which class, for a network that has classes
+
+    def run(self) -> None:
+        networks, folders = self.network or [], self.images or []
+        if not 1 <= len(networks) + len(folders) <= 7:
+            how = "--network FILE or --images DIR, each as often as you like"
+            raise InputError(f"give 1 to 7 sets to compare with --data: {how}")
+        if self.count < 2:
+            raise InputError(f"--count {self.count}: give at least 2")
+
+        from facegen.cli.make import save_chart
+        from facegen.data.packed import common_size, load_faces
+        from facegen.evaluation.spectra import distance, halves, some, spectrum
+        from facegen.latent.sample import sample
+        from facegen.show.spectra import short_names, show_spectra
+        from facegen.show.text import table
+
+        nets = {name: self.generator(name) for name in networks}
+        sizes = [getattr(G, "img_resolution", None) for G in nets.values()]
+        size = self.size or (sizes[0] if sizes else common_size(folders[0]))
+        for name, own in zip(nets, sizes):
+            if own not in (None, size):
+                raise InputError(f"{name} makes pictures of {own} pixels, not {size}: compare networks of one size")
+        pictures = some(load_faces(self.data, size).images, self.count)
+        sets = {name: spectrum(sample(G, range(self.count), trunc=self.trunc, labels=self.label)) for name, G in nets.items()}
+        sets |= {name: spectrum(some(load_faces(name, size).images, self.count)) for name in folders}
+        real, chance, short = spectrum(pictures), halves(pictures), short_names(sets)
+        save_chart(show_spectra(real, {short[name]: one for name, one in sets.items()}, chance), self.out)
+        rows = [[name, one.pictures, distance(one, real), float((one.db - real.db).abs().max())] for name, one in sets.items()]
+        rows.append([f"{self.data}, half against half", chance[0].pictures, distance(*chance), None])
+        print(table(rows, ["pictures", "number", "distance, dB", "largest, dB"]))
+        about = f"against {real.pictures} real pictures of {size} pixels; mean over high, largest over all frequencies"
+        print(f"{one_line(self.out)}: {about}")
+
+
+@verb("measure")
+class Audit(OfFakes):
+    """count who is in the data and who comes out, test the differences, or resample the data to a target
+
+    facegen audit --network assets/weights/stylegan2-64.safetensors --data drawn:1000 --labels measured
+    --attributes colour,background --outdir audited
+    """
+
+    data: Data  # the real pictures: what the network learned from
+    # a CSV (first column the file, the others attributes); drawn, of drawn faces; or measured, on the pixels: colour,
+    # background, face
+    labels: Annotated[str, Kind("FILE.csv|drawn|measured")]
+    # which, with commas; NAME@LIMIT@... cuts a column of numbers, such as age@30@60
+    attributes: Annotated[str, Kind("A,B")]
+    samples: int = 2000  # how many generated pictures
+    image_size: int | None = None  # pixels (default: the network's, or those of --images; else 64)
+    outdir: Folder | None = None  # a new folder for the table, JSON, figure and page
+    # write the data with other shares, such as {"glasses": {"none": 0.5, "round": 0.5}}
+    resample: Annotated[Path | None, Kind("TARGET.json", Path)] = None
+    out: Annotated[Path | None, Kind("DIR|FILE.zip", Path)] = None  # the resampled pictures; their labels come beside it
+    count: int | None = None  # how many pictures (default: as many as there are)
+
+    def run(self) -> None:
+        names = list(dict.fromkeys(word.strip() for word in self.attributes.split(",") if word.strip()))
+        self.check(names)
+        if self.resample:
+            self.write_resampled(names)
+        if self.outdir:
+            with replacing_folder(self.outdir) as folder:
+                print(self.write_counts(names, folder))
+            print(f"written: {one_line(self.outdir)}")
+
+    def check(self, names: list[str]) -> None:
+        if bool(self.resample) != bool(self.out):
+            raise InputError("--resample TARGET.json and --out belong together: give both or neither")
+        if not self.outdir and not self.resample:
+            raise InputError("give --outdir for the audit's report, or --resample and --out for a resampled data set")
+        if self.network and self.images:
+            raise InputError("--network and --images: give one of the two")
+        if self.labels == "drawn" and not self.data.startswith("drawn"):
+            raise InputError(f"--labels=drawn: {self.data} is not drawn by the package; give a CSV, or drawn:N")
+        if self.labels not in ("drawn", "measured") and self.data.startswith("drawn"):
+            raise InputError(f"--labels {self.labels}: the labels of drawn faces are known; give --labels=drawn")
+        if not names:
+            raise InputError("--attributes: give at least one")
+
+    def write_resampled(self, names: list[str]) -> None:
+        from facegen.evaluation import audit as a
+        from facegen.show.audit import resampled_text
+
+        target = a.read_target(self.resample)
+        # Only labels that are measured need pixels; others take pictures of any size.
+        size = self.image_size or (a.USUAL_SIZE if self.labels == "measured" else a.LEAST_SIZE)
+        there = a.labelled(self.data, self.labels, names, size)
+        weights = a.resampling_weights(there.labels, target)
+        indices = a.resample(weights, self.count, self.seed)
+        path = a.write_resampled(there, indices, self.out)
+        print(resampled_text(there.labels, indices, weights, target))
+        print(f"written: {one_line(self.out)}, {one_line(path)}")
+
+    def write_counts(self, names: list[str], folder: Path) -> str:
+        """Count, write the report, and return its text."""
+        from facegen.config import device
+        from facegen.data.packed import content_hash
+        from facegen.evaluation import audit as a
+        from facegen.evaluation import features
+        from facegen.show.audit import write_audit
+
+        size, pictures, see, on = self.image_size or a.USUAL_SIZE, None, None, device(self.device)
+        protocol: dict[str, object] = {"labels": self.labels, "attributes": names}
+        if self.network or self.images:
+            fakes, size, about = self.fakes(self.image_size, on)
+            pictures = fakes.pictures(range(fakes.count)).expand(-1, 3, -1, -1)
+            protocol |= {"name": fakes.name, **about, "fake": fakes.count, "seed": self.seed, "trunc": self.trunc}
+            if self.labels != "measured":
+                see = features.load_features("lite0", on)
+                protocol["features"] = str(see)
+        real = a.labelled(self.data, self.labels, names, size)
+        protocol |= {"image_size": size, "data": content_hash(real.images), "real": len(real.images)}
+        found = a.audit(real, pictures, labels=self.labels, features=see, seed=self.seed)
+        notes = [f"{real.unlabelled:,} pictures without all the labels were left out"] if real.unlabelled else []
+        title = f"Audit of {Path(self.network or self.images or self.data).name}"
+        return write_audit(found, folder, title, notes, protocol, command(self))
+
+
+@flags
+class Trained(OnDevice):
+    """What compare and search have: runs that are trained to be measured."""
+
+    data: Data = "drawn:8192"  # pictures, or N faces drawn by the package itself
+    max_images: int | None = None  # use only the first N pictures
+    features: Annotated[str, Kind("NAME")] = "lite0"  # what pictures are compared by: lite0 or inception
+
+    def faces(self) -> Faces:
+        """The pictures of --data, with a word on those that were left out."""
+        from facegen.data import load_faces
+        from facegen.data.pictures import table
+
+        faces = load_faces(self.data, self.image_size, max_images=self.max_images)
+        if faces.report:
+            print(table(faces.report))
+        return faces
+
+
+@flags
+class Shared:
+    """What compare sets in every recipe."""
+
+    heading = "settings of every recipe that has them (default: the recipe's own)"
+
+    image_size: int = 64  # pixels
+    mirror: YesNo = False  # 1: flip half of the real pictures
+    batch: int | None = None  # pictures per step
+    cbase: int | None = None  # width of the StyleGANs at 1 pixel
+    cmax: int | None = None  # greatest width of the StyleGANs
+    precision: Annotated[str | None, Kind("WORD")] = None  # auto, float32 or bfloat16
+    # any other setting of one recipe, such as dcgan.conv_dim=32; may be given several times
+    set: list[Annotated[str, Kind("CFG.NAME=VALUE")]] | None = None
+
+
+@verb("measure")
+class Compare(Shared, Trained):
+    """train several recipes with several seeds on the same pictures, and compare them at equal kimg and at equal time
+
+    facegen compare --data drawn:1000 --cfgs dcgan,stylegan2 --kimg 2 --seeds 2 --image-size 32 --cbase 1024
+    """
+
+    kimg: float  # length of each run in thousands of pictures
+    cfgs: Annotated[str, Kind("LIST")] = "dcgan,stylegan2,stylegan3-t,stylegan3-r"  # the recipes
+    seeds: int = 3  # runs of each recipe
+    outdir: Folder = "runs/compare"  # continued if it is there
+    # thousands of pictures between two snapshots, all of which are measured (default: 20 in each run)
+    snap: Annotated[float | None, Kind("KIMG", float)] = None
+    samples: int = 2000  # fakes per measurement, at most half as many as there are pictures
+
+    def run(self) -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("compare runs in one process, so that all its times are taken alike: start it without torchrun")
+
+        from facegen.config import device
+        from facegen.evaluation.compare import check_settings, chosen_configs, compare
+        from facegen.evaluation.features import load_features
+        from facegen.show.comparison import verdicts, write_report
+
+        configs, on = chosen_configs(self.cfgs, vars(self), self.set or []), device(self.device)
+        step = max((config.images_per_step for config in configs.values()), default=1) / 1000
+        snap = max(self.kimg / 20, step) if self.snap is None else self.snap
+        check_settings(configs, self.seeds, snap)  # before the pictures are decoded
+        faces, features, planned = self.faces(), load_features(self.features, on), len(configs) * self.seeds
+        print(f"{len(faces)} pictures from {one_line(faces.name)}; {planned} runs of {self.kimg:g} kimg on {on}")
+
+        def report(so_far: Comparison) -> None:
+            run, page = so_far.runs[-1], write_report(so_far, faces, self.outdir, command=command(self), device=on)
+            last = f"KID x 1000 is {run.snapshots[-1].kid * 1000:.3g}" if run.finished else run.failed
+            print(f"{len(so_far.runs)} of {planned}: {run.cfg}, seed {run.seed}: {last}; {page}")
+
+        options = {"seeds": self.seeds, "snap_kimg": snap, "samples": self.samples, "device": on}
+        found = compare(faces, configs, self.outdir, features, on_run=report, **options)
+        print("\n".join([*verdicts(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'table.md'}"]))
+
+
+@verb("measure")
+class Search(Trained):
+    """search the DCGAN's settings with Optuna, then test the best against the default with fresh seeds
+
+    facegen search --data drawn:1000 --kimg 2 --trials 8 --image-size 32 --set conv_dim=16 --among conv_dim=8,16,32
+
+    It needs Optuna: pip install 'facegen[search]'. Half of the pictures are held out for the test.
+    """
+
+    outdir: Folder = "runs/search"  # continued if it is there; a greater --trials adds to it
+    trials: int = 30  # how many, the default settings among them
+    kimg: float | None = None  # length of every run in thousands of pictures
+    epochs: float | None = None  # or in passes through the half that is trained on
+    confirm: Annotated[int, Kind("SEEDS", int)] = 3  # fresh seeds of the test; 0 leaves it out
+    seed: int = 0  # of the proposals and of every trial's run
+    image_size: int = 64  # 32, 64 or 128 pixels
+    # the settings to search, with commas (default: all that an untuned DCGAN leaves open; see --among)
+    space: Annotated[str | None, Kind("LIST")] = None
+    # other values of a setting, or another setting: conv_dim=8,16,32, lr_G=1e-5..1e-3; may be given several times
+    among: list[Annotated[str, Kind("NAME=A,B|LOW..HIGH")]] | None = None
+    # a default of your own, held fixed unless --among names it too: mirror=1; may be given several times
+    set: list[Annotated[str, Kind("NAME=VALUE")]] | None = None
+    samples: int = 500  # fakes for each score, a kernel inception distance (KID)
+    # scores of a trial, evenly over its run: at each but the last it is cut short if it is worse than the median was
+    scores: int = 4
+
+    def run(self) -> None:
+        one_of(self, "kimg", "epochs")
+
+        from tqdm.auto import tqdm
+
+        from facegen.config import TrainConfig, device
+        from facegen.evaluation.features import load_features
+        from facegen.evaluation.search import check_space, chosen_axes, chosen_settings, search, verdict
+        from facegen.show.search import line, write_report
+
+        on, given = device(self.device), chosen_settings(self.set or [])
+        base = TrainConfig(image_size=self.image_size, seed=self.seed, **given)
+        axes = chosen_axes(self.space, self.among or [], given)
+        check_space(dataclasses.replace(base, kimg=1e9), axes, self.scores)  # before the pictures are decoded
+        faces = self.faces()
+        kimg = self.epochs * (len(faces) // 2) / 1000 if self.kimg is None else self.kimg
+        base = dataclasses.replace(base, kimg=kimg)
+        check_space(base, axes, self.scores)
+        features, shown = load_features(self.features, on), f"{len(faces)} pictures from {one_line(faces.name)}"
+        print(f"{shown}; {self.trials} trials of {kimg:g} kimg over {len(axes)} settings on {on}")
+        written = -math.inf
+
+        def report(found: Found) -> None:
+            nonlocal written
+            tqdm.write(line(found, found.trials[-1]))
+            if len(found.trials) == found.planned or time.monotonic() > written + PAGE_EVERY:
+                write_report(found, self.outdir, command(self))
+                written = time.monotonic()
+
+        options = {"trials": self.trials, "rungs": self.scores, "samples": self.samples, "confirm": self.confirm}
+        found = search(faces, base, self.outdir, features, axes=axes, device=on, on_trial=report, **options)
+        write_report(found, self.outdir, command(self))
+        print("\n".join([verdict(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'best.json'}"]))

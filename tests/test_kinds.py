@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from facegen.data.fetch import extract
+from facegen.data.archives import extract
 from facegen.data.kinds import looks_like
 from facegen.data.pictures import Source
 from facegen.files import InputError

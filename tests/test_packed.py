@@ -201,8 +201,16 @@ LARGE = raw_png(9500, 9500, 2, 8, b"")  # above the limit, below what Pillow ref
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
 UNUSABLE = {
     "empty": (b"", "empty (0 bytes)"),
-    "text": (b"<html>404 not found</html>", "not an image"),
-    "postscript": (POSTSCRIPT, "not an image"),
+    "page": (
+        b"<html>404 not found</html>",
+        "not an image but a web page: an error, or a login is needed; open the address in a browser",
+    ),
+    "git-lfs": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "not an image but a git-lfs pointer: fetch the file itself with `git lfs pull`",
+    ),
+    "rubbish": (bytes(range(200, 256)), "not an image"),
+    "postscript": (POSTSCRIPT, "not an image but a document in PDF or PostScript"),
     "cut_jpeg": (saved(smooth(64, 64), "JPEG")[:-200], "truncated"),
     "cut_png": (saved(smooth(64, 64), "PNG")[:-200], "truncated"),
     "jpeg_head": (saved(smooth(64, 64), "JPEG")[:12], "damaged at its beginning"),

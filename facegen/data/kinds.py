@@ -16,7 +16,7 @@ _KINDS = [
     (rb"\xfd7zXZ\0", "an xz archive"),
     (rb"7z\xbc\xaf|Rar!", "a 7z or rar archive"),
     (rb".{257}ustar", "a tar archive"),
-    (rb"%PDF", "a PDF document"),
+    (rb"%PDF|%!PS", "a document in PDF or PostScript"),
     (rb"\x89HDF", "an HDF5 file, as Keras writes"),
     (rb"....TFL3", "a model of TensorFlow Lite"),
     (rb"\x08[\x01-\x20][\x12\x1a\x22]", "a model in protobuf, as ONNX and TensorFlow write"),
@@ -28,14 +28,20 @@ _KINDS = [
 ]
 
 
-def looks_like(path: str | Path) -> str:
+def looks_like(what: str | Path | bytes) -> str:
     """ "a web page: ...", "an empty file", ...: what to do may follow. "" where its beginning says nothing.
+
+    Args:
+        what: a file's path, or its content.
 
     Raises:
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
-        start = file.read(512)
+    if isinstance(what, bytes):
+        start = what[:512]
+    else:
+        with open(what, "rb") as file:
+            start = file.read(512)
     if not start:
         return "an empty file"
     for pattern, kind in _KINDS:

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from facegen.data.kinds import seems
+from facegen.data.kinds import looks_like, seems
 from facegen.files import InputError, one_line
 
 T = TypeVar("T")
@@ -152,8 +152,10 @@ def _opened(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise Unusable("decompression bomb") from None
     except Exception:  # UnidentifiedImageError for most, and whatever a plugin trips over
-        what = "damaged at its beginning" if data.startswith(_MAGIC) else "not an image"
-        raise Unusable(what) from None
+        if data.startswith(_MAGIC):
+            raise Unusable("damaged at its beginning") from None
+        kind = looks_like(data)
+        raise Unusable(f"not an image but {kind}" if kind else "not an image") from None
     if image.width * image.height > MAX_PIXELS:
         raise Unusable(f"decompression bomb ({image.width}x{image.height})")
     return image

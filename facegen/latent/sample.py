@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facegen.data.packed import to_pixels
 from facegen.files import InputError
 from facegen.models.stylegan2 import NOISE_MODES
 
@@ -175,10 +176,9 @@ def _images(
 
 def _as_uint8(images: Tensor) -> Tensor:
     """[N, 1 or 3, H, W] in [-1, 1] -> uint8 [N, 3, H, W] on the CPU."""
-    images = images.float()
     if images.isnan().any():
         raise InputError("the network gives NaN: its weights are damaged, or its training diverged; use an earlier snapshot")
-    return ((images + 1) / 2 * 255).round().clamp(0, 255).to(torch.uint8).cpu().expand(-1, 3, -1, -1)
+    return to_pixels(images).expand(-1, 3, -1, -1)
 
 
 def _checked_seeds(seeds: Iterable[int]) -> list[int]:

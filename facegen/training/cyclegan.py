@@ -36,6 +36,7 @@ from facegen.models import pretrained
 from facegen.models.cyclegan import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from facegen.training import processes
 from facegen.training.losses import AdversarialLoss, cycle_loss, gradient_penalty, identity_loss, patch_loss
+from facegen.training.schedules import linear_decay
 from facegen.training.steps import Stats, as_stats, frozen
 
 LSGAN = patch_loss("lsgan")
@@ -283,20 +284,6 @@ class ImagePool:
         except (RuntimeError, TypeError):
             raise InputError("the state's generator is not one of torch's: take the state from an undamaged file") from None
         self._images = [image.clone() for image in images]
-
-
-def linear_decay(epoch: int, constant: int, decay: int) -> float:
-    """What the base learning rate is multiplied with in epoch `epoch`, counted from 0 (Zhu et al. 2017, section 4).
-
-    1 for `constant` epochs, then equal steps down over `decay` epochs; 0 is reached only after the last one, since an
-    epoch at rate 0 would be spent for nothing. A pure function of the epoch, so that a resumed run needs no scheduler.
-
-    Raises:
-        InputError: a negative number, or no epochs at all.
-    """
-    if min(epoch, constant, decay) < 0 or constant + decay == 0:
-        raise InputError(f"epoch={epoch} of {constant} constant and {decay} decaying ones: expected 0 or more, and some")
-    return min(1.0, max(0.0, (constant + decay - epoch) / (decay + 1)))
 
 
 FaceDistance = Callable[[Tensor, Tensor], Tensor]

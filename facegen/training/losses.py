@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -181,11 +182,32 @@ def gradient_penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     return (gradient.flatten(1).norm(2, dim=1) - 1).square().mean()
 
 
+def squared_gradients(logits: Tensor, pictures: Tensor) -> Tensor:
+    """|grad_x D(x)|^2 of each picture [N], with a graph: R1 for real and R2 for fake ones (Mescheder et al. 2018, eq. 9)."""
+    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
+    return gradient.square().sum((1, 2, 3))
+
+
 def zero_centred_penalty(D: nn.Module, x: Tensor) -> Tensor:
     """mean ||grad_x D(x)||^2: R1 if x is real, R2 if it is fake (Mescheder et al. 2018, arXiv:1801.04406, eq. 9 and 10).
 
     The caller multiplies by gamma / 2. x: pictures [N, 3, H, W].
     """
     x = x.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean()
+    return squared_gradients(D(x), x).mean()
+
+
+def path_lengths(pictures: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """How much pictures change with their styles: sqrt(mean over layers of |J^T y|^2) (Karras et al. 2020, eq. 4, section 3.2).
+
+    Args:
+        pictures: [N, 3, H, W], a function of ws.
+        ws: [N, num_ws, w_dim], with a graph to the pictures.
+        noise: y, [N, 3, H, W] from N(0, 1).
+
+    Returns:
+        [N], with a graph, in units of one pixel's root mean square change.
+    """
+    scaled = noise / math.sqrt(pictures.shape[2] * pictures.shape[3])
+    (gradient,) = torch.autograd.grad((pictures * scaled).sum(), ws, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()

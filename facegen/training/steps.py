@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,12 +16,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegen.config import TrainConfig, autocast_dtype
-from facegen.data.packed import Faces, batch_indices, mirror_flags
+from facegen.data.packed import Faces, batch_indices, mirror_flags, to_pixels
 from facegen.files import InputError
 from facegen.models import dcgan, pretrained
 from facegen.training import processes
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.losses import AdversarialLoss, adversarial_loss, gradient_penalty, zero_centred_penalty
+from facegen.training.schedules import ema_beta, learning_rate_factor
 
 Stats = dict[str, Tensor]
 BCE = adversarial_loss("bce")
@@ -102,21 +102,6 @@ def discriminator_step(D: nn.Module, G: nn.Module, d_optimizer: Optimizer, real:
 def generator_step(D: nn.Module, G: nn.Module, g_optimizer: Optimizer, z: Tensor) -> Stats:
     """The course's G step: G is moved so that D calls its pictures real. D's weights stay."""
     return update_G(D, g_optimizer, G(z))
-
-
-def learning_rate_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
-    """What the base learning rate is multiplied with in step `step` (from 0) of `steps`.
-
-    A linear ramp over `warmup` steps, times: 1 ("constant"), 1 and then a line to 0 over the second half ("linear"), or
-    half a cosine from 1 to 0 ("cosine"). A pure function of the step, so that a resumed run needs no scheduler's state.
-    """
-    ramp = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    done = step / max(1, steps)
-    if schedule == "linear":
-        return ramp * min(1.0, 2 * (1 - done))
-    if schedule == "cosine":
-        return ramp * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    return ramp
 
 
 class _Augmented(nn.Module):
@@ -223,8 +208,7 @@ class GAN:
 
     def noise(self, n: int, *key: int) -> Tensor:
         """z [n, z_size] from N(0, 1), a pure function of the seed and `key`; drawn on the CPU, so equal on every device."""
-        digest = hashlib.sha256(repr((self.config.seed, *key)).encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        generator = torch.Generator().manual_seed(seed_of(self.config.seed, *key))
         return torch.randn(n, self.config.z_size, generator=generator).to(self.device)
 
     def update(self, step: int, reals: list[Tensor]) -> Stats:
@@ -294,9 +278,7 @@ class GAN:
     @torch.no_grad()
     def _average(self, step: int) -> None:
         """G_ema <- beta G_ema + (1 - beta) G, with a half-life of ema_kimg, shorter at the start (Karras et al. 2020)."""
-        per_step = self.config.images_per_step
-        half_life = min(self.config.ema_kimg * 1000, (step + 1) * per_step * 0.05)
-        beta = 0.5 ** (per_step / half_life) if half_life > 0 else 0.0
+        beta = ema_beta(step, self.config.images_per_step, self.config.ema_kimg * 1000, 0.05)
         torch._foreach_lerp_(list(self.G_ema.parameters()), list(self.G.parameters()), 1 - beta)
 
     @torch.no_grad()
@@ -320,11 +302,16 @@ class GAN:
     def sample(self, z: Tensor) -> Tensor:
         """Pictures uint8 [N, 3, S, S] of the averaged generator in evaluation mode, on the CPU. z: [N, z_size]."""
         pictures = torch.cat([self.G_ema(part.to(self.device)) for part in z.split(64)])
-        return (pictures.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu()
+        return to_pixels(pictures)
 
     def export(self, path: Path, info: dict[str, object]) -> None:
         """Write the averaged generator and D as one network file, if they are classes that a file can rebuild."""
         pretrained.save(path, self.G_ema, self.D, info)
+
+
+def seed_of(*key: int) -> int:
+    """A seed that is a pure function of the key: of the run's seed, the step, and what is drawn there."""
+    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
 
 
 def as_stats(result: object, name: str) -> Stats:

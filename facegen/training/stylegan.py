@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -34,38 +33,14 @@ from facegen.training import memory, processes
 from facegen.training.ada import AdaController, AugmentPipe, next_p
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.fit import random_state, set_random_state
-from facegen.training.losses import AdversarialLoss, adversarial_loss
-from facegen.training.steps import Stats, frozen
+from facegen.training.losses import AdversarialLoss, adversarial_loss, path_lengths, squared_gradients
+from facegen.training.schedules import ema_beta
+from facegen.training.steps import Stats, frozen, seed_of
 
 PL_DECAY = 0.01  # of the moving average that path lengths are drawn to
 BLUR_SIGMA = 10.0  # pixels: stylegan3-r blurs all that D sees by as much at first
 TRAIN_G, TRAIN_D, PATH, PENALTY = range(4)  # the parts of a step, for the seeds
 BESIDE_Z, BESIDE_LABELS = -2, -3  # for what is drawn outside of a step
-
-
-# -------------------------------------------------------------------------------------------------------- penalties
-
-
-def path_lengths(pictures: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
-    """How much pictures change with their styles: sqrt(mean over layers of |J^T y|^2) (Karras et al. 2020, eq. 4, section 3.2).
-
-    Args:
-        pictures: [N, 3, H, W], a function of ws.
-        ws: [N, num_ws, w_dim], with a graph to the pictures.
-        noise: y, [N, 3, H, W] from N(0, 1).
-
-    Returns:
-        [N], with a graph, in units of one pixel's root mean square change.
-    """
-    scaled = noise / math.sqrt(pictures.shape[2] * pictures.shape[3])
-    (gradient,) = torch.autograd.grad((pictures * scaled).sum(), ws, create_graph=True)
-    return gradient.square().sum(2).mean(1).sqrt()
-
-
-def squared_gradients(logits: Tensor, pictures: Tensor) -> Tensor:
-    """|grad_x D(x)|^2 of each picture [N], with a graph: R1 for real and R2 for fake ones (Mescheder et al. 2018, eq. 9)."""
-    (gradient,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
-    return gradient.square().sum((1, 2, 3))
 
 
 def mix_styles(ws: Tensor, others: Tensor, start: int) -> Tensor:
@@ -353,7 +328,7 @@ class StyleGAN:
     # -- the parts of a step
 
     def _generator(self, *key: int) -> torch.Generator:
-        return torch.Generator().manual_seed(_number(self.config.seed, *key))
+        return torch.Generator().manual_seed(seed_of(self.config.seed, *key))
 
     def _normal(self, shape: tuple[int, ...], *key: int) -> Tensor:
         return torch.randn(shape, generator=self._generator(*key))
@@ -361,7 +336,7 @@ class StyleGAN:
     @contextlib.contextmanager
     def _part(self, step: int, kind: int, number: int) -> Iterator[Tensor]:
         """Seed what is drawn inside, for one part of a batch; yields the part's z."""
-        torch.manual_seed(_number(self.config.seed, step, kind, number))
+        torch.manual_seed(seed_of(self.config.seed, step, kind, number))
         yield torch.randn(self._micro, self.config.z_dim).to(self.device)
 
     def _ws(self, z: Tensor, c: Tensor | None, update_emas: bool = False) -> Tensor:
@@ -478,10 +453,7 @@ class StyleGAN:
 
     def _average(self, step: int) -> None:
         """Move G_ema, faster while there have been few pictures (arXiv:2006.06676, appendix C)."""
-        half_life = self.config.ema_half_life * 1000
-        if self.config.ema_rampup:
-            half_life = min(half_life, (step + 1) * self.config.batch * self.config.ema_rampup)
-        beta = 0.5 ** (self.config.batch / half_life) if half_life > 0 else 0.0
+        beta = ema_beta(step, self.config.batch, self.config.ema_half_life * 1000, self.config.ema_rampup)
         self.average(self.G_ema, self.G, beta)
 
     def _adapt(self) -> Stats:
@@ -539,11 +511,6 @@ def _copied(state: object) -> object:
     if isinstance(state, dict):
         return {key: _copied(value) for key, value in state.items()}
     return [_copied(value) for value in state] if isinstance(state, list) else state
-
-
-def _number(*key: int) -> int:
-    """A seed that is a pure function of the key."""
-    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.packed import load_faces
+from facegen.data.packed import load_faces, to_pixels
 from facegen.files import InputError, replacing
 from facegen.training.diagnose import LONG, Alarm
 from facegen.training.fit import History, Snapshot, cut_grid, read_config, step_of
@@ -402,7 +402,7 @@ def interpolations(G: nn.Module, centres: int = 6, count: int = 16, radius: floa
     for each in z.to(device):
         ws = G.mapping(each, c)
         pictures = G.synthesis(ws[:1] + radius * (ws[1:] - ws[:1]), noise_mode="const")
-        rows.append((pictures.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu())
+        rows.append(to_pixels(pictures))
     return torch.stack(rows)
 
 

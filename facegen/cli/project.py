@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facegen.cli.flags import Folder, Kind, Label, Network, OnDevice, verb, yes_no
-from facegen.files import InputError, replacing, replacing_folder, sha256_of
+from facegen.files import InputError, replacing_folder, sha256_of, write_text
 
 if TYPE_CHECKING:
     import torch
@@ -176,8 +176,7 @@ class Job:
             "seconds": round(time.perf_counter() - start, 1),
             "protocol": self.protocol,
         }
-        with replacing(folder / "scores.json") as temporary:
-            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / "scores.json", json.dumps(facts, indent=2) + "\n")
         print(f"{name} ({note}): {facts['seconds']:.0f} s\n{table(rows)}")
 
     def found(self, target: Tensor) -> tuple[dict[str, Projection], list[Scores]]:

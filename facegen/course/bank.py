@@ -24,7 +24,7 @@ from types import ModuleType
 from tqdm import tqdm
 
 from facegen.course.exercises import read_marks
-from facegen.files import InputError, replacing
+from facegen.files import InputError, replacing, write_text
 
 LEAST_WRONG, LEAST_RIGHT = 4, 2
 
@@ -287,8 +287,7 @@ def write_report(bank: Bank, out: Path) -> None:
             ]
             row += [len(e.passed), len(e.failed), e.expected, len(e.otherwise), e.broken or e.message]
             writer.writerow(row)
-    with replacing(Path(out) / "bank.html") as temporary:
-        temporary.write_text(_page(bank), encoding="utf-8")
+    write_text(Path(out) / "bank.html", _page(bank))
 
 
 def table(bank: Bank) -> str:

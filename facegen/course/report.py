@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from facegen.course.grade import Graded, Grades, Mark
-from facegen.files import replacing
+from facegen.files import replacing, write_text
 
 __all__ = ["LIMITS", "summary", "write_csv", "write_junit", "write_page"]
 
@@ -112,8 +112,7 @@ def write_page(grades: Grades, path: Path) -> None:
     page = _PAGE.replace("@FACTS@", _text(facts)).replace("@HEADS@", heads).replace("@LIMITS@", _text(LIMITS))
     page = page.replace("@WARNING@", "" if grades.whole else ' class="warning"')
     page = page.replace("@ROWS@", rows).replace("@PARTS@", parts)  # last: a name may hold anything
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _text(text: str) -> str:

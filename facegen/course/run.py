@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 import facegen
 from facegen.config import PRESETS
-from facegen.files import InputError, replacing
+from facegen.files import InputError, replacing, write_text
 
 try:
     import nbformat
@@ -331,8 +331,7 @@ def _write_pages(book: nbformat.NotebookNode, results: list[Result], number: int
     }
     page, _ = exporter.from_notebook_node(book, resources=resources)
     page = _with_pictures_beside(page, result.path.resolve().parent)
-    with replacing(out / f"{result.path.stem}.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(out / f"{result.path.stem}.html", page)
     result.page = True
 
 
@@ -482,8 +481,7 @@ def _write_index(results: list[Result], out: Path, preset: str) -> None:
     facts = f"Preset {preset} · {_duration(seconds)} · {now} · {versions} · {machine}"
     page = _INDEX.replace("@TALLY@", html.escape(_tally(results))).replace("@FACTS@", html.escape(facts))
     page = page.replace("@CARDS@", "\n".join(_card(result) for result in results))
-    with replacing(out / "index.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(out / "index.html", page)
 
 
 _MARKS = {"passed": "✓ ran through", "failed": "✗ failed", "interrupted": "✗ interrupted", "not run": "not run"}

@@ -43,7 +43,7 @@ from facegen.data.pictures import (
     say,
     table,
 )
-from facegen.files import InputError, cache_folder, one_line, replacing, replacing_folder, sha256_of
+from facegen.files import InputError, cache_folder, one_line, replacing, replacing_folder, sha256_of, write_text
 
 __all__ = [
     "Faces",
@@ -445,8 +445,7 @@ def _write(path: Path, make: Callable[[BinaryIO], dict[str, Any]]) -> None:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": tuple(facts["shape"])})
         if file.tell() != _HEADER:
             raise RuntimeError(f"the .npy header takes {file.tell()} bytes, not {_HEADER}")
-    with replacing(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(facts), "utf-8")
+    write_text(path.with_suffix(".json"), json.dumps(facts))
     _sweep(path)
 
 

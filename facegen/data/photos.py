@@ -38,7 +38,7 @@ from facegen.data.pictures import (
     table,
 )
 from facegen.data.visibility import PARTS, ZOOM, seen
-from facegen.files import InputError, one_line, replacing, replacing_folder
+from facegen.files import InputError, one_line, replacing, replacing_folder, write_text
 
 __all__ = [
     "LIMITS",
@@ -443,11 +443,9 @@ class Checks:
     def write(self, folder: Path) -> None:
         """Write report.json, and where there are warnings warnings.html, one page with its pictures inside it."""
         about = {"limits": LIMITS, "pictures": [check.as_json() for check in self.all]}
-        with replacing(folder / "report.json") as temporary:
-            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=True), encoding="utf-8")
+        write_text(folder / "report.json", json.dumps(about, indent=1, ensure_ascii=True))
         if any(check.warnings for check in self.all):
-            with replacing(folder / "warnings.html") as temporary:
-                temporary.write_text(self._page(), encoding="utf-8")
+            write_text(folder / "warnings.html", self._page())
 
     def _page(self) -> str:
         warned = [check for check in self.all if check.warnings]

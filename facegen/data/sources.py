@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from facegen.data.archives import Names, extract, is_picture
 from facegen.data.fetch import FetchError, Patience, Stopped, digest, download, exclusive, read_json, wrong_checksum
-from facegen.files import InputError, replacing, replacing_folder, sha256_of
+from facegen.files import InputError, replacing_folder, sha256_of, write_text
 
 GITHUB_API = "https://api.github.com"
 GITHUB_FILES = "https://raw.githubusercontent.com"
@@ -365,8 +365,7 @@ def _describe(source: Source, folder: Path, origin: dict[str, Any], verified: st
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, CARD))
     relative = [path.relative_to(folder).as_posix() for path in files]
     sums = [sha256_of(path) for path in tqdm(files, desc="sha256", disable=None)]
-    with replacing(folder / SUMS) as temporary:
-        temporary.write_text("".join(f"{s}  {p}\n" for s, p in zip(sums, relative)), encoding="utf-8")
+    write_text(folder / SUMS, "".join(f"{s}  {p}\n" for s, p in zip(sums, relative)))
     card = {
         "name": source.name,
         "home": source.home,
@@ -379,8 +378,7 @@ def _describe(source: Source, folder: Path, origin: dict[str, Any], verified: st
         "fetched": datetime.now(timezone.utc).date().isoformat(),
         "verified": verified,
     }
-    with replacing(folder / CARD) as temporary:
-        temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
 
 
 # ---------------------------------------------------------------------------------------------- from a repository

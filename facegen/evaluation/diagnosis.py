@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from facegen.files import InputError, one_line, replacing
+from facegen.files import InputError, one_line, write_text
 from facegen.latent.sample import has_styles
 from facegen.models.pretrained import load
 from facegen.training.diagnose import Alarm, both_logits, diagnose
@@ -40,8 +40,7 @@ def diagnosis(run: Path, data: str | None = None) -> tuple[str, Sequence[Alarm],
 def write_diagnosis(path: Path, found: Sequence[Alarm], left_out: Sequence[str]) -> None:
     """Write the findings as JSON, completely or not at all."""
     about = {"findings": [asdict(alarm) for alarm in found], "not looked for": left_out}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(about, indent=2) + "\n")
 
 
 def _translation(run: Path, data: str | None, history: History) -> tuple[Sequence[Alarm], list[str]]:

@@ -42,7 +42,7 @@ from facegen.evaluation.equivariance import KINDS, NAMES, Decibels, drawer, equi
 from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
 from facegen.evaluation.neighbours import LEAST, Memorised, memorised
 from facegen.evaluation.spectra import UPPER, spectrum
-from facegen.files import InputError, replacing, sha256_of
+from facegen.files import InputError, sha256_of, write_text
 from facegen.latent.edit import slerp
 from facegen.latent.sample import Labels, evaluating, has_styles, one_hot, sample, sample_batches
 from facegen.models.perceptual import Perceptual, load_perceptual
@@ -804,8 +804,7 @@ def write_results(path: str | Path, evaluation: Evaluation, about: dict[str, obj
     }
     if (copies := evaluation.copies) is not None:
         facts["memorisation"] = {"memorised": copies.memorised, "verdict": copies.verdict, "median ratio": copies.ratio}
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(Path(path), json.dumps(facts, indent=1, allow_nan=False) + "\n")
 
 
 def _as_plain(result: Result) -> dict[str, object]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from facegen.data.packed import Faces
-from facegen.files import InputError, replacing
+from facegen.files import InputError, write_text
 from facegen.models import pretrained
 from facegen.training.fit import fit
 from facegen.training.steps import GAN
@@ -109,8 +109,7 @@ def read_json(path: Path) -> dict:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON, completely or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(plain(value), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
 
 
 def plain(value: object) -> object:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facegen.data.fetch import FetchError, Patience, WrongFile, download, say
-from facegen.files import InputError, cache_folder, replacing, sha256_of
+from facegen.files import InputError, cache_folder, sha256_of, write_text
 
 WEIGHTS_TERMS = "NVIDIA Source Code License: non-commercial"
 
@@ -262,6 +262,5 @@ def _noted(path: Path) -> str | None:
 
 
 def _note(path: Path, name: str, sha256: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(f"{sha256}  {name}\n", encoding="utf-8", newline="\n")
+    write_text(path, f"{sha256}  {name}\n")
     say(f"{name}: no checksum is published; its sha256 {sha256} is noted beside it, and later uses are checked against it")

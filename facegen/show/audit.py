@@ -11,7 +11,7 @@ import numpy as np
 
 from facegen.evaluation.audit import Audit, Difference, Share, effective_size
 from facegen.evaluation.audit import shares as count
-from facegen.files import InputError, one_line
+from facegen.files import InputError, one_line, write_text
 from facegen.show import report
 from facegen.show.figures import BLUE, INK, VERMILION, Chart, _dress
 from facegen.show.text import table
@@ -125,10 +125,10 @@ def write_audit(
     for name, (headers, rows) in tables.items():
         blocks += [report.heading(name), report.table(headers, rows)]
     blocks += [report.heading("What these numbers rest on"), report.bullets(lines), report.code(command)]
-    report.write_text(folder / "audit.txt", f"{title}\n\n{text}\n\n{command}\n")
-    report.write_text(folder / "audit.json", json.dumps(facts, indent=2) + "\n")
+    write_text(folder / "audit.txt", f"{title}\n\n{text}\n\n{command}\n")
+    write_text(folder / "audit.json", json.dumps(facts, indent=2) + "\n")
     (folder / "shares.png").write_bytes(chart.png(2))
-    report.write_text(folder / "index.html", report.page(title, blocks))
+    write_text(folder / "index.html", report.page(title, blocks))
     return text
 
 

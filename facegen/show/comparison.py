@@ -17,7 +17,7 @@ from facegen.config import StyleConfig
 from facegen.data.packed import Faces
 from facegen.evaluation.compare import QUANTITIES, Comparison, Measurement, Run, Spread, spread
 from facegen.evaluation.trials import plain
-from facegen.files import InputError, one_line, replacing
+from facegen.files import InputError, one_line, replacing, write_text
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.show import report
@@ -57,8 +57,8 @@ def write_report(
     """
     outdir = Path(outdir)
     grids = _write_grids(comparison, faces, outdir / "grids", torch.device(device))
-    report.write_text(outdir / "table.json", json.dumps(as_dict(comparison, command), indent=1, allow_nan=False) + "\n")
-    report.write_text(outdir / "table.md", markdown(comparison, command))
+    write_text(outdir / "table.json", json.dumps(as_dict(comparison, command), indent=1, allow_nan=False) + "\n")
+    write_text(outdir / "table.md", markdown(comparison, command))
     charts = []
     if any(comparison.of(cfg) for cfg in comparison.configs):
         charts = [progress_chart(comparison, name) for name in ("kimg", "minutes")]
@@ -79,7 +79,7 @@ def write_report(
         report.table(["", *comparison.configs], _settings(comparison), "The settings"),
     ]
     title = f"{', '.join(comparison.configs)}: compared at equal kimg and at equal time"
-    report.write_text(outdir / "index.html", report.page(title, blocks))
+    write_text(outdir / "index.html", report.page(title, blocks))
     return outdir / "index.html"
 
 

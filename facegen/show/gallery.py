@@ -14,7 +14,7 @@ import torch
 from IPython.display import HTML
 from PIL import Image
 
-from facegen.files import InputError, replacing
+from facegen.files import InputError, write_text
 from facegen.show.grids import as_uint8
 from facegen.show.widgets import _best_format, _encoded, _iframe
 
@@ -50,8 +50,7 @@ def gallery(people: Sequence[Person], out: str | Path, *, title: str = TITLE) ->
     if out.is_dir():
         raise InputError(f"{out} is a folder: name a file in it, such as {out / 'index.html'}")
     page = gallery_html(people, title=title)
-    with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(out, page)
     return out
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from string import Template
 
 import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
-from facegen.files import one_line, replacing
+from facegen.files import one_line
 from facegen.show.figures import Chart
 from facegen.show.widgets import _best_format, _encoded
 
-__all__ = ["bullets", "code", "heading", "page", "paragraph", "pictures", "plots", "square_root_axis", "table", "write_text"]
+__all__ = ["bullets", "code", "heading", "page", "paragraph", "pictures", "plots", "square_root_axis", "table"]
 
 
 def page(title: str, blocks: Iterable[str]) -> str:
@@ -88,12 +87,6 @@ def _image(data: bytes, kind: str, size: tuple[int, int], text: str) -> str:
 
 def _text(value: object, most: int = 2000) -> str:
     return html.escape(one_line(value, most))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file of text, completely or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def square_root_axis(axes: Axes) -> None:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from facegen.evaluation.search import FULL_TRIALS, Axis, Found, Tried, verdict
-from facegen.files import replacing
+from facegen.files import replacing, write_text
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.show import report
@@ -44,7 +44,7 @@ def write_report(found: Found, outdir: str | Path, command: str = "") -> Path:
     for name, chart in drawn.items():
         with replacing(outdir / "plots" / f"{name}.png") as temporary:
             temporary.write_bytes(chart.png(2))
-    report.write_text(outdir / "trials.csv", _csv(found))
+    write_text(outdir / "trials.csv", _csv(found))
     blocks = [
         report.paragraph(verdict(found)),
         *_test_blocks(found),
@@ -59,7 +59,7 @@ def write_report(found: Found, outdir: str | Path, command: str = "") -> Path:
         report.code(command),
     ]
     title = f"Search over the DCGAN's settings on {found.data['name']}"
-    report.write_text(outdir / "index.html", report.page(title, blocks))
+    write_text(outdir / "index.html", report.page(title, blocks))
     return outdir / "index.html"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image, features
 
-from facegen.files import InputError, replacing
+from facegen.files import InputError, write_text
 from facegen.show.figures import series, smooth, smoothing_width, strip
 from facegen.show.grids import Snapshots, grid, snapshots_of
 from facegen.show.page import CURVES, PAGE
@@ -146,8 +146,7 @@ def slider_html(
         data=json.dumps({"labels": labels, "marks": marks, "pause": _pause(len(frames))}).replace("<", "\\u003c"),
     )
     if path is not None:
-        with replacing(path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        write_text(path, page)
     return page
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from facegen.files import InputError, replacing
+from facegen.files import InputError, write_text
 from facegen.training.fit import Snapshot
 
 __all__ = ["Alarm", "Watch", "both_logits", "change_made", "diagnose", "diversity_kept", "identity_kept"]
@@ -132,21 +132,23 @@ class Watch:
         epoch = snapshot.stats[-1]["epoch"] if snapshot.stats else 0.0
         for alarm in alarms:
             tqdm.write(f"epoch {epoch:.4g}: {alarm}")
-        path = snapshot.outdir / "alarms.jsonl"
-        # A resumed run comes by some snapshots again.
-        old = [line for line in _lines(path) if json.loads(line)["step"] < snapshot.step]
-        new = [json.dumps({"step": snapshot.step, "epoch": epoch, **asdict(alarm)}) for alarm in alarms]
-        with replacing(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in old + new), encoding="utf-8")
+        write_alarms(snapshot.outdir, snapshot.step, {"epoch": epoch}, alarms)
+
+
+def write_alarms(outdir: Path, step: int, place: dict[str, float], alarms: Sequence[Alarm]) -> None:
+    """Add lines to a run's alarms.jsonl; what a run wrote there after `step`, before it was resumed, goes."""
+    path = outdir / "alarms.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    old = [line for line in lines if json.loads(line)["step"] < step]
+    new = [json.dumps({"step": step, **place, **asdict(alarm)}) for alarm in alarms]
+    if not new and len(old) == len(lines):
+        return
+    write_text(path, "".join(f"{line}\n" for line in old + new))
 
 
 def both_logits(stats: Sequence[dict[str, float]], sort: str) -> list[list[float]] | None:
     """What both discriminators said of "real", or of "fake", pictures in each logged step; None before the first."""
     return [[line[f"logits_{sort}_{letter}"] for letter in "AB"] for line in stats] or None
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def diversity_kept(inputs: Tensor, outputs: Tensor) -> float:

@@ -13,7 +13,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from facegen.data.packed import load_faces, to_pixels
-from facegen.files import InputError, replacing
-from facegen.training.diagnose import LONG, Alarm
+from facegen.files import InputError
+from facegen.training.diagnose import LONG, Alarm, write_alarms
 from facegen.training.fit import History, Snapshot, cut_grid, read_config, step_of
 
 SICKNESSES = (
@@ -604,18 +604,6 @@ class RunWatch:
         n, _, _, size = snapshot.samples.shape
         self.snapshots = len(earlier)
         self.looks = [Look.at(cut_grid(path, size, n)) for path in earlier[1 - HISTORY :]]
-
-
-def write_alarms(outdir: Path, step: int, place: dict[str, float], alarms: Sequence[Alarm]) -> None:
-    """Add lines to a run's alarms.jsonl; what a run wrote there after `step`, before it was resumed, goes."""
-    path = outdir / "alarms.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    old = [line for line in lines if json.loads(line)["step"] < step]
-    new = [json.dumps({"step": step, **place, **asdict(alarm)}) for alarm in alarms]
-    if not new and len(old) == len(lines):
-        return
-    with replacing(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in old + new), encoding="utf-8")
 
 
 # -- recorded runs

@@ -236,15 +236,18 @@ class Audit(OfFakes):
             print(f"written: {one_line(self.outdir)}")
 
     def check(self, names: list[str]) -> None:
+        from facegen.data.packed import drawn_count
+
         if bool(self.resample) != bool(self.out):
             raise InputError("--resample TARGET.json and --out belong together: give both or neither")
         if not self.outdir and not self.resample:
             raise InputError("give --outdir for the audit's report, or --resample and --out for a resampled data set")
         if self.network and self.images:
             raise InputError("--network and --images: give one of the two")
-        if self.labels == "drawn" and not self.data.startswith("drawn"):
+        drawn = drawn_count(self.data, 1) is not None
+        if self.labels == "drawn" and not drawn:
             raise InputError(f"--labels=drawn: {self.data} is not drawn by the package; give a CSV, or drawn:N")
-        if self.labels not in ("drawn", "measured") and self.data.startswith("drawn"):
+        if self.labels not in ("drawn", "measured") and drawn:
             raise InputError(f"--labels {self.labels}: the labels of drawn faces are known; give --labels=drawn")
         if not names:
             raise InputError("--attributes: give at least one")

@@ -10,7 +10,7 @@ from facegen.data.packed import load_faces
 
 @pytest.fixture
 def portraits(shared, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
     folders = [shared / "data/congress", shared / "data/faker_sd3"]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip("the portraits are not beside the repository")

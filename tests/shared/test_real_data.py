@@ -49,7 +49,7 @@ def test_greyscale_portraits_become_colour(shared, tmp_path, monkeypatch):
     folder = shared / "data/lfw_gray"
     if not folder.is_dir():
         pytest.skip("the greyscale faces are not beside the repository")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path))
     faces = load_faces(folder, 32, max_images=200)
     assert (faces.images[:, 0] == faces.images[:, 2]).all()
     assert {(row.what, row.done, row.used) for row in faces.report} == {("greyscale", "made RGB", True)}

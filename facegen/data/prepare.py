@@ -129,14 +129,7 @@ def prepare_unpaired(
         InputError: an argument that makes no sense, a source without at least two usable pictures, or too few for `test`;
             with `reframe`, that facenet-pytorch is missing.
     """
-    if count < 2:
-        raise InputError(f"count is {count}: give at least 2 training pictures for each domain")
-    if test is not None and test < 0:
-        raise InputError(f"test is {test}: give 0 or more test pictures")
-    if not 0 <= seed < 1 << 63:
-        raise InputError(f"seed is {seed}: give 0 to 2**63 - 1")
-    if size is not None and not 4 <= size <= 4096:
-        raise InputError(f"size {size} is out of range: choose 4 to 4096 pixels")
+    _check_numbers(count, test, seed, size)
     zoom = None if reframe is False else check_zoom(float(reframe))
     size = size or (DRAWN_SIZE if zoom else None)
     dest = Path(dest).expanduser()
@@ -159,6 +152,17 @@ def prepare_unpaired(
     ]
     counts = {name: len(folders[name]) for name in ("trainA", "trainB", "testA", "testB")}
     return UnpairedReport(dest, counts, tuple(rows), tuple(_notes(sources, domains, folders, count, asked_test)))
+
+
+def _check_numbers(count: int, test: int | None, seed: int, size: int | None) -> None:
+    if count < 2:
+        raise InputError(f"count is {count}: give at least 2 training pictures for each domain")
+    if test is not None and test < 0:
+        raise InputError(f"test is {test}: give 0 or more test pictures")
+    if not 0 <= seed < 1 << 63:
+        raise InputError(f"seed is {seed}: give 0 to 2**63 - 1")
+    if size is not None and not 4 <= size <= 4096:
+        raise InputError(f"size {size} is out of range: choose 4 to 4096 pixels")
 
 
 def _check_enough(source: Source | _Drawn, domain: _Domain, letter: str) -> None:

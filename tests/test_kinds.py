@@ -45,7 +45,7 @@ FILES = {
     "jpeg": (written(Image.new("RGB", (4, 4)).save, "JPEG"), "a picture"),
     "bmp": (written(Image.new("RGB", (4, 4)).save, "BMP"), "a picture"),
     "json": (b'{"error": "not found"}', "JSON text"),
-    "text": ("Größe: siehe unten\n".encode() * 50, "a text"),
+    "text": ("Größe: siehe unten\n".encode() * 50, "plain text"),
     "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.6.0" + bytes(range(99)), "a model in protobuf, as ONNX and TensorFlow write"),
     "keras": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
     "tflite": (b"\x1c\0\0\0TFL3" + bytes(99), "a model of TensorFlow Lite"),

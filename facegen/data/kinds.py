@@ -49,7 +49,7 @@ def looks_like(what: str | Path | bytes) -> str:
             return kind
     text = start.decode("utf-8", "ignore")
     whole = len(text.encode()) > len(start) - 4  # the last letter may be cut in two
-    return "a text" if whole and all(letter.isprintable() or letter.isspace() for letter in text) else ""
+    return "plain text" if whole and all(letter.isprintable() or letter.isspace() for letter in text) else ""
 
 
 def seems(path: str | Path) -> str:

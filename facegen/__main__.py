@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv in (["-h"], ["--help"], ["data", "-h"], ["data", "--help"]):
             print(overview("data " if len(argv) > 1 else ""))
             return 0
-        about, rest = find_verb(argv)
-        return parse(rest, about).run() or 0
+        verb, rest = find_verb(argv)
+        return parse(rest, verb).run() or 0
     except KeyboardInterrupt as stop:
         return _said(str(stop) or "interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as in `facegen data list | head`

@@ -10,12 +10,9 @@ from facegen.cli.flags import Folder, Kind, Label, Network, OnDevice, Psi, verb
 AnyData = Annotated[str, Kind("DIR|ZIP|drawn:N|uncanny:N")]
 
 
-@verb("get pictures", "data list")
+@verb("get pictures", "data list", name="data list")
 class DataList:
-    """show the known sets of faces with contents, size, licence and terms
-
-    facegen data list
-    """
+    """Show the known sets of faces with contents, size, licence and terms."""
 
     def run(self) -> None:
         from facegen.data.sources import table
@@ -23,12 +20,9 @@ class DataList:
         print(table())
 
 
-@verb("get pictures", "data fetch")
+@verb("get pictures", "data fetch congress", name="data fetch")
 class DataFetch:
-    """download a known set, check every byte, unpack it
-
-    facegen data fetch congress
-    """
+    """Download a known set, check every byte, unpack it."""
 
     name: Annotated[str, Kind("NAME", positional=True)]  # a name from `facegen data list`
     dest: Folder | None = None  # where to put it (default: data/NAME)
@@ -40,12 +34,9 @@ class DataFetch:
         print(fetch(self.name, self.dest, archive=self.archive))
 
 
-@verb("get pictures", alias="dataset_tool")
+@verb("get pictures", "dataset --source assets --dest f.zip --resolution=64x64 --transform=center-crop", alias="dataset_tool")
 class Dataset:
-    """pack pictures into a data set that StyleGAN's tools read, too
-
-    facegen dataset --source assets --dest faces64.zip --resolution=64x64 --transform=center-crop
-    """
+    """Pack pictures into a data set that StyleGAN's tools read, too."""
 
     source: Annotated[Path, Kind("DIR|ZIP", Path)]  # the pictures, nested folders are fine
     dest: Annotated[Path, Kind("FILE.zip|DIR", Path)]  # what to write
@@ -59,12 +50,9 @@ class Dataset:
         print(pack(self.source, self.dest, resolution=self.resolution, transform=self.transform, max_images=self.max_images))
 
 
-@verb("get pictures")
+@verb("get pictures", "align assets/face2fake_epochs.png --out aligned.png --size 256")
 class Align:
-    """find the face in each photograph and frame it as FFHQ does
-
-    facegen align assets/face2fake_epochs.png --out aligned.png --size 256
-    """
+    """Find the face in each photograph and frame it as FFHQ does."""
 
     source: Annotated[Path, Kind("PHOTO|DIR|ZIP", Path, positional=True)]  # photographs of faces
     out: Annotated[Path, Kind("DIR|FILE", Path)]  # a new folder, or a file for one photo
@@ -83,12 +71,9 @@ class Align:
             print(f"pictures of the warnings: {warnings / 'warnings.html'}")
 
 
-@verb("get pictures")
+@verb("get pictures", "prepare-unpaired --a drawn:200 --b uncanny:200 --count 100 --dest data/face2fake")
 class PrepareUnpaired:
-    """choose pictures of two sets at random, to train --cfg=cyclegan with
-
-    facegen prepare-unpaired --a drawn:200 --b uncanny:200 --count 100 --dest data/face2fake
-    """
+    """Choose pictures of two sets at random, to train --cfg=cyclegan with."""
 
     a: AnyData  # domain A, such as real faces
     b: AnyData  # domain B, such as generated faces
@@ -118,12 +103,9 @@ class PrepareUnpaired:
         print(report)
 
 
-@verb("get pictures")
+@verb("get pictures", "fakes --network assets/weights/dcgan-64.safetensors --count 100 --dest data/fakes")
 class Fakes(OnDevice):
-    """fill a folder with faces of a generator of which no two look alike
-
-    facegen fakes --network assets/weights/dcgan-64.safetensors --count 100 --dest data/fakes
-    """
+    """Fill a folder with faces of a generator of which no two look alike."""
 
     network: Network  # a network file, its address, or a name of `facegen models`
     dest: Folder  # a new folder

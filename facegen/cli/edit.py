@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from facegen.cli.flags import Kind, Label, Network, OnDevice, Pair, Picture, Psi, file, flags, one_of, verb
+from facegen.cli.flags import NET, Kind, Label, Network, OnDevice, Pair, Picture, Psi, file, flags, one_of, verb
 from facegen.files import InputError, one_line
 
 if TYPE_CHECKING:
@@ -71,12 +71,9 @@ class Filmed:
         return True
 
 
-@verb("edit faces")
+@verb("edit faces", f"walk {NET} --between 3,5,12 --loop --out walk.mp4")
 class Walk(Filmed, Faces):
-    """make a film, or a strip, that goes from face to face
-
-    facegen walk --network assets/weights/stylegan2-64.safetensors --between 3,5,12 --loop --out walk.mp4
-    """
+    """Make a film, or a strip, that goes from face to face."""
 
     between: Sources  # the faces in turn: seeds and .npz latents, such as 0-3,me.npz
     space: Literal["z", "w"] | None = None  # w: straight lines, the default; z: along the noise's sphere, seeds only
@@ -112,12 +109,9 @@ class Walk(Filmed, Faces):
         print(f"{self.out}: {len(path)} frames, {len(path) / self.fps:.3g} s, {self.out.stat().st_size / 1e6:.2f} MB")
 
 
-@verb("edit faces")
+@verb("edit faces", f"mix {NET} --rows 0-3 --columns 10-14 --layers coarse --out mix.png")
 class Mix(Faces):
-    """make a table of faces, each with its row's face but some layers of its column's
-
-    facegen mix --network assets/weights/stylegan2-64.safetensors --rows 0-3 --columns 10-14 --layers coarse --out mix.png
-    """
+    """Make a table of faces, each with its row's face but some layers of its column's."""
 
     rows: Sources  # whose faces they are
     columns: Sources  # who gives the layers
@@ -140,11 +134,9 @@ class Mix(Faces):
         print(f"{self.out}: {len(rows)} x {len(columns)} faces; layers {shown} are the column's, the other {left} the row's")
 
 
-@verb("edit faces")
+@verb("edit faces", f"directions {NET} --out directions.npz --sheet sheet.png")
 class Directions(Faces):
-    """find directions in w along which faces change
-
-    facegen directions --network assets/weights/stylegan2-64.safetensors --out directions.npz --sheet sheet.png
+    """Find directions in w along which faces change.
 
     They are the widest (pca), those that the styles answer to most (factor), or those of attributes that you rated (labels):
     in a CSV whose first line is seed,NAME[,NAME...], and whose other lines are a seed of `facegen generate` and 0 or 1 for
@@ -201,12 +193,9 @@ def signed(strengths: Sequence[float]) -> list[str]:
     return [f"{strength:+g}" if strength else "0" for strength in strengths]
 
 
-@verb("edit faces")
+@verb("edit faces", f"edit {NET} --seeds 0-3 --directions directions.npz --strengths=-3,..,3 --out sheet.png")
 class Edit(Filmed, Faces):
-    """move faces along a direction: a sheet, or a film that goes there and back
-
-    facegen edit --network assets/weights/stylegan2-64.safetensors --seeds 0-3 --directions directions.npz
-    --strengths=-3,..,3 --out sheet.png
+    """Move faces along a direction: a sheet, or a film that goes there and back.
 
     `facegen directions` finds directions. Strengths are in standard deviations: -3,..,3 counts in ones, -3,-2.5,..,3 in
     halves; a film uses both ends.
@@ -254,11 +243,9 @@ class Edit(Filmed, Faces):
         print(f"{self.out}: {along}, {strengths[0]:g} to {strengths[-1]:g} standard deviations{saved}")
 
 
-@verb("edit faces")
+@verb("edit faces", f"transfer {NET} --child runs/style/network.safetensors --seeds 0-7")
 class Transfer(Faces):
-    """show the same latents in a model and in one that was trained on from it
-
-    facegen transfer --network assets/weights/stylegan2-64.safetensors --child runs/style/network.safetensors --seeds 0-7
+    """Show the same latents in a model and in one that was trained on from it.
 
     You get a relative of a model by training it on with your pictures: facegen train --cfg=stylegan2 --resume MODEL --data DIR
     """
@@ -293,12 +280,9 @@ def in_common(first: str, a: nn.Module, second: str, b: nn.Module) -> float:
     return alike
 
 
-@verb("edit faces")
+@verb("edit faces", f"blend {NET} --with runs/style/network.safetensors --from-layer 5 --out blended.safetensors")
 class Blend(Faces):
-    """cross two relatives: coarse layers of one with fine ones of the other, or all weights in between
-
-    facegen blend --network assets/weights/stylegan2-64.safetensors --with runs/style/network.safetensors --from-layer 5
-    --out blended.safetensors
+    """Cross two relatives: coarse layers of one with fine ones of the other, or all weights in between.
 
     You get a relative of a model by training it on with your pictures: facegen train --cfg=stylegan2 --resume MODEL --data DIR
     """

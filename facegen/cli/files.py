@@ -12,12 +12,9 @@ from facegen.cli.flags import Kind, file, verb
 from facegen.files import InputError, one_line, sha256_of
 
 
-@verb("look into files")
+@verb("look into files", "info assets/weights/stylegan2-64.safetensors")
 class Info:
-    """say what a network file holds, or how far a training run is
-
-    facegen info assets/weights/stylegan2-64.safetensors
-    """
+    """Say what a network file holds, or how far a training run is."""
 
     # a network file, its address, a name of `facegen models`, or a run's folder
     network: Annotated[str, Kind("FILE|URL|NAME|RUN", positional=True)]
@@ -45,12 +42,9 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
         print(textwrap.fill(text, 120, initial_indent=f"{name:14} ", subsequent_indent=" " * 15))
 
 
-@verb("look into files")
+@verb("look into files", "convert assets/weights/dcgan-64.safetensors dcgan.safetensors")
 class Convert:
-    """write a network of another project (.pkl, .pt) as a file that anybody can open safely
-
-    facegen convert assets/weights/dcgan-64.safetensors dcgan.safetensors
-    """
+    """Write a network of another project (.pkl, .pt) as a file that anybody can open safely."""
 
     source: Annotated[str, Kind("FILE|URL|NAME", positional=True)]  # the network; nothing in it is run
     dest: Annotated[Path, Kind("FILE.safetensors", file(".safetensors"), positional=True)]  # what to write
@@ -77,12 +71,9 @@ class Convert:
         print(f"{self.dest}: {'G and D' if loaded.D is not None else 'G'} of {source.name}")
 
 
-@verb("look into files")
+@verb("look into files", "models")
 class Models:
-    """list the networks that NVIDIA publishes, with addresses and terms
-
-    facegen models
-    """
+    """List the networks that NVIDIA publishes, with addresses and terms."""
 
     def run(self) -> None:
         from facegen.models.published import table

@@ -1,20 +1,7 @@
-"""From a verb's dataclass to its command line: a field is a flag, the comment behind it is the flag's help.
+"""From a verb's class to its command line: a field is a flag, the comment behind it (or right above) is the flag's help.
 
-    @verb("make pictures")
-    class Generate(OnDevice):
-        '''make faces with a trained network
-
-        facegen generate --network assets/weights/stylegan2-64.safetensors --grid faces.png
-        '''
-
-        network: Network  # a network file, its address, or a name of `facegen models`
-        seeds: Seeds = "0-63"  # one face per seed
-
-        def run(self) -> None: ...
-
-The first line says what the verb does, the second paragraph is an example that works in a clone of the repository, the rest
-is printed below it. A field without a default is a flag that must be given. What several verbs have stands in base classes;
-one with a `heading` is a group of its own in the help.
+The class's docstring says what the verb does; its example works in a clone of the repository. A field without a default is a
+flag that must be given. What several verbs have stands in base classes; one with a `heading` is a group of its own in the help.
 """
 
 from __future__ import annotations
@@ -25,7 +12,6 @@ import difflib
 import inspect
 import re
 import shlex
-import textwrap
 import types
 import typing
 from argparse import ArgumentTypeError
@@ -39,7 +25,10 @@ from facegen.files import InputError, one_line
 if TYPE_CHECKING:
     from torch import nn
 
+NET = "--network assets/weights/stylegan2-64.safetensors"  # of the examples
 WIDTH = 100  # columns of the help
+GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files", "teach")
+VERBS: dict[str, type] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,37 +42,23 @@ class Kind:
     without: object = None  # the value of a flag that is given without one
 
 
-@dataclasses.dataclass(frozen=True)
-class Verb:
-    """What is known of a verb before it is called."""
-
-    name: str
-    kind: type
-    group: str
-    text: str
-    example: str
-    more: str
+flags = dataclasses.dataclass(kw_only=True)  # what verbs and their base classes are made by
 
 
-GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files", "teach")
-VERBS: dict[str, Verb] = {}
-flags = dataclasses.dataclass(kw_only=True)  # what a verb's base classes are made by
-
-
-def verb(group: str, name: str = "", alias: str = "") -> Callable[[type], type]:
+def verb(group: str, example: str, name: str = "", alias: str = "") -> Callable[[type], type]:
     """Make a verb of a class, called like it: PrepareUnpaired is `prepare-unpaired`."""
 
     def declare(cls: type) -> type:
-        text, example, *more = inspect.cleandoc(cls.__doc__).split("\n\n")
-        called = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        about = Verb(called, flags(cls), group, text, " ".join(example.split()), "\n\n".join(more))
-        VERBS.update({word: about for word in (called, alias) if word})
-        return about.kind
+        cls = flags(cls)
+        cls.verb = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        cls.group, cls.example = group, f"facegen {example}"
+        VERBS.update({word: cls for word in (cls.verb, alias) if word})
+        return cls
 
     return declare
 
 
-def find_verb(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
+def find_verb(argv: Sequence[str]) -> tuple[type, Sequence[str]]:
     """The verb that a command line begins with, of one word or two, and the rest of the line.
 
     Raises:
@@ -107,18 +82,18 @@ def overview(start: str = "") -> str:
         "  -h, --help        after a verb: an example, and what its flags do",
         "  --version         which facegen this is",
     ]
-    verbs = [about for about in dict.fromkeys(VERBS.values()) if about.name.startswith(start)]
+    verbs = [cls for cls in dict.fromkeys(VERBS.values()) if cls.verb.startswith(start)]
     for group in GROUPS:
-        named = [f"  {about.name:17} {about.text}" for about in verbs if about.group == group]
+        named = [f"  {cls.verb:17} {cls.__doc__.splitlines()[0][:-1]}" for cls in verbs if cls.group == group]
         lines += [f"{group}:", *named] if named else []
     return "\n".join(lines)
 
 
-def parse(argv: Sequence[str], about: Verb) -> Any:
-    """The verb's object for a command line, ready to run."""
-    if hasattr(about.kind, "parse"):
-        return about.kind.parse(joined(argv), about)
-    return about.kind(**vars(parser_of(about).parse_args(joined(argv))))
+def parse(argv: Sequence[str], cls: type) -> Any:
+    """The verb's object for a command line, ready to `run`."""
+    if hasattr(cls, "parse"):
+        return cls.parse(joined(argv))
+    return cls(**vars(parser_of(cls).parse_args(joined(argv))))
 
 
 def joined(argv: Sequence[str]) -> list[str]:
@@ -141,19 +116,18 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; `{self.prog} --help` explains the flags")
 
 
-def parser_of(about: Verb, abbreviations: bool = True) -> argparse.ArgumentParser:
+def parser_of(cls: type, abbreviations: bool = True) -> argparse.ArgumentParser:
     """The parser of a verb's flags."""
-    more = f"\n\n{textwrap.fill(about.more, WIDTH)}" if about.more else ""
     parser = _Parser(
-        prog=f"facegen {about.name}",
+        prog=f"facegen {cls.verb}",
         usage=argparse.SUPPRESS,
-        description=f"{about.example}\n\n{about.text[0].upper()}{about.text[1:]}.{more}",
+        description=f"{cls.example}\n\n{inspect.cleandoc(cls.__doc__)}",
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=WIDTH),
         allow_abbrev=abbreviations,
     )
-    explained, hints = helps(about.kind), typing.get_type_hints(about.kind, include_extras=True)
-    fields = {field.name: field for field in dataclasses.fields(about.kind)}
-    for base in about.kind.__mro__:  # the verb's own flags first
+    explained, hints = helps(cls), typing.get_type_hints(cls, include_extras=True)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for base in cls.__mro__:  # the verb's own flags first
         group = parser.add_argument_group(base.heading) if "heading" in vars(base) else parser
         for name in [name for name in vars(base).get("__annotations__", ()) if name in fields]:
             default, text = fields.pop(name).default, explained[name]
@@ -228,7 +202,7 @@ def add_flag(group: Any, name: str, hint: Any, text: str, default: object) -> No
 
 def command(given: Any) -> str:
     """The command line of a verb's object with all its values, so that other defaults do not change it."""
-    words = ["facegen", next(about.name for about in VERBS.values() if about.kind is type(given))]
+    words = ["facegen", given.verb]
     for name, value in vars(given).items():
         if value is True or value is False:
             words += [flag_of(name)] if value else []

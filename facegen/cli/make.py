@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from facegen.cli.flags import Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, file, flags, verb
+from facegen.cli.flags import NET, Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, file, flags, verb
 from facegen.files import InputError
 
 if TYPE_CHECKING:
@@ -40,12 +40,9 @@ class StyleFlags:
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 may be faster
 
 
-@verb("make pictures")
+@verb("make pictures", f"generate {NET} --seeds 0-63 --grid faces.png")
 class Generate(OnDevice, StyleFlags):
-    """make faces with a trained network
-
-    facegen generate --network assets/weights/stylegan2-64.safetensors --seeds 0-63 --grid faces.png
-    """
+    """Make faces with a trained network."""
 
     network: Network  # a network file, its address, or a name of `facegen models`
     seeds: Annotated[str, Kind("LIST")] = "0-63"  # one face per seed: 0-63 or 1,5,12-20
@@ -109,11 +106,9 @@ class Generate(OnDevice, StyleFlags):
             raise KeyboardInterrupt(f"interrupted: {left}{', no grid' if self.grid else ''}") from None
 
 
-@verb("make pictures")
+@verb("make pictures", "portrait runs/first --seed 5 --out portrait.png --video portrait.mp4")
 class Portrait(OnDevice):
-    """follow one face through the training of a DCGAN or a StyleGAN
-
-    facegen portrait runs/first --seed 5 --out portrait.png --video portrait.mp4
+    """Follow one face through the training of a DCGAN or a StyleGAN.
 
     It needs a run whose networks were kept: `facegen train --keep-networks 1`.
     """
@@ -157,12 +152,9 @@ def save_chart(chart: Chart, path: Path) -> None:
     save_image(Image.open(io.BytesIO(chart.png())).convert("RGB"), path)
 
 
-@verb("make pictures")
+@verb("make pictures", "translate --network runs/face2fake --direction AtoB --source photos --outdir results")
 class Translate(OnDevice):
-    """put pictures through a trained translation
-
-    facegen translate --network runs/face2fake --direction AtoB --source photos --outdir results
-    """
+    """Put pictures through a trained translation."""
 
     network: Annotated[Path, Kind("RUN|FILE", Path)]  # a run's folder, or a file such as latest_net_G_A.pth
     source: Annotated[Path, Kind("PHOTO|DIR|ZIP", Path)]  # the pictures
@@ -182,12 +174,9 @@ class Translate(OnDevice):
         print(translate_folder(G.to(device(self.device)), self.source, self.outdir, size=size))
 
 
-@verb("make pictures")
+@verb("make pictures", "gallery runs/face2fake --epochs 1,2 --out index.html")
 class Gallery(OnDevice):
-    """one page that shows what each kept epoch of a translation made of people
-
-    facegen gallery runs/face2fake --epochs 1,2 --out index.html
-    """
+    """One page that shows what each kept epoch of a translation made of people."""
 
     directory: Run  # the run's folder
     epochs: Annotated[str | None, Kind("LIST")] = None  # such as 10,100,160 (default: all that were kept)

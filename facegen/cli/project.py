@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from facegen.cli.flags import Folder, Kind, Label, Network, OnDevice, verb, yes_no
-from facegen.files import InputError, replacing_folder, sha256_of, write_text
+from facegen.cli.flags import NET, Folder, Kind, Label, Network, OnDevice, verb, yes_no
+from facegen.files import InputError, replacing, replacing_folder, sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +29,9 @@ FILM_REST = 25  # of its end
 FILM_WIDTH = 512
 
 
-@verb("edit faces")
+@verb("edit faces", f"project {NET} --target seed:7 --outdir projected")
 class Project(OnDevice):
-    """find a photograph, or a generated face, in the latent space of a StyleGAN
-
-    facegen project --network assets/weights/stylegan2-64.safetensors --target seed:7 --outdir projected
-    """
+    """Find a photograph, or a generated face, in the latent space of a StyleGAN."""
 
     network: Network  # a network file, its address, or a name of `facegen models`
     # a square picture framed like the model's, a folder of such, or seed:N for a control: a face of the model itself
@@ -176,7 +173,8 @@ class Job:
             "seconds": round(time.perf_counter() - start, 1),
             "protocol": self.protocol,
         }
-        write_text(folder / "scores.json", json.dumps(facts, indent=2) + "\n")
+        with replacing(folder / "scores.json") as temporary:
+            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         print(f"{name} ({note}): {facts['seconds']:.0f} s\n{table(rows)}")
 
     def found(self, target: Tensor) -> tuple[dict[str, Projection], list[Scores]]:

@@ -10,22 +10,18 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from facegen.cli.flags import Data, Folder, Kind, OnDevice, Verb, add_settings, flags, parser_of, verb
+from facegen.cli.flags import Data, Folder, Kind, OnDevice, add_settings, flags, parser_of, verb
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.files import InputError
 
 if TYPE_CHECKING:
     from facegen.data.packed import Faces
     from facegen.data.unpaired import Unpaired
-    from facegen.training.fit import Method
-    from facegen.training.stylegan import StyleGAN
 
 
-@verb("train")
+@verb("train", "train --cfg=dcgan --data drawn:2048 --outdir runs/first --image-size=32 --conv-dim=16 --kimg=20")
 class Train(OnDevice):
-    """train a generator on faces; the same command again continues an interrupted run
-
-    facegen train --cfg=dcgan --data drawn:2048 --outdir runs/first --image-size=32 --conv-dim=16 --kimg=20
+    """Train a generator on faces; the same command again continues an interrupted run.
 
     `facegen train --cfg=NAME --help` shows the flags and settings of another recipe.
     """
@@ -40,13 +36,12 @@ class Train(OnDevice):
     dry_run: bool = False  # print the settings and stop
 
     @staticmethod
-    def parse(argv: Sequence[str], about: Verb) -> Train:
+    def parse(argv: Sequence[str]) -> Train:
         """The verb's object, of the family that --cfg names, with the settings that were given."""
         cfg = (re.findall(r"(?:^|\0)--cfg[=\0]([^\0]*)", "\0".join(argv)) or ["dcgan"])[-1]
         recipe = RECIPES.get(cfg, RECIPES["dcgan"])
-        family = FAMILIES[type(recipe)]
-        example = about.example if family is FromNoise else family.example
-        parser = parser_of(dataclasses.replace(about, kind=family, example=example), abbreviations=False)
+        family = {TrainConfig: FromNoise, StyleConfig: Styles, CycleConfig: Translation}[type(recipe)]
+        parser = parser_of(family, abbreviations=False)  # --cfg chooses the family by its whole name only
         add_settings(parser, recipe, cfg)
         words = vars(parser.parse_args(argv))
         given = {field.name: words.pop(field.name) for field in dataclasses.fields(recipe) if field.name in words}
@@ -74,66 +69,51 @@ class Train(OnDevice):
         from facegen.training import families
         from facegen.training.fit import fit
 
-        on, config = device(self.device), self.config
+        on, config, start = device(self.device), self.config, getattr(self, "resume", None)
         method = families.build(config, on)  # settings that fit no network are refused before the pictures are decoded
         if self.dry_run:
-            facts = {"device": f"{on}, {method.dtype or 'torch.float32'}", "steps": self.length()}
-            print("\n".join(f"{name:15} {value}" for name, value in (dataclasses.asdict(config) | facts).items()))
-            self.take_over(method)
+            facts = dataclasses.asdict(config) | {"device": f"{on}, {method.dtype or 'torch.float32'}", "steps": self.length()}
+            print("\n".join(f"{name:15} {value}" for name, value in facts.items()))
+            print("\n".join(families.take_over(method, start)) if start else "", end="")
             return
         data = families.load_data(config, self.data, self.max_images)
         if data.report:
             print(table(data.report))
         data = self.looked_at(data)
         method = families.build(config, on, data)
-        self.take_over(method)
-        print(f"{self.said(data)} of {config.batch} on {on}")
+        print("".join(f"{line}\n" for line in families.take_over(method, start)) if start else "", end="")
+        said, kimg, kept, done = self.plan(data)
+        print(f"{said} of {config.batch} on {on}")
         try:
-            hook = families.watch(config, method, data)
+            watch = families.watch(config, method, data)
         except InputError as error:
-            hook = None
+            watch = None
             print(f"no alarms during training: {error}")
-        fit(
-            method,
-            data,
-            self.outdir,
-            snap_kimg=self.snap_kimg(data),
-            samples=families.FOLLOWED if isinstance(config, CycleConfig) else 64,
-            keep=self.keep,
-            keep_networks=self.kept_networks(),
-            resume=not self.new,
-            on_snapshot=hook,
-            tensorboard=self.tensorboard,
-        )
-        print(self.done())
+        followed = families.FOLLOWED if isinstance(config, CycleConfig) else 64
+        options = {"keep": self.keep, "resume": not self.new, "on_snapshot": watch, "tensorboard": self.tensorboard}
+        fit(method, data, self.outdir, snap_kimg=kimg, samples=followed, keep_networks=kept, **options)
+        print(f"done: {done}")
 
-    # -- what a family does otherwise
-
-    def take_over(self, method: Method) -> None:
-        pass
+    # What a family does otherwise:
 
     def length(self) -> object:
+        """What --dry-run calls the run's length."""
         return self.config.steps
 
     def looked_at(self, data: Faces | Unpaired) -> Faces | Unpaired:
+        """The pictures, after what is to be said of them."""
         return data
 
-    def said(self, data: Faces | Unpaired) -> str:
-        return f"{len(data)} pictures from {data.name}; {self.config.steps} steps"
-
-    def snap_kimg(self, data: Faces | Unpaired) -> float:
-        return self.snap
-
-    def kept_networks(self) -> int:
-        return self.keep_networks
-
-    def done(self) -> str:
-        return f"done: {self.outdir / 'network.safetensors'}, pictures in {self.outdir / 'samples'}"
+    def plan(self, data: Faces | Unpaired) -> tuple[str, float, int, str]:
+        """What to say first, kimg between snapshots, snapshots whose networks are kept (every so many), what to say last."""
+        said = f"{len(data)} pictures from {data.name}; {self.config.steps} steps"
+        done = f"{self.outdir / 'network.safetensors'}, pictures in {self.outdir / 'samples'}"
+        return said, self.snap * getattr(self, "tick", 1.0), self.keep_networks, done
 
 
 @flags
 class FromNoise(Train):
-    """--cfg=dcgan."""
+    """Train a generator on faces; the same command again continues an interrupted run."""
 
     snap: Annotated[float, Kind("KIMG", float)] = 10.0  # thousands of pictures between snapshots
     keep_networks: int = 0  # keep the networks of every Nth snapshot, for `portrait`; 0 keeps none
@@ -141,7 +121,7 @@ class FromNoise(Train):
 
 @flags
 class Styles(FromNoise):
-    """--cfg=stylegan2, stylegan3-t and stylegan3-r."""
+    """Train a StyleGAN on faces; the same command again continues an interrupted run."""
 
     example = "facegen train --cfg=stylegan2 --data drawn:2048 --outdir runs/style --image-size=32 --cbase=1024 --kimg=20"
 
@@ -166,19 +146,10 @@ class Styles(FromNoise):
         self.config = dataclasses.replace(self.config, **(found | self.given))
         return super().run()
 
-    def take_over(self, method: StyleGAN) -> None:
-        from facegen.training.families import take_over
-
-        if self.resume:
-            print("\n".join(take_over(method, self.resume)))
-
-    def snap_kimg(self, data: Faces) -> float:
-        return self.snap * self.tick
-
 
 @flags
 class Translation(Train):
-    """--cfg=cyclegan."""
+    """Train a CycleGAN on two sets of faces; the same command again continues an interrupted run."""
 
     example = "facegen train --cfg=cyclegan --data drawn:200 --outdir runs/face2fake --width=16 --epochs=2 --epochs-decay=2"
 
@@ -208,18 +179,8 @@ class Translation(Train):
             print("\n".join(framing_lines(data)))
         return data
 
-    def said(self, data: Unpaired) -> str:
-        steps = data.steps_per_epoch(self.config.batch)
-        return f"{len(data.A)} pictures of A, {len(data.B)} of B; {self.epochs} epochs of {steps} steps"
-
-    def snap_kimg(self, data: Unpaired) -> float:
-        return data.steps_per_epoch(self.config.batch) * self.config.batch / 1000
-
-    def kept_networks(self) -> int:
-        return self.keep_epochs or max(1, self.epochs // 20)
-
-    def done(self) -> str:
-        return f"done: look with `facegen gallery {self.outdir}`, use with `facegen translate --network {self.outdir} ...`"
-
-
-FAMILIES = {TrainConfig: FromNoise, StyleConfig: Styles, CycleConfig: Translation}
+    def plan(self, data: Unpaired) -> tuple[str, float, int, str]:
+        batch, steps = self.config.batch, data.steps_per_epoch(self.config.batch)
+        said = f"{len(data.A)} pictures of A, {len(data.B)} of B; {self.epochs} epochs of {steps} steps"
+        done = f"look with `facegen gallery {self.outdir}`, use with `facegen translate --network {self.outdir} ...`"
+        return said, steps * batch / 1000, self.keep_epochs or max(1, self.epochs // 20), done

@@ -12,12 +12,9 @@ from facegen.files import InputError
 Tree = Annotated[Path, Kind("DIR", Path)]
 
 
-@verb("teach")
+@verb("teach", "student build/student")
 class Student:
-    """build the tree that learners get: a stub in the place of every solution
-
-    facegen student build/student
-    """
+    """Build the tree that learners get: a stub in the place of every solution."""
 
     dest: Annotated[Path, Kind("DEST", Path, positional=True)]  # a new or empty folder
     tree: Tree = "."  # the course: the folder with notebooks/
@@ -31,12 +28,9 @@ class Student:
         print(f"{built.folder}: {what}, {built.files} files")
 
 
-@verb("teach")
+@verb("teach", "grade notebooks/01_data_loading.ipynb --report marks.html --csv marks.csv")
 class Grade:
-    """give marks to a notebook that a learner hands in, or to a folder of them
-
-    facegen grade notebooks/01_data_loading.ipynb --report marks.html --csv marks.csv
-    """
+    """Give marks to a notebook that a learner hands in, or to a folder of them."""
 
     # a notebook; or a folder with a notebook or folder for each
     submission: Annotated[Path, Kind("SUBMISSION.ipynb|DIR", Path, positional=True)]
@@ -73,12 +67,9 @@ class Grade:
         print(f"How it was run: {grades.isolation}.\n{LIMITS}")
 
 
-@verb("teach")
+@verb("teach", "bank --only scale,unscale --seeds 3")
 class Bank:
-    """run every check on wrong and right solutions, and report which caught what
-
-    facegen bank --only scale,unscale --seeds 3
-    """
+    """Run every check on wrong and right solutions, and report which caught what."""
 
     tree: Tree = "."  # the course: the folder with tests/wrong
     out: Folder = "build/bank"  # where bank.html and bank.csv go
@@ -99,12 +90,9 @@ class Bank:
         return int(bool(bank.problems))
 
 
-@verb("teach")
+@verb("teach", "course --preset ci")
 class Course:
-    """run every notebook without a browser and write pages to read
-
-    facegen course --preset ci
-    """
+    """Run every notebook without a browser and write pages to read."""
 
     notebooks: Tree = "notebooks"  # where they are
     out: Folder = "build/course"  # where the pages go

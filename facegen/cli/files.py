@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from facegen.cli.flags import Kind, file, verb
-from facegen.files import InputError, one_line, sha256_of
+from facegen.files import InputError, one_line
 
 
 @verb("look into files", "info assets/weights/stylegan2-64.safetensors")
@@ -50,25 +50,16 @@ class Convert:
     dest: Annotated[Path, Kind("FILE.safetensors", file(".safetensors"), positional=True)]  # what to write
 
     def run(self) -> None:
-        from facegen.models.pretrained import format_name, load, plain_json, save
+        from facegen.models.pretrained import convert
         from facegen.models.published import find, network_file
 
-        source = network_file(self.source)
+        source, known = network_file(self.source), find(self.source)
         if self.dest.exists() and self.dest.samefile(source):
             raise InputError(f"{self.dest}: this is the file to convert; give the new one another name")
-        loaded = load(source)
-        info = {}
-        for name, value in loaded.info.items():
-            try:
-                info |= plain_json({name: value}, "info")
-            except InputError:
-                print(f"facegen: {one_line(name)} is left out: it is not plain JSON", file=sys.stderr)
-        if (known := find(self.source)) is not None:
-            info["licence"] = known.licence
-        info.pop("format", None)
-        info["converted_from"] = {"file": source.name, "sha256": sha256_of(source), "format": format_name(source, loaded)}
-        save(self.dest, loaded.G, loaded.D, info)
-        print(f"{self.dest}: {'G and D' if loaded.D is not None else 'G'} of {source.name}")
+        parts, left_out = convert(source, self.dest, known and known.licence)
+        for name in left_out:
+            print(f"facegen: {one_line(name)} is left out: it is not plain JSON", file=sys.stderr)
+        print(f"{self.dest}: {parts} of {source.name}")
 
 
 @verb("look into files", "models")

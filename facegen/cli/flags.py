@@ -130,10 +130,9 @@ def parser_of(cls: type, abbreviations: bool = True) -> argparse.ArgumentParser:
     for base in cls.__mro__:  # the verb's own flags first
         group = parser.add_argument_group(base.heading) if "heading" in vars(base) else parser
         for name in [name for name in vars(base).get("__annotations__", ()) if name in fields]:
-            default, text = fields.pop(name).default, explained[name]
-            if default not in (None, False, "", dataclasses.MISSING):
-                text += f" (default: {default})"
-            add_flag(group, name, hints[name], text, default)
+            default = fields.pop(name).default
+            shown = f" (default: {default})" if default not in (None, False, "", dataclasses.MISSING) else ""
+            add_flag(group, name, hints[name], explained[name], default, shown)
     return parser
 
 
@@ -145,7 +144,7 @@ def add_settings(parser: argparse.ArgumentParser, recipe: Any, called: str) -> N
         if name != "architecture":  # which --cfg names
             shown = int(value) if isinstance(value, bool) else "none" if value == "" else value
             hint = YesNo if isinstance(value, bool) else hints[name]
-            add_flag(group, name, hint, f"{explained[name]} [{shown}]", argparse.SUPPRESS)
+            add_flag(group, name, hint, explained[name], argparse.SUPPRESS, f" [{shown}]")
 
 
 def helps(cls: type) -> dict[str, str]:
@@ -171,22 +170,22 @@ def kind_of(hint: Any) -> tuple[type, Kind | None]:
     return plain, kind
 
 
-def add_flag(group: Any, name: str, hint: Any, text: str, default: object) -> None:
+def add_flag(group: Any, name: str, hint: Any, text: str, default: object, shown: str) -> None:
     """One field as a flag, or as an argument without a name. A default that is a text goes through the flag's `of`, too."""
     plain, kind = kind_of(hint)
     required = default is dataclasses.MISSING
-    options: dict[str, Any] = {"help": text.replace("%", "%%"), "default": None if required else default}
+    words = typing.get_args(plain) if typing.get_origin(plain) is Literal else ()
+    short = len("|".join(words)) <= 20
+    text += "" if short else f": {', '.join(words)}"
+    options: dict[str, Any] = {"help": (text + shown).replace("%", "%%"), "default": None if required else default}
     if typing.get_origin(plain) is list and kind is None:  # may be given several times
         options["action"] = "append"
         plain, kind = kind_of(typing.get_args(plain)[0])
     if plain is bool and kind is None:
         group.add_argument(flag_of(name), action="store_true", **options)
         return
-    if typing.get_origin(plain) is Literal:
-        words = typing.get_args(plain)
-        short = len("|".join(words)) <= 20
+    if words:
         options |= {"type": word(*words), "metavar": "|".join(words) if short else "WORD"}
-        options["help"] = text if short else f"{text}; {', '.join(words)}"
     elif kind:
         options |= {"type": kind.of, "metavar": kind.metavar}
     else:

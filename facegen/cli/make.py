@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,11 +10,9 @@ from facegen.cli.flags import NET, Film, Folder, Kind, Label, Network, OnDevice,
 from facegen.files import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
 
-    from facegen.show.figures import Chart
+    pass
 
-GRID_FRAME = 2  # pixels around every face
 MOST_SCALE = 64
 FILM_WIDTH = 512  # pixels
 Direction = Literal["AtoB", "BtoA"]
@@ -62,48 +58,19 @@ class Generate(OnDevice, StyleFlags):
 
         from facegen.latent.sample import moved, sample_batches, seeds_of
         from facegen.models.stylegan2 import NOISE_MODES
-        from facegen.show.grids import check_fits, grid_size
+        from facegen.show.grids import check_fits, grid_size, save_faces
 
         if self.noise_mode not in NOISE_MODES:
             raise InputError(f"--noise-mode {self.noise_mode!r}: choose one of {', '.join(NOISE_MODES)}")
         seeds, G = seeds_of(self.seeds), self.generator()
         still = self.translate is None and self.rotate is None
+        style = {"trunc": self.trunc, "cutoff": self.trunc_cutoff, "labels": self.label, "noise_mode": self.noise_mode}
         with contextlib.nullcontext() if still else moved(G, self.translate or (0.0, 0.0), self.rotate or 0.0):
-            batches = sample_batches(
-                G,
-                seeds,
-                trunc=self.trunc,
-                cutoff=self.trunc_cutoff,
-                labels=self.label,
-                noise_mode=self.noise_mode,
-                dtype=getattr(torch, self.precision),
-            )
+            batches = sample_batches(G, seeds, **style, dtype=getattr(torch, self.precision))
             if self.grid:
-                check_fits(self.grid, *grid_size(len(seeds), G.img_resolution * self.scale, GRID_FRAME))
-            self.write(seeds, batches)
+                check_fits(self.grid, *grid_size(len(seeds), G.img_resolution * self.scale))
+            save_faces(batches, seeds, self.outdir, self.grid, self.scale)
         print(f"{len(seeds)} faces: {', '.join(str(path) for path in (self.grid, self.outdir) if path)}")
-
-    def write(self, seeds: list[int], batches: Iterator[Tensor]) -> None:
-        """Every face of --outdir as soon as it is made; the faces are kept in memory only for --grid."""
-        import torch
-
-        from facegen.show import grid, save_image
-        from facegen.show.video import SYNTHETIC
-
-        kept, written = [], 0
-        try:
-            for faces in batches:
-                if self.grid:
-                    kept.append(faces)
-                for face in faces if self.outdir else ():
-                    save_image(grid(face[None], padding=0), self.outdir / f"seed{seeds[written]:06d}.png", synthetic=SYNTHETIC)
-                    written += 1
-            if self.grid:
-                save_image(grid(torch.cat(kept), padding=GRID_FRAME, scale=self.scale), self.grid, synthetic=SYNTHETIC)
-        except KeyboardInterrupt:
-            where = f" in {self.outdir}" if self.outdir else ""
-            left = f"{written} of {len(seeds)} faces are written{where}"
-            raise KeyboardInterrupt(f"interrupted: {left}{', no grid' if self.grid else ''}") from None
 
 
 @verb("make pictures", "portrait runs/first --seed 5 --out portrait.png --video portrait.mp4")
@@ -134,22 +101,13 @@ class Portrait(OnDevice):
             check_film(self.video)
         on = device(self.device)
         face = follow(self.directory, self.seed, every=self.every, trunc=self.trunc, label=self.label, device=on)
-        save_chart(portrait(face, title=f"{face.name[0].upper()}{face.name[1:]} through training"), self.out)
+        portrait(face, title=f"{face.name[0].upper()}{face.name[1:]} through training").save(self.out)
         first, last = (kimg_text(face.kimg[i]) for i in (0, -1))
         count = len(face.kimg)
         print(f"{self.out}: {face.name} in {count} snapshot{'s' if count > 1 else ''}, {first} to {last} kimg")
         if self.video:
             save_film(face, self.video, seconds=self.seconds, fade=self.fade, width=FILM_WIDTH)
             print(f"{self.video}: {self.video.stat().st_size / 1e6:.1f} MB")
-
-
-def save_chart(chart: Chart, path: Path) -> None:
-    """A chart as a picture of the kind that the path's suffix names."""
-    from PIL import Image
-
-    from facegen.show.grids import save_image
-
-    save_image(Image.open(io.BytesIO(chart.png())).convert("RGB"), path)
 
 
 @verb("make pictures", "translate --network runs/face2fake --direction AtoB --source photos --outdir results")
@@ -193,25 +151,11 @@ class Gallery(OnDevice):
         from facegen.latent.sample import seeds_of
         from facegen.latent.translate import people
         from facegen.models.identity import load_identity
-        from facegen.show.gallery import Person, gallery
+        from facegen.show.gallery import gallery, persons
 
-        found = people(
-            self.directory,
-            seeds_of(self.epochs, "--epochs") if self.epochs else None,
-            direction=self.direction,
-            source=self.source,
-            most=self.people,
-            embed=load_identity(self.face_model) if self.face_model else None,
-            device=device(self.device),
-        )
-        rows = [
-            Person(
-                name,
-                found.originals[i],
-                {epoch: pictures[i] for epoch, pictures in found.outputs.items()},
-                {epoch: numbers[i] for epoch, numbers in found.numbers.items()},
-            )
-            for i, name in enumerate(found.names)
-        ]
-        page = gallery(rows, self.out, title=self.title)
-        print(f"{page}: {len(rows)} people, epochs {', '.join(map(str, found.outputs))}")
+        epochs = seeds_of(self.epochs, "--epochs") if self.epochs else None
+        embed = load_identity(self.face_model) if self.face_model else None
+        options = {"direction": self.direction, "source": self.source, "most": self.people, "embed": embed}
+        found = people(self.directory, epochs, **options, device=device(self.device))
+        page = gallery(persons(found), self.out, title=self.title)
+        print(f"{page}: {len(found.names)} people, epochs {', '.join(map(str, found.outputs))}")

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facegen.cli.flags import NET, Folder, Kind, Label, Network, OnDevice, verb, yes_no
-from facegen.files import InputError, replacing, replacing_folder, sha256_of
+from facegen.files import InputError, one_line, replacing_folder, sha256_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
-
-    from facegen.latent.project import Projection, Search
-    from facegen.latent.scores import Scores
-    from facegen.models.perceptual import Perceptual
-
-FILM_FRAMES = 125  # of the search; five seconds
-FILM_REST = 25  # of its end
-FILM_WIDTH = 512
 
 
 @verb("edit faces", f"project {NET} --target seed:7 --outdir projected")
@@ -65,43 +54,38 @@ class Project(OnDevice):
         if not control and not Path(self.target).exists():
             raise InputError(f"--target {self.target}: no such picture or folder (a control is seed:N, such as seed:7)")
         with replacing_folder(self.outdir) as folder:
-            job = self.job()
-            several = not control and Path(self.target).is_dir()
-            for name, target, note in self.targets(job.G, int(control.group(1)) if control else None):
-                job.project(name, target, note, folder / name if several else folder)
+            self.project(folder, int(control[1]) if control else None)
         print(f"written: {self.outdir}")
 
-    def job(self) -> Job:
+    def project(self, folder: Path, control: int | None) -> None:
+        """Search for each target, and write what was found."""
         import torch
 
         from facegen.config import autocast_dtype, device
-        from facegen.latent.project import Search, face_mask
-        from facegen.latent.sample import has_styles, one_hot
+        from facegen.latent import scores
+        from facegen.latent.project import Search, check_projectable, face_mask
         from facegen.models.identity import load_identity
         from facegen.models.perceptual import load_perceptual
         from facegen.models.pretrained import load
         from facegen.models.published import network_file
+        from facegen.show.projected import FILM_FRAMES, write_projection, write_target
         from facegen.show.video import check_film
 
         if self.save_video:
             check_film(self.outdir / "search.mp4")
         space = "w" if self.space == "ladder" else self.space
         search = Search(space=space, steps=self.steps, tune_steps=self.tune_steps, learn_noise=self.learn_noise, seed=self.seed)
-        on = device(self.device)
-        half = autocast_dtype(self.precision, on) if self.precision != "auto" or on.type == "cuda" else None
-        path = network_file(self.network)
-        loaded = load(path)
-        if not has_styles(loaded.G):
-            raise InputError(f"{self.network}: this generator has no w to project into: give a StyleGAN2 or a StyleGAN3")
-        if loaded.G.img_channels != 3:
-            raise InputError(f"{self.network}: its pictures have {loaded.G.img_channels} channel: only colour can be projected")
-        one_hot(loaded.G, self.label, 1)  # a class that does not exist is refused now
+        on, path = device(self.device), network_file(self.network)
+        loaded, sha256 = load(path), sha256_of(path)
+        check_projectable(loaded.G, self.network, self.label)
         G = loaded.G.to(on)
+        half = autocast_dtype(self.precision, on) if self.precision != "auto" or on.type == "cuda" else None
         see = load_perceptual(self.perceptual, on, dtype=half)
         embed = None if self.identity == "none" else load_identity(self.identity).to(on)
-        origin = {"network": path.name, "network_sha256": sha256_of(path)}
+        mask = face_mask(G.img_resolution).to(on) if self.mask else None
         protocol = {
-            **origin,
+            "network": path.name,
+            "network_sha256": sha256,
             "perceptual": str(see),
             "identity": None if embed is None else embed.name,
             **asdict(search),
@@ -113,11 +97,27 @@ class Project(OnDevice):
             "device": on.type,
             "torch": torch.__version__,
         }
-        licence = loaded.info.get("licence")
-        info = {f"projected_from{name.removeprefix('network')}": value for name, value in origin.items()}
-        info |= {"licence": licence} if isinstance(licence, str) else {}
-        mask = face_mask(G.img_resolution).to(on) if self.mask else None
-        return Job(self, G, see, embed, search, mask, half, protocol, info)
+        tuned = {"projected_from": path.name, "projected_from_sha256": sha256}
+        if isinstance(licence := loaded.info.get("licence"), str):
+            tuned["licence"] = licence
+        steps = self.steps + (self.tune_steps if self.space in ("pti", "ladder") else 0)
+        common = {"search": search, "mask": mask, "labels": self.label, "dtype": half, "embed": embed}
+        several = control is None and Path(self.target).is_dir()
+        for name, target, note in self.targets(G, control):
+            start, place = time.perf_counter(), folder / name if several else folder
+            place.mkdir(exist_ok=True)
+            reach = scores.far_from_model(G, target, see, labels=self.label)
+            if reach.warning:
+                print(f"facegen: {one_line(name)}: {reach.warning}", file=sys.stderr)
+            keep_every = max(1, steps // FILM_FRAMES)
+            found, rows = scores.scored(G, target, self.space, perceptual=see, keep_every=keep_every, **common)
+            for space, result in found.items():
+                network = tuned if space == "pti" or search.learn_noise else None
+                where = place / space if self.space == "ladder" else place
+                write_projection(where, result, network=network, film=self.save_video)
+            seconds, about = time.perf_counter() - start, {"name": name, "note": note}
+            write_target(place, target, about, rows, reach, protocol, seconds=seconds, synthetic=control is not None)
+            print(f"{one_line(name)} ({note}): {seconds:.0f} s\n{scores.table(rows)}")
 
     def targets(self, G: nn.Module, control: int | None) -> Iterator[tuple[str, Tensor, str]]:
         """Name, uint8 [3, H, W] of the model's size, and what was done to it."""
@@ -128,84 +128,10 @@ class Project(OnDevice):
         if control is not None:
             yield f"seed{control}", sample(G, [control], labels=self.label)[0], f"the model's own face of seed {control}"
             return
-        with ExitStack() as stack:
+        with tempfile.TemporaryDirectory() as scratch:
             source = Path(self.target)
             if self.align:
-                aligned = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "aligned"
+                aligned = Path(scratch) / "aligned"
                 print(replace(align(source, aligned, max(16, G.img_resolution)), dest=source))
                 source = aligned
             yield from read_targets(source, G.img_resolution, "aligned" if self.align else "as given")
-
-
-@dataclass
-class Job:
-    """All that is the same for every target."""
-
-    asked: Project
-    G: nn.Module
-    see: Perceptual
-    embed: Callable[[Tensor], Tensor] | None
-    search: Search
-    mask: Tensor | None
-    dtype: torch.dtype | None
-    protocol: dict[str, object]
-    info: dict[str, object]  # of a network that is written
-
-    def project(self, name: str, target: Tensor, note: str, folder: Path) -> None:
-        """Search for one target; write what was found and its scores."""
-        from facegen.latent.scores import far_from_model, table
-        from facegen.show import save_image
-        from facegen.show.video import SYNTHETIC
-
-        start = time.perf_counter()
-        folder.mkdir(exist_ok=True)
-        reach = far_from_model(self.G, target, self.see, labels=self.asked.label)
-        if reach.warning:
-            print(f"facegen: {name}: {reach.warning}", file=sys.stderr)
-        found, rows = self.found(target)
-        save_image(target, folder / "target.png", synthetic=SYNTHETIC if self.asked.target.startswith("seed:") else "")
-        for space, result in found.items():
-            self.write(space, result, folder / space if self.asked.space == "ladder" else folder)
-        facts = {
-            "target": {"name": name, "note": note},
-            "scores": [{k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows],
-            "reach": {**asdict(reach), "far": reach.is_far, "warning": reach.warning},
-            "seconds": round(time.perf_counter() - start, 1),
-            "protocol": self.protocol,
-        }
-        with replacing(folder / "scores.json") as temporary:
-            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        print(f"{name} ({note}): {facts['seconds']:.0f} s\n{table(rows)}")
-
-    def found(self, target: Tensor) -> tuple[dict[str, Projection], list[Scores]]:
-        from facegen.latent.project import project
-        from facegen.latent.scores import ladder, score
-
-        space = self.asked.space
-        total = self.search.steps + (self.search.tune_steps if space in ("pti", "ladder") else 0)
-        common = {"perceptual": self.see, "search": self.search, "mask": self.mask, "labels": self.asked.label}
-        common |= {"dtype": self.dtype, "keep_every": max(1, total // FILM_FRAMES)}
-        if space == "ladder":
-            return ladder(self.G, target, embed=self.embed, **common)
-        result = project(self.G, target, **common)
-        row = score(result, perceptual=self.see, space=space, embed=self.embed, mask=self.mask, before=self.G)
-        return {space: result}, [row]
-
-    def write(self, space: str, result: Projection, folder: Path) -> None:
-        import torch
-
-        from facegen.latent.project import save_latents
-        from facegen.models.pretrained import save
-        from facegen.show import save_image
-        from facegen.show.video import SYNTHETIC, save_frames
-
-        folder.mkdir(exist_ok=True)
-        save_latents(folder / "projected_w.npz", result.ws)
-        save_image(result.image, folder / "result.png", synthetic=SYNTHETIC)
-        if space == "pti" or self.search.learn_noise:
-            save(folder / "network.safetensors", result.G, None, self.info)
-        if self.asked.save_video:
-            # uint8 [K, 3, H, 2 W]: the target, and the search with its end for a second
-            frames = torch.cat([result.frames, result.image[None].expand(FILM_REST, -1, -1, -1)])
-            frames = torch.cat([result.target.expand_as(frames), frames], dim=3)
-            save_frames([frames], folder / "search.mp4", width=FILM_WIDTH)

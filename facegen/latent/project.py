@@ -267,6 +267,19 @@ def project(
     return Projection(ws.cpu(), image, target.cpu(), torch.cat(task.kept), torch.stack(task.frames), task.history, stats, own)
 
 
+def check_projectable(G: nn.Module, name: str, labels: int | None = None) -> None:
+    """Refuse, before the work, a generator that nothing can be projected into.
+
+    Raises:
+        InputError: one without w, one whose pictures are not in colour, or a class that it does not have.
+    """
+    if not has_styles(G):
+        raise InputError(f"{name}: this generator has no w to project into: give a StyleGAN2 or a StyleGAN3")
+    if G.img_channels != 3:
+        raise InputError(f"{name}: its pictures have {G.img_channels} channels: only colour can be projected")
+    one_hot(G, labels, 1)
+
+
 def _check(G: nn.Module, target: Tensor, mask: Tensor | None, start: Tensor | None) -> None:
     size = G.img_resolution
     if target.dtype != torch.uint8 or tuple(target.shape) != (3, size, size):

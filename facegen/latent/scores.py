@@ -180,6 +180,27 @@ def ladder(
     return found, rows
 
 
+def scored(
+    G: nn.Module,
+    target: Tensor,
+    space: str,
+    *,
+    perceptual: Perceptual,
+    search: Search,
+    embed: Callable[[Tensor], Tensor] | None,
+    mask: Tensor | None,
+    labels: int | None,
+    keep_every: int,
+    dtype: torch.dtype | None,
+) -> tuple[dict[str, Projection], list[Scores]]:
+    """A projection and its scores, as `ladder` gives them: of one space, or of all for "ladder"."""
+    options = {"search": search, "mask": mask, "labels": labels, "keep_every": keep_every, "dtype": dtype}
+    if space == "ladder":
+        return ladder(G, target, perceptual=perceptual, embed=embed, **options)
+    result = project(G, target, perceptual=perceptual, **options)
+    return {space: result}, [score(result, perceptual=perceptual, space=space, embed=embed, mask=mask, before=G)]
+
+
 # ---------------------------------------------------------------------------------------------------- far from the model
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegen.data.kinds import looks_like
-from facegen.files import InputError, one_line, replacing
+from facegen.files import InputError, one_line, replacing, sha256_of
 from facegen.models import rebuild
 from facegen.models.rebuild import CLASSES
 
@@ -210,6 +210,29 @@ def _rebuild(part: str, entry: dict, file: safe_open) -> nn.Module:
 # ---------------------------------------------------------------- what `facegen info` says
 
 MOST_CLAIMS = 60
+
+
+def convert(path: Path, dest: Path, licence: str | None = None) -> tuple[str, list[str]]:
+    """Write a network of any format as a file of ours, with what its own file says of it.
+
+    Args:
+        licence: of a published network.
+
+    Returns:
+        "G" or "G and D", and the names of what the file says that is not plain JSON and was left out.
+    """
+    loaded, info, left_out = load(path), {}, []
+    for name, value in loaded.info.items():
+        try:
+            info |= plain_json({name: value}, "info")
+        except InputError:
+            left_out.append(name)
+    if licence is not None:
+        info["licence"] = licence
+    info.pop("format", None)
+    info["converted_from"] = {"file": path.name, "sha256": sha256_of(path), "format": format_name(path, loaded)}
+    save(dest, loaded.G, loaded.D, info)
+    return "G and D" if loaded.D is not None else "G", left_out
 
 
 def format_name(path: Path, loaded: Loaded) -> str:

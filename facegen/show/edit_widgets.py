@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.latent.edit import Directions, check_styles, faces_of, mixed, moved_along, walk
-from facegen.show.grids import as_uint8, check_fits, grid, save_image
-from facegen.show.video import SYNTHETIC
+from facegen.show.grids import SYNTHETIC, as_uint8, check_fits, grid, save_image
 
 __all__ = [
     "DirectionExplorer",

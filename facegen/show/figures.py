@@ -10,6 +10,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from facegen.files import InputError
-from facegen.show.grids import as_uint8, grid, snapshots_of
+from facegen.show.grids import as_uint8, grid, save_image, snapshots_of
 
 __all__ = [
     "Chart",
@@ -61,6 +62,10 @@ class Chart(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=DPI * (density or self.density))
         return buffer.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write the figure as a picture of the kind that the suffix names: .png, .jpg or .webp."""
+        save_image(Image.open(io.BytesIO(self.png())).convert("RGB"), path)
 
     @property
     def size(self) -> tuple[int, int]:

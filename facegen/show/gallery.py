@@ -14,11 +14,16 @@ import torch
 from IPython.display import HTML
 from PIL import Image
 
+<<<<<<< HEAD
 from facegen.files import InputError, write_text
+=======
+from facegen.files import InputError, replacing
+from facegen.latent.translate import People
+>>>>>>> d6d1537 (Write projections, galleries, grids and converted networks below the command line)
 from facegen.show.grids import as_uint8
 from facegen.show.widgets import _best_format, _encoded, _iframe
 
-__all__ = ["Person", "gallery", "gallery_html", "show_gallery"]
+__all__ = ["Person", "gallery", "gallery_html", "persons", "show_gallery"]
 
 TITLE = "Translated faces, epoch by epoch"
 
@@ -38,6 +43,19 @@ class Person:
     original: torch.Tensor
     outputs: Mapping[int, torch.Tensor]
     numbers: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+
+def persons(found: People) -> list[Person]:
+    """The rows of a gallery of what `facegen.latent.translate.people` found."""
+    return [
+        Person(
+            name,
+            found.originals[i],
+            {epoch: pictures[i] for epoch, pictures in found.outputs.items()},
+            {epoch: numbers[i] for epoch, numbers in found.numbers.items()},
+        )
+        for i, name in enumerate(found.names)
+    ]
 
 
 def gallery(people: Sequence[Person], out: str | Path, *, title: str = TITLE) -> Path:

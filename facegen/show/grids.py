@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ __all__ = ["Snapshots", "as_uint8", "check_fits", "grid", "kimg_text", "save_ima
 # The longest side in pixels that each format of a picture can have; PNG itself has no bound that matters.
 LONGEST = {".png": 1 << 20, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 MOST_PIXELS = 178_956_970  # pictures with more are refused by Pillow and others as a possible attack
+SYNTHETIC = "synthetic: made by a generative network (facegen), no photograph"
 BACKGROUND = 255  # between the tiles: white, as the page around them
 
 
@@ -122,7 +123,7 @@ def save_image(picture: Image.Image | torch.Tensor, path: str | Path, *, synthet
     A tensor [N, 3, H, W] is written as its grid, a single [3, H, W] pixel for pixel.
 
     Args:
-        synthetic: says in the file's metadata that the picture was generated, such as `facegen.show.video.SYNTHETIC`: as the
+        synthetic: says in the file's metadata that the picture was generated, such as `SYNTHETIC`: as the
             text "synthetic" of a PNG, and as the EXIF description of any format. Without it nothing is said.
 
     Raises:
@@ -136,6 +137,29 @@ def save_image(picture: Image.Image | torch.Tensor, path: str | Path, *, synthet
     with replacing(path) as temporary:
         picture.save(temporary, **(_provenance(path, synthetic) if synthetic else {}))
     return path
+
+
+def save_faces(
+    batches: Iterable[torch.Tensor], seeds: Sequence[int], folder: Path | None, sheet: Path | None, scale: int = 1
+) -> None:
+    """Write generated faces, marked as synthetic: each into a folder as soon as it is made, or all as one grid, or both.
+
+    Raises:
+        KeyboardInterrupt: says how many faces are written.
+    """
+    kept, written = [], 0  # faces stay in memory only for the grid
+    try:
+        for faces in batches:
+            if sheet:
+                kept.append(faces)
+            for face in faces if folder else ():
+                save_image(face, folder / f"seed{seeds[written]:06d}.png", synthetic=SYNTHETIC)
+                written += 1
+        if sheet:
+            save_image(grid(torch.cat(kept), scale=scale), sheet, synthetic=SYNTHETIC)
+    except KeyboardInterrupt:
+        left = f"{written} of {len(seeds)} faces are written{f' in {folder}' if folder else ''}"
+        raise KeyboardInterrupt(f"interrupted: {left}{', no grid' if sheet else ''}") from None
 
 
 def _provenance(path: Path, text: str) -> dict[str, object]:

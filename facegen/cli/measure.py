@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facegen.cli.flags import (
+    NET,
     Data,
     Folder,
     Kind,
@@ -62,12 +63,9 @@ class OfFakes(OnDevice):
         return fakes_of(self.network, self.images, self.samples, self.seed, **options)
 
 
-@verb("measure")
+@verb("measure", f"evaluate {NET} --data drawn:1000 --outdir evaluated")
 class Evaluate(OfFakes):
-    """measure generated pictures against real ones, each number with its interval and its protocol
-
-    facegen evaluate --network assets/weights/stylegan2-64.safetensors --data drawn:1000 --outdir evaluated
-    """
+    """Measure generated pictures against real ones, each number with its interval and its protocol."""
 
     data: Data  # real pictures; for nn, those that the network was trained on
     outdir: Folder  # a new folder for the numbers and pictures
@@ -129,12 +127,9 @@ class Evaluate(OfFakes):
         print(f"written: {one_line(self.outdir)}")
 
 
-@verb("measure")
+@verb("measure", "diagnose runs/first")
 class Diagnose:
-    """say what is wrong with a training run, finished or not, and what to try
-
-    facegen diagnose runs/first
-    """
+    """Say what is wrong with a training run, finished or not, and what to try."""
 
     directory: Run  # the run's folder
     # the pictures it was trained on; drawn ones are drawn again. Without them copies, colours and spots are left out
@@ -153,12 +148,9 @@ class Diagnose:
             write_diagnosis(self.json, found, left_out)
 
 
-@verb("measure")
+@verb("measure", f"spectra --data drawn:1000 {NET} --out spectra.png")
 class Spectra(OnDevice):
-    """compare the frequencies of generated pictures with those of real ones
-
-    facegen spectra --data drawn:1000 --network assets/weights/stylegan2-64.safetensors --out spectra.png
-    """
+    """Compare the frequencies of generated pictures with those of real ones."""
 
     data: Data  # real pictures
     network: list[Network] | None = None  # a network to make pictures with; may be given several times
@@ -178,7 +170,6 @@ class Spectra(OnDevice):
         if self.count < 2:
             raise InputError(f"--count {self.count}: give at least 2")
 
-        from facegen.cli.make import save_chart
         from facegen.data.packed import common_size, load_faces
         from facegen.evaluation.spectra import distance, halves, some, spectrum
         from facegen.latent.sample import sample
@@ -195,7 +186,7 @@ class Spectra(OnDevice):
         sets = {name: spectrum(sample(G, range(self.count), trunc=self.trunc, labels=self.label)) for name, G in nets.items()}
         sets |= {name: spectrum(some(load_faces(name, size).images, self.count)) for name in folders}
         real, chance, short = spectrum(pictures), halves(pictures), short_names(sets)
-        save_chart(show_spectra(real, {short[name]: one for name, one in sets.items()}, chance), self.out)
+        show_spectra(real, {short[name]: one for name, one in sets.items()}, chance).save(self.out)
         rows = [[name, one.pictures, distance(one, real), float((one.db - real.db).abs().max())] for name, one in sets.items()]
         rows.append([f"{self.data}, half against half", chance[0].pictures, distance(*chance), None])
         print(table(rows, ["pictures", "number", "distance, dB", "largest, dB"]))
@@ -203,13 +194,9 @@ class Spectra(OnDevice):
         print(f"{one_line(self.out)}: {about}")
 
 
-@verb("measure")
+@verb("measure", f"audit {NET} --data drawn:1000 --labels measured --attributes colour,background --outdir audited")
 class Audit(OfFakes):
-    """count who is in the data and who comes out, test the differences, or resample the data to a target
-
-    facegen audit --network assets/weights/stylegan2-64.safetensors --data drawn:1000 --labels measured
-    --attributes colour,background --outdir audited
-    """
+    """Count who is in the data and who comes out, test the differences, or resample the data to a target."""
 
     data: Data  # the real pictures: what the network learned from
     # a CSV (first column the file, the others attributes); drawn, of drawn faces; or measured, on the pixels: colour,
@@ -326,12 +313,9 @@ class Shared:
     set: list[Annotated[str, Kind("CFG.NAME=VALUE")]] | None = None
 
 
-@verb("measure")
+@verb("measure", "compare --data drawn:1000 --cfgs dcgan,stylegan2 --kimg 2 --seeds 2 --image-size 32 --cbase 1024")
 class Compare(Shared, Trained):
-    """train several recipes with several seeds on the same pictures, and compare them at equal kimg and at equal time
-
-    facegen compare --data drawn:1000 --cfgs dcgan,stylegan2 --kimg 2 --seeds 2 --image-size 32 --cbase 1024
-    """
+    """Train several recipes with several seeds on the same pictures, and compare them at equal kimg and at equal time."""
 
     kimg: float  # length of each run in thousands of pictures
     cfgs: Annotated[str, Kind("LIST")] = "dcgan,stylegan2,stylegan3-t,stylegan3-r"  # the recipes
@@ -367,11 +351,9 @@ class Compare(Shared, Trained):
         print("\n".join([*verdicts(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'table.md'}"]))
 
 
-@verb("measure")
+@verb("measure", "search --data drawn:1000 --kimg 2 --trials 8 --image-size 32 --set conv_dim=16 --among conv_dim=8,16,32")
 class Search(Trained):
-    """search the DCGAN's settings with Optuna, then test the best against the default with fresh seeds
-
-    facegen search --data drawn:1000 --kimg 2 --trials 8 --image-size 32 --set conv_dim=16 --among conv_dim=8,16,32
+    """Search the DCGAN's settings with Optuna, then test the best against the default with fresh seeds.
 
     It needs Optuna: pip install 'facegen[search]'. Half of the pictures are held out for the test.
     """

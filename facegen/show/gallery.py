@@ -14,12 +14,8 @@ import torch
 from IPython.display import HTML
 from PIL import Image
 
-<<<<<<< HEAD
 from facegen.files import InputError, write_text
-=======
-from facegen.files import InputError, replacing
 from facegen.latent.translate import People
->>>>>>> d6d1537 (Write projections, galleries, grids and converted networks below the command line)
 from facegen.show.grids import as_uint8
 from facegen.show.widgets import _best_format, _encoded, _iframe
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facegen.files import replacing
+from facegen.files import write_text
 from facegen.latent.project import Projection, save_latents
 from facegen.latent.scores import Reach, Scores
 from facegen.models.pretrained import save
@@ -66,5 +66,4 @@ def write_target(
         "seconds": round(seconds, 1),
         "protocol": protocol,
     }
-    with replacing(folder / "scores.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "scores.json", json.dumps(facts, indent=2) + "\n")

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from films import film_facts
 from PIL import Image
 from torch import Tensor, nn
 
@@ -20,7 +21,6 @@ from facegen.latent.sample import latents, moved, sample
 from facegen.models import dcgan, pretrained, stylegan2, stylegan3
 from facegen.show import video
 from facegen.show.edit_widgets import sheet
-from facegen.show.video import film_facts
 
 KINDS = ("stylegan2", "stylegan3")
 

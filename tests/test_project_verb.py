@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from films import film_facts
 from PIL import Image
 
 from facegen.__main__ import main
@@ -19,7 +20,6 @@ from facegen.models import dcgan, stylegan2, stylegan3
 from facegen.models.identity import load_identity
 from facegen.models.perceptual import load_perceptual
 from facegen.models.pretrained import load, save
-from facegen.show.video import film_facts
 
 QUICK = ["--perceptual=lite0", "--device=cpu"]
 

@@ -91,7 +91,7 @@ class ProjectionUpload(ipywidgets.VBox):
         except (InputError, Unusable) as error:
             self._say(f"{one_line(name)}: {error}")
         except Exception as error:  # in a widget's handler it would vanish into a log that nobody sees
-            self._say(f"{one_line(name)}: failed with {type(error).__name__}: {error}")
+            self._say(f"{one_line(name)}: failed with {type(error).__name__}: {one_line(error)}")
         return None
 
     def _projected(self, data: bytes, name: str) -> Projection | None:

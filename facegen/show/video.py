@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from facegen.files import InputError, replacing
 from facegen.show.figures import one_face
@@ -200,8 +199,7 @@ def _stream_mp4(path: Path, frames: Iterable[Image.Image], size: tuple[int, int]
             raise InputError(f"ffmpeg could not write the film ({lines[-1][:200]}): use a name that ends in .webp or .gif")
 
 
-@dataclass(frozen=True)
-class FilmFacts:
+class FilmFacts(NamedTuple):
     """What a film's file says: frames, (width, height) in pixels, seconds of playing time, and its comment, "" without one."""
 
     frames: int
@@ -211,47 +209,21 @@ class FilmFacts:
 
 
 def film_facts(path: str | Path) -> FilmFacts:
-    """Read a film back: all of its frames are decoded and counted.
+    """Read a .gif or .webp back: all of its frames are decoded and counted.
 
     Raises:
-        InputError: another suffix, or a file that is no film.
+        InputError: a file that is no such film.
     """
-    path = check_film(path)
-    return _mp4_facts(path) if path.suffix.lower() == ".mp4" else _animation_facts(path)
-
-
-def _animation_facts(path: Path) -> FilmFacts:
     try:
         with Image.open(path) as film:
             comment = film.info.get("comment") or film.info.get("xmp") or b""
-            milliseconds = 0.0
-            for number in range(getattr(film, "n_frames", 1)):
-                film.seek(number)
-                film.load()
-                milliseconds += film.info.get("duration", 0)
-            size, frames = film.size, number + 1
+            milliseconds = []
+            for image in ImageSequence.Iterator(film):
+                image.load()  # which knows the duration
+                milliseconds.append(image.info.get("duration", 0))
+            return FilmFacts(len(milliseconds), film.size, sum(milliseconds) / 1000, comment.decode(errors="replace"))
     except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} is not a film that can be read ({type(error).__name__})") from None
-    return FilmFacts(frames, size, milliseconds / 1000, comment.decode(errors="replace") if comment else "")
-
-
-def _mp4_facts(path: Path) -> FilmFacts:
-    # ffmpeg tells on stderr what it reads, and counts what it decodes; imageio-ffmpeg has no ffprobe.
-    command = [_encoder(), "-nostdin", "-i", str(path), "-map", "0:v:0", "-f", "null", "-"]
-    said = subprocess.run(command, capture_output=True, check=False).stderr.decode(errors="replace")
-    size = re.search(r"Video:.*?\b(\d{2,5})x(\d{2,5})\b", said)
-    duration = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said)
-    frames = re.findall(r"frame=\s*(\d+)", said)
-    if not (size and duration and frames):
-        raise InputError(f"{path} is not a film that can be read")
-    hours, minutes, seconds = (float(part) for part in duration.groups())
-    comment = re.search(r"^\s+comment\s*: (.*)$", said, re.MULTILINE)
-    return FilmFacts(
-        int(frames[-1]),
-        (int(size[1]), int(size[2])),
-        3600 * hours + 60 * minutes + seconds,
-        comment[1].strip() if comment else "",
-    )
+        raise InputError(f"{path} is not a .gif or .webp that can be read ({type(error).__name__})") from None
 
 
 def _repeats(durations: Sequence[int]) -> Iterator[int]:

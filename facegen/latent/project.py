@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 from facegen.data.kinds import seems
 from facegen.data.packed import to_pixels
 from facegen.files import InputError, replacing
-from facegen.latent.sample import evaluating, has_styles, one_hot
+from facegen.latent.edit import sampled_w
+from facegen.latent.sample import has_styles, one_hot
 
 SPACES = ("w", "w+", "pti")
 LARGEST = 256  # pixels of a side at which pictures are compared: larger ones are averaged down, as VGG's features want it
@@ -156,15 +157,8 @@ def latent_stats(G: nn.Module, count: int = 10_000, seed: int = 0, labels: int |
     """
     if not has_styles(G):
         raise InputError("this generator has no mapping network and so no w to project into: take a StyleGAN2 or StyleGAN3")
-    z = torch.from_numpy(np.random.RandomState(seed).randn(count, G.z_dim)).float()
-    c = one_hot(G, labels, count)
     where = next(G.parameters()).device
-    rows = []
-    with evaluating(G):
-        for start in range(0, count, 1000):
-            part = slice(start, start + 1000)
-            rows.append(G.mapping(z[part].to(where), None if c is None else c[part].to(where))[:, 0].float())
-    w = torch.cat(rows)
+    w = sampled_w(G, count, seed, labels).to(where)
     mean = w.mean(0)
     std = float((w - mean).square().sum(1).mean().sqrt())
     # In float64 on the CPU: the same on every device.

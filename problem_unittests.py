@@ -35,7 +35,7 @@ from facegen.models import cyclegan as networks
 from facegen.models import dcgan, stylegan2
 from facegen.models.layers import modulated_conv2d
 from facegen.training import ada, cyclegan, losses, steps, stylegan, symptoms
-from facegen.training.fit import read_config
+from facegen.training.runs import read_config
 
 SEED = 2024
 

@@ -18,8 +18,9 @@ from facegen.models.cyclegan import PatchDiscriminator, PixelDiscriminator, Resn
 from facegen.training import processes
 from facegen.training.cyclegan import CycleGAN, Networks, cyclegan_from, linear_decay, paint
 from facegen.training.diagnose import Watch
-from facegen.training.fit import VARYING, History, Snapshot, fit
+from facegen.training.fit import Snapshot, fit
 from facegen.training.losses import cycle_loss, identity_loss, patch_loss
+from facegen.training.runs import VARYING, History
 
 TINY = CycleConfig(
     image_size=32,

@@ -145,6 +145,10 @@ DAMAGES = {
     "a line without a step": lambda run: (run / STATS).write_text('{"loss_D": 1}\n' + (run / STATS).read_text()),
     "a line not finite": lambda run: (run / STATS).write_text('{"step": NaN, "kimg": 1}\n' + (run / STATS).read_text()),
     "a line of words": lambda run: (run / STATS).write_text('{"step": "x"}\n' + (run / STATS).read_text()),
+    "a line before the first picture": lambda run: (run / STATS).write_text('{"step": 0, "kimg": 0, "seconds": 0}\n\n'),
+    "a line with half of its numbers": lambda run: (run / STATS).write_text(
+        '{"step": 1, "kimg": 1, "seconds": 1, "sec_per_kimg": 1}\n\n'
+    ),
     "grid cut": cut(GRID),
     "grid empty": text(GRID, ""),
     "grid of another size": lambda run: Image.new("RGB", (50, 50)).save(run / GRID),

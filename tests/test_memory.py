@@ -20,7 +20,8 @@ from facegen.config import RECIPES, StyleConfig
 from facegen.data.packed import Faces
 from facegen.files import InputError
 from facegen.training import memory, processes
-from facegen.training.fit import VARYING, TrainingError, fit, read_config
+from facegen.training.fit import TrainingError, fit
+from facegen.training.runs import VARYING, read_config
 from facegen.training.stylegan import StyleGAN, squared_gradients, stylegan_from
 
 SMALL = {"image_size": 8, "cbase": 64, "cmax": 8, "z_dim": 8, "w_dim": 8, "map_depth": 1, "precision": "float32"}

@@ -23,7 +23,8 @@ from facegen.latent.portrait import Followed, follow, kept_networks
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.show import save_film, video
-from facegen.training.fit import History, fit
+from facegen.training.fit import fit
+from facegen.training.runs import History
 from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import stylegan_from
 

@@ -18,7 +18,8 @@ from facegen.data.unpaired import drawn_unpaired
 from facegen.files import InputError
 from facegen.training import processes
 from facegen.training.cyclegan import cyclegan_from
-from facegen.training.fit import VARYING, History, fit, read_config
+from facegen.training.fit import fit
+from facegen.training.runs import VARYING, History, read_config
 from facegen.training.steps import dcgan_from
 
 STEPS = 10  # of each run below

@@ -13,7 +13,8 @@ import torch
 from conftest import make_faces
 
 from facegen.config import TrainConfig
-from facegen.training.fit import VARYING, History, fit
+from facegen.training.fit import fit
+from facegen.training.runs import VARYING, History
 from facegen.training.steps import dcgan_from
 
 # Augmentation draws from torch's own generator, whose state has to come back; batch norm and Adam have states of their own.

@@ -18,7 +18,8 @@ from facegen.data.packed import Faces
 from facegen.data.unpaired import drawn_unpaired
 from facegen.files import InputError
 from facegen.training.cyclegan import cyclegan_from
-from facegen.training.fit import History, Snapshot, TrainingError, check_start, fit
+from facegen.training.fit import Snapshot, TrainingError, fit
+from facegen.training.runs import History, check_start
 from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import stylegan_from
 

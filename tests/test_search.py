@@ -43,7 +43,8 @@ from facegen.evaluation.search import (
 from facegen.files import InputError, locked
 from facegen.models import pretrained
 from facegen.show.search import charts, columns, line, notes, table, write_report
-from facegen.training.fit import Interrupted, TrainingError, fit, read_stats
+from facegen.training.fit import Interrupted, TrainingError, fit
+from facegen.training.runs import read_stats
 from facegen.training.steps import dcgan_from
 from tests.conftest import make_faces
 

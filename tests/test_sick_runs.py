@@ -16,7 +16,8 @@ from facegen.files import InputError
 from facegen.models.pretrained import load
 from facegen.training import symptoms
 from facegen.training.diagnose import LONG
-from facegen.training.fit import History, fit, read_config
+from facegen.training.fit import fit
+from facegen.training.runs import History, read_config
 from facegen.training.steps import dcgan_from
 from facegen.training.symptoms import (
     HEALTHY,

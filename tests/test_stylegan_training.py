@@ -24,7 +24,8 @@ from facegen.data.packed import Faces
 from facegen.files import InputError
 from facegen.models import pretrained
 from facegen.training import processes
-from facegen.training.fit import VARYING, History, fit
+from facegen.training.fit import fit
+from facegen.training.runs import VARYING, History
 from facegen.training.stylegan import StyleGAN, blurred, path_lengths, squared_gradients, stylegan_from, transfer
 
 SMALL = {"image_size": 16, "cbase": 128, "cmax": 16, "z_dim": 8, "w_dim": 8, "map_depth": 2, "precision": "float32"}

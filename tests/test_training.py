@@ -12,7 +12,8 @@ from facegen.config import TrainConfig
 from facegen.files import InputError
 from facegen.models import dcgan
 from facegen.training import augment, losses
-from facegen.training.fit import VARYING, History, Interrupted, TrainingError, fit
+from facegen.training.fit import Interrupted, TrainingError, fit
+from facegen.training.runs import VARYING, History
 from facegen.training.steps import GAN, dcgan_from, discriminator_step, generator_step, learning_rate_factor
 
 softplus = nn.functional.softplus
@@ -387,8 +388,8 @@ def test_ctrl_c_finishes_the_step_and_leaves_a_checkpoint(tiny, faces, tmp_path)
 def test_settings_are_checked():
     for wrong, message in (
         ({"batch": 1}, "batch=1"),
-        ({"lr_G": 0.0}, "lr_G"),
-        ({"lr_D": float("nan")}, "lr_D"),
+        ({"lr_G": 0.0}, "--lr-G"),
+        ({"lr_D": float("nan")}, "--lr-D"),
         ({"schedule": "step"}, "constant, linear, cosine"),
         ({"loss": "wgan-gp"}, "batch norm"),
         ({"beta1": 1.0}, "betas"),

@@ -18,7 +18,7 @@ from facegen.latent import translate
 from facegen.models import dcgan, pretrained
 from facegen.models.cyclegan import ResnetGenerator
 from facegen.training.cyclegan import paint
-from facegen.training.fit import History
+from facegen.training.runs import History
 
 SETTINGS = "--image-size=32 --load-size=36 --generator=resnet1 --width=4 --width-D=4 --layers-D=2 --batch=2 --epochs=2"
 TRAIN = [*SETTINGS.split(), "--epochs-decay=1", "--device=cpu", "--precision=float32"]

@@ -38,7 +38,8 @@ from facegen.evaluation.trials import read_json, refuse_another, setting_value, 
 from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.fit import History, TrainingError, read_config
+from facegen.training.fit import TrainingError
+from facegen.training.runs import History, read_config
 from facegen.training.steps import GAN, dcgan_from
 from facegen.training.stylegan import StyleGAN, stylegan_from
 

@@ -13,7 +13,7 @@ from facegen.files import InputError, one_line, write_text
 from facegen.latent.sample import has_styles
 from facegen.models.pretrained import load
 from facegen.training.diagnose import Alarm, both_logits, diagnose
-from facegen.training.fit import History, read_config
+from facegen.training.runs import History, read_config
 from facegen.training.symptoms import SETTLED, diagnose_run, interpolations, training_pictures
 
 __all__ = ["diagnosis", "write_diagnosis"]

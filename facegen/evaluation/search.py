@@ -48,7 +48,8 @@ from facegen.evaluation.trials import plain, read_json, refuse_another, setting_
 from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.fit import TrainingError, read_config, read_stats
+from facegen.training.fit import TrainingError
+from facegen.training.runs import read_config, read_stats
 from facegen.training.steps import dcgan_from
 
 if TYPE_CHECKING:

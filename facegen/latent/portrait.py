@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from facegen.files import InputError
 from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.fit import History, read_config
+from facegen.training.runs import History, read_config
 
 __all__ = ["Followed", "follow", "kept_networks"]
 

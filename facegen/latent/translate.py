@@ -37,7 +37,7 @@ from facegen.models import pretrained
 from facegen.models.cyclegan import ResnetGenerator, UnetGenerator
 from facegen.training.cyclegan import DIRECTIONS, paint
 from facegen.training.diagnose import change_made, identity_kept
-from facegen.training.fit import History, read_config
+from facegen.training.runs import History, read_config
 
 __all__ = ["People", "TranslatedReport", "kept_epochs", "load_translator", "people", "translate_folder"]
 

@@ -26,7 +26,6 @@ import json
 import math
 import os
 import random
-import re
 import signal
 import threading
 import time
@@ -36,21 +35,28 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from facegen.config import RECIPES
 from facegen.data.packed import Faces, to_pixels
 from facegen.data.unpaired import Unpaired
 from facegen.files import InputError, locked, one_line, plain_folder, replacing, write_text, writing
 from facegen.training import memory, processes
+from facegen.training.runs import (
+    VARYING,
+    History,
+    check_same_run,
+    cut_grid,
+    files_of_steps,
+    is_number,
+    join_grid,
+    read_config,
+    read_stats,
+    step_of,
+)
 
 CHECKPOINT_FORMAT = 2
-# Numbers of a line of stats.jsonl that are not the same when a run is repeated: seconds trained so far, seconds per thousand
-# pictures since the line before (without the time that snapshots take), and the most memory in GB so far.
-VARYING = ("seconds", "sec_per_kimg", "memory_gb")
 SMALLER = ", or begin in a new folder with a smaller --batch, or of a StyleGAN a smaller --batch-gpu"
 Data = Faces | Unpaired
 
@@ -97,44 +103,6 @@ class Method(Protocol):
     def sample(self, fixed: Tensor) -> Tensor: ...
     def label(self, step: int) -> str: ...
     def export(self, path: Path, info: dict[str, object]) -> None: ...
-
-
-@dataclasses.dataclass
-class History:
-    """What a run has shown so far.
-
-    Attributes:
-        samples: uint8 [snapshots, N, 3, H, W], the same N noise vectors, or translated pictures, at every snapshot.
-        kimg: thousands of real pictures shown, one number per snapshot.
-        stats: one dict per logged step: step, kimg, epoch, what `VARYING` names, loss_D, loss_G, logits_real, logits_fake,
-            and what else the method has: lr_G, lr_D, or for a StyleGAN grad_G, grad_D, r_t, ada_p, ...
-    """
-
-    samples: Tensor
-    kimg: list[float]
-    stats: list[dict[str, float]]
-    originals: Tensor | None = None  # uint8 [N, 3, H, W]: what was translated
-
-    @classmethod
-    def load(cls, outdir: str | Path) -> History:
-        """Read the folder of a run, finished or not.
-
-        Raises:
-            InputError: the folder holds no run, or a file in it is damaged.
-        """
-        outdir = Path(outdir)
-        about = read_config(outdir)
-        pictures = _of_steps(outdir / "samples", ".png")
-        size, per_step = about["image_size"], about["images_per_step"]
-        samples = [cut_grid(path, size, about["samples"]) for path in pictures]
-        empty = torch.empty(0, about["samples"], 3, size, size, dtype=torch.uint8)
-        originals = outdir / "samples" / "originals.png"
-        return cls(
-            torch.stack(samples) if samples else empty,
-            [step_of(path) * per_step / 1000 for path in pictures],
-            read_stats(outdir / "stats.jsonl"),
-            cut_grid(originals, size, about["samples"]) if originals.exists() else None,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +245,7 @@ class _Run:
         if method.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(method.device)
         processes.share_gradients(method.optimizers.values())
-        if all(processes.gather(not _of_steps(outdir / "checkpoints", ".pt"))):
+        if all(processes.gather(not files_of_steps(outdir / "checkpoints", ".pt"))):
             self.checkpoint()  # of the untrained networks: also a run that dies early can be begun again exactly
 
     # -- the folder
@@ -305,7 +273,7 @@ class _Run:
             if not resume:
                 raise InputError(f"{self.outdir} already holds a run: choose another folder, or continue it with resume")
             old = read_config(self.outdir)
-            longer = _compare(old, about, self.outdir)
+            longer = check_same_run(old, about, self.outdir)
             about["micro_batch"] = self._divide(old.get("micro_batch") or self.config.batch // processes.count())
             if longer and self.first:
                 about["config"] = old["config"] | {"kimg": self.config.kimg}
@@ -317,7 +285,7 @@ class _Run:
             self._make_folders()
             if self.fixed.dim() == 4:  # pictures to translate
                 with replacing(self.outdir / "samples" / "originals.png") as temporary:
-                    _join_grid(to_pixels(self.fixed)).save(temporary)
+                    join_grid(to_pixels(self.fixed)).save(temporary)
             write_text(self.outdir / "config.json", json.dumps(about, indent=2) + "\n")
         _seed(self.config.seed + processes.rank())
         processes.wait()
@@ -327,7 +295,7 @@ class _Run:
         for name in ("samples", "checkpoints", "networks", "tensorboard"):
             if name in ("samples", "checkpoints") or (self.outdir / name).is_symlink():
                 plain_folder(self.outdir / name)
-        strays = [*_of_steps(self.outdir / "checkpoints", ".pt"), *_of_steps(self.outdir / "samples", ".png")]
+        strays = [*files_of_steps(self.outdir / "checkpoints", ".pt"), *files_of_steps(self.outdir / "samples", ".png")]
         if strays and not (self.outdir / "config.json").exists():
             raise InputError(f"{strays[0]} is of a run whose config.json is missing: put it back, or choose another folder")
 
@@ -351,7 +319,10 @@ class _Run:
         if self.first:
             self._cut_after(self.step)
             grids = self.outdir / "samples"
-            for path in [*_of_steps(grids, ".png"), *grids.glob("originals.png")]:  # now, and not when the run is at its end
+            for path in [
+                *files_of_steps(grids, ".png"),
+                *grids.glob("originals.png"),
+            ]:  # now, and not when the run is at its end
                 cut_grid(path, self.config.image_size, len(self.fixed))
         processes.wait()
 
@@ -380,7 +351,7 @@ class _Run:
 
     def _newest_checkpoint(self) -> tuple[Path, dict] | None:
         damaged = []
-        for path in reversed(_of_steps(self.outdir / "checkpoints", ".pt")):
+        for path in reversed(files_of_steps(self.outdir / "checkpoints", ".pt")):
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 _check_checkpoint(state, step_of(path))
@@ -402,7 +373,7 @@ class _Run:
 
     def _cut_after(self, step: int) -> None:
         """Remove what the killed run wrote after its last checkpoint: the resumed run will write it again."""
-        for path in _of_steps(self.outdir / "samples", ".png"):
+        for path in files_of_steps(self.outdir / "samples", ".png"):
             if step_of(path) > step:
                 path.unlink()
         snapshots = [*range(self.snap_steps, self.method.steps, self.snap_steps), self.method.steps]
@@ -477,7 +448,7 @@ class _Run:
         return TrainingError(self._stopped(place, "out of memory", "End what else uses it and go on" + SMALLER))
 
     def _stopped(self, place: dict[str, float], what: str, cure: str) -> str:
-        kept = _of_steps(self.outdir / "checkpoints", ".pt")
+        kept = files_of_steps(self.outdir / "checkpoints", ".pt")
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
         return f"training stopped at step {place['step']} ({place['kimg']:.2f} kimg): {what}; {good}. {cure}"
 
@@ -506,7 +477,7 @@ class _Run:
         self.method.refresh()
         pictures = self.method.sample(self.fixed)
         with replacing(self.outdir / "samples" / f"step-{self.step:08d}.png") as temporary:
-            _join_grid(pictures).save(temporary)
+            join_grid(pictures).save(temporary)
         info = {
             "kimg": kimg,
             "epoch": round(self.step / self.method.steps_per_epoch(self.faces), 2),
@@ -543,7 +514,7 @@ class _Run:
 
     def _forget(self) -> None:
         kind, number = self.keep
-        paths = _of_steps(self.outdir / "checkpoints", ".pt")
+        paths = files_of_steps(self.outdir / "checkpoints", ".pt")
         if kind == "last":
             old = paths[:-number]
         elif kind == "every":
@@ -612,158 +583,12 @@ def _summary_writer() -> type:
 # -- small file and state helpers
 
 
-MOST_CONFIG = 1 << 20  # bytes of config.json, which has a few thousand
-
-
-def read_config(outdir: Path) -> dict:
-    """What a run's config.json says; settings that the recipe has got since are its own.
-
-    Raises:
-        InputError: there is none, or it does not describe a run.
-    """
-    path = outdir / "config.json"
-    if not path.exists():
-        raise InputError(f"{outdir} holds no training run (no config.json)")
-    try:
-        if path.stat().st_size > MOST_CONFIG:
-            raise ValueError("too large")
-        about = json.loads(path.read_text(encoding="utf-8"))
-        sizes = [about[name] for name in ("image_size", "images_per_step", "snap_steps", "samples")]
-        sizes += [about["data"]["count"], about.get("processes", 1), about.get("micro_batch") or 1]
-        if not all(type(size) is int and 0 < size < 2**31 for size in sizes) or max(sizes[0], sizes[3]) > 2**16:
-            raise ValueError("sizes")
-        if not all(isinstance(about["data"][name], str) for name in ("name", "hash")):
-            raise ValueError("data")
-        recipe = RECIPES[_recipe(about["config"])]
-        about["config"] = dataclasses.asdict(recipe) | about["config"]
-        for field in dataclasses.fields(recipe):
-            value, kind = about["config"][field.name], type(getattr(recipe, field.name))
-            if not (_is_number(value) if kind is float else isinstance(value, kind)):
-                raise ValueError(field.name)
-        return about
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({os.strerror(error.errno)}): make it readable") from None
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise InputError(f"{path} does not describe a training run: choose another folder, or remove this one") from None
-
-
-def read_stats(path: Path) -> list[dict[str, float]]:
-    """Every line of a run's stats.jsonl; the last one may be torn if the run was killed while writing it.
-
-    Raises:
-        InputError: another line is damaged.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({os.strerror(error.errno)}): make it readable") from None
-    lines, texts = [], text.splitlines()
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text)
-            if not all(map(_is_number, line.values())) or not {"step", "kimg", "seconds"} <= set(line):
-                raise ValueError(text)
-            lines.append(line)
-        except (ValueError, AttributeError, RecursionError):
-            if number < len(texts):
-                raise InputError(f"{path}, line {number} is damaged: put the undamaged file back, or remove the line") from None
-    return lines
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300  # which is false for nan too
-
-
 def _in_short(line: dict[str, float]) -> str:
     """The numbers to watch, for the progress bar."""
     shown = f"{line['kimg']:.1f} kimg, D {line.get('loss_D', math.nan):.3f}, G {line.get('loss_G', math.nan):.3f}"
     for name, text in (("r_t", ", r_t {:+.2f}"), ("ada_p", ", p {:.3f}")):
         shown += text.format(line[name]) if name in line else ""
     return f"{shown}, {line['sec_per_kimg']:.4g} s/kimg, {line['memory_gb']:.2g} GB"
-
-
-# What `train --resume` sets where the user does not: what a network has learned need not be found again slowly.
-FROM_A_NETWORK = {"ada_kimg": 100.0, "ema_rampup": 0.0}
-
-
-def check_start(outdir: Path, network: str | Path) -> None:
-    """Refuse to begin a run with the networks of that very run: `train --outdir r --resume r`.
-
-    Raises:
-        InputError: `network` is the run in `outdir`, or lies in it.
-    """
-    run = outdir.resolve()
-    if (run / "config.json").exists() and Path(network).resolve().is_relative_to(run):
-        raise InputError(f"--resume {network} is this run itself: leave --resume out to continue it")
-
-
-def _flag(name: str, value: object) -> str:
-    """A setting as one types it: ("lr_G", 2e-4) -> "--lr-G=0.0002"."""
-    value = int(value) if isinstance(value, bool) else value
-    shown = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-    return f"--{name.replace('_', '-')}={shown}"
-
-
-def _recipe(config: dict) -> str:
-    """Which --cfg settings belong to."""
-    return config.get("architecture") or ("cyclegan" if "load_size" in config else "dcgan")
-
-
-def _compare(old: dict, new: dict, outdir: Path) -> bool:
-    """Refuse to continue a run with another recipe, settings or data: it would be neither the old run nor the new one.
-
-    kimg may grow. And how a batch is divided may be left to the run, or be named as it is.
-
-    Returns:
-        Whether kimg has grown.
-    """
-    was, wanted = dict(old["config"]), dict(new["config"])
-    _agree(outdir, _flag("cfg", _recipe(was)), _flag("cfg", _recipe(wanted)))
-    if "batch_gpu" in was:
-        was["batch_gpu"] = old.get("micro_batch") or was["batch_gpu"]
-        wanted["batch_gpu"] = wanted["batch_gpu"] or was["batch_gpu"]
-    differing = [name for name in wanted if name not in was or was[name] != wanted[name]]
-    # With a constant rate a longer run begins like the shorter one; with a schedule it does not.
-    longer = differing == ["kimg"] and wanted.get("schedule", "constant") == "constant" and wanted["kimg"] > was["kimg"]
-    if set(differing) == set(FROM_A_NETWORK):
-        begun, begins = (all(about[name] == value for name, value in FROM_A_NETWORK.items()) for about in (was, wanted))
-        if begun != begins:
-            how = "with --resume: give it again" if begun else "without --resume: give none"
-            raise InputError(f"{outdir} holds a run that began {how} to continue it, or another folder to start anew")
-    for name in differing if not longer else ():
-        _agree(outdir, _flag(name, was.get(name)), _flag(name, wanted[name]))
-    _compare_data(old["data"], new["data"], outdir)
-    for name, words in (
-        ("snap_steps", "a snapshot every {} steps (--snap)"),
-        ("samples", "samples={}"),
-        ("processes", "processes={}"),
-    ):
-        _agree(outdir, words.format(old.get(name, 1)), words.format(new[name]))
-    return longer
-
-
-def _agree(outdir: Path, was: str, wanted: str) -> None:
-    if was != wanted:
-        other = wanted.rpartition("=")[2] if "=" in wanted else wanted
-        raise InputError(
-            f"{outdir} holds a run with {was}, not {other}: "
-            "give the same settings to continue it, or another folder to start anew"
-        )
-
-
-def _compare_data(was: dict, now: dict, outdir: Path) -> None:
-    """Both as in config.json; of the same size, for the settings were compared before."""
-    if was["hash"] == now["hash"] and was.get("labels", now["labels"]) == now["labels"]:
-        return
-    if was["hash"] == now["hash"]:
-        what = f"with other labels of the same pictures ({now['name']})"
-    elif was["name"] != now["name"]:
-        what = f"on other pictures ({was['name']}, not {now['name']})"
-    elif was["count"] != now["count"]:
-        what = f"on {was['count']} pictures of {was['name']}, not {now['count']}"
-    else:
-        what = f"on other pictures: those in {was['name']} have changed since"
-    raise InputError(f"{outdir} was trained {what}: give the same data, or another folder to start anew")
 
 
 def _hash_of_labels(faces: Data) -> str | None:
@@ -789,50 +614,8 @@ def _check_checkpoint(state: object, step: int) -> None:
         raise ValueError("another format")
     numbers = state["recent"].values() if isinstance(state["recent"], dict) else [None]
     parts_are_there = isinstance(state["networks"], dict) and isinstance(state["optimizers"], dict) and state["processes"]
-    if state["step"] != step or not parts_are_there or not all(map(_is_number, [state["seconds"], *numbers])):
+    if state["step"] != step or not parts_are_there or not all(map(is_number, [state["seconds"], *numbers])):
         raise ValueError("not what its name says")
-
-
-def step_of(path: Path) -> int:
-    """The step in the name of one of a run's files."""
-    return int(re.search(r"step-(\d+)", path.name).group(1))
-
-
-def _of_steps(folder: Path, suffix: str) -> list[Path]:
-    """The files step-N.suffix in a folder of a run, by their steps; others are not ours."""
-    return sorted((p for p in folder.glob("step-*") if re.fullmatch(rf"step-\d{{8,}}\{suffix}", p.name)), key=step_of)
-
-
-def _join_grid(pictures: Tensor) -> Image.Image:
-    """uint8 [N, 3, H, W] -> one picture without gaps, so that it can be cut again without loss."""
-    n, _, height, width = pictures.shape
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    sheet = torch.zeros(rows * columns, 3, height, width, dtype=torch.uint8)
-    sheet[:n] = pictures
-    sheet = sheet.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
-    return Image.fromarray(sheet.numpy())
-
-
-def cut_grid(path: Path, size: int, n: int) -> Tensor:
-    """The pictures of `_join_grid` again: uint8 [n, 3, size, size].
-
-    Raises:
-        InputError: no such file, or another picture.
-    """
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    try:
-        with Image.open(path) as image:
-            if image.mode != "RGB" or image.size != (columns * size, rows * size):
-                raise ValueError(f"{image.mode}, {image.width}x{image.height}")
-            sheet = torch.from_numpy(np.array(image))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        why = os.strerror(error.errno) if getattr(error, "errno", None) else one_line(error, 80)
-        raise InputError(
-            f"{path} is not this run's grid of {n} pictures of {size} pixels ({why}): put the undamaged file back, or remove it"
-        ) from None
-    return sheet.view(rows, size, columns, size, 3).permute(0, 2, 4, 1, 3).reshape(-1, 3, size, size)[:n].contiguous()
 
 
 def _seed(seed: int) -> None:

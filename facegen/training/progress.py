@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegen.training.fit import read_config, read_stats
+from facegen.training.runs import read_config, read_stats, recipe_of
 
 # What a line of stats.jsonl says of place and time; the rest is how the networks do.
 PLACE = ("step", "kimg", "epoch", "seconds", "sec_per_kimg", "memory_gb")
@@ -20,8 +20,7 @@ def run_facts(run: Path) -> Iterator[tuple[str, object]]:
     """
     about, stats = read_config(run), read_stats(run / "stats.jsonl")
     config, data = about["config"], about["data"]
-    recipe = config.get("architecture") or ("cyclegan" if "load_size" in config else "dcgan")
-    yield "run", f"{run}, {recipe}, {about['image_size']} pixels"
+    yield "run", f"{run}, {recipe_of(config)}, {about['image_size']} pixels"
     yield "data", f"{data['name']}, {data['count']} pictures"
     batch, part = config.get("batch"), about.get("micro_batch")
     yield "batch", f"{batch}, in micro-batches of {part}" if part not in (None, batch) else batch

@@ -25,7 +25,8 @@ from tqdm.auto import tqdm
 from facegen.data.packed import load_faces, to_pixels
 from facegen.files import InputError
 from facegen.training.diagnose import LONG, Alarm, write_alarms
-from facegen.training.fit import History, Snapshot, cut_grid, read_config, step_of
+from facegen.training.fit import Snapshot
+from facegen.training.runs import History, cut_grid, read_config, step_of
 
 SICKNESSES = (
     "mode collapse",

@@ -295,7 +295,7 @@ def one_line(capsys) -> str:
         (["--among=mirror=0,1"], "cannot be searched"),
         (["--space=lr_G", "--kimg=0.1"], "makes 1.56 steps of 64 pictures"),
         (["--space=lr_G", "--kimg=-1"], "kimg=-1"),
-        (["--space=lr_G", "image_size=48"], "--image-size=48"),
+        (["--space=lr_G", "--image-size=48"], "image_size=48"),
         (["--space=lr_G", "--data=nowhere"], "nowhere"),
         (["--space=lr_G", "--data=drawn:9"], "holds half out"),
         (["--space=lr_G", "--samples=3"], "--samples 3: give at least 8"),

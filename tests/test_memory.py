@@ -103,7 +103,7 @@ def test_the_largest_part_that_fits_is_found(most, found):
     number, said = method.divide()
     assert number == found == method._micro
     assert max(method.D.seen) == 16, "the wanted number is tried first"
-    divided = f"batch 16 is worked off in {16 // found} parts of {found}: {2 * found} do not fit into memory"
+    divided = f"batch 16 is split into {16 // found} micro-batches of {found}: {2 * found} do not fit into memory"
     assert said == ("" if found == 16 else divided)
 
 
@@ -203,7 +203,7 @@ def numbers(history) -> list[dict[str, float]]:
 
 def test_a_run_keeps_to_what_it_found(faces, tmp_path, capsys):
     found = fit(cramped(7), faces, tmp_path / "found", **FOUR_STEPS)
-    assert "batch 16 is worked off in 4 parts of 4: 8 do not fit into memory" in capsys.readouterr().out
+    assert "batch 16 is split into 4 micro-batches of 4: 8 do not fit into memory" in capsys.readouterr().out
     about = read_config(tmp_path / "found")
     assert about["micro_batch"] == 4 and about["config"]["batch_gpu"] == 0
     given = fit(cramped(7, settings(batch_gpu=4)), faces, tmp_path / "given", **FOUR_STEPS)
@@ -263,7 +263,7 @@ def test_several_processes_agree_on_the_least(tmp_path):
     command = [*launcher, __file__, str(tmp_path / "run")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("batch 16 is worked off in 8 parts of 2: 4 do not fit into memory") == 1
+    assert done.stdout.count("batch 16 is split into 8 micro-batches of 2: 4 do not fit into memory") == 1
     assert read_config(tmp_path / "run")["micro_batch"] == 2
 
 

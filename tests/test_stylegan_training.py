@@ -142,7 +142,7 @@ def test_a_run_says_how_fast_it_is_and_what_memory_it_takes(faces, tmp_path, mon
         assert name in events
     assert main(["info", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "stylegan2, 16 pixels" in said and "8, worked off in parts of 4" in said and "0.048 of 0.048 kimg" in said
+    assert "stylegan2, 16 pixels" in said and "8, in micro-batches of 4" in said and "0.048 of 0.048 kimg" in said
     assert "125 s/kimg" in said and "r_t " in said and "ada_p " in said and "2 sample grids, 0 kept networks" in said
     (tmp_path / "stats.jsonl").unlink()
     assert main(["info", str(tmp_path)]) == 0 and "nothing logged yet" in capsys.readouterr().out

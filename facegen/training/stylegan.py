@@ -2,8 +2,8 @@
 
 A step has up to four parts, each with pictures of its own: G against D; every fourth step G's path-length penalty; D on
 fake and real pictures; every sixteenth step D's gradient penalty ("lazy regularisation": rarer, and as much stronger; Karras
-et al. 2020, arXiv:1912.04958, appendix B). A batch is worked off in parts of `batch_gpu` pictures whose gradients add up; where
-the settings leave that number open, `StyleGAN.divide` halves it until a step fits into memory.
+et al. 2020, arXiv:1912.04958, appendix B). A batch is split into micro-batches of `batch_gpu` pictures whose gradients add
+up; where the settings leave that number open, `StyleGAN.divide` halves it until a step fits into memory.
 
 Whatever is random in a part (z, noise, mixing, augmentation) is drawn from a generator that is seeded with the run's seed, the
 step and the part's number. So a resumed run needs no generator's state, and two processes with one part each compute what one
@@ -165,7 +165,10 @@ class StyleGAN:
         if self._micro == share:
             return share, ""
         parts = batch // self._micro
-        return self._micro, f"batch {batch} is worked off in {parts} parts of {self._micro}: {larger} do not fit into memory"
+        return (
+            self._micro,
+            f"batch {batch} is split into {parts} micro-batches of {self._micro}: {larger} do not fit into memory",
+        )
 
     def _fits(self) -> bool:
         """Whether the heaviest step with `_micro` pictures at once fits, with a twentieth of a GPU to spare."""

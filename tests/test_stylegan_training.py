@@ -353,7 +353,7 @@ def test_networks_of_another_kind_are_refused(tmp_path, capsys):
     words = ["train", "--cfg=stylegan2", "--data=drawn:16", *TINY.split(), "--image-size=16", f"--outdir={tmp_path / 'x'}"]
     assert main([*words, f"--resume={tmp_path / 'd/network.safetensors'}"]) == 2
     error = capsys.readouterr().err
-    assert "none of its weights fits stylegan2" in error and error.count("\n") == 1 and not (tmp_path / "x").exists()
+    assert "no weight of it fits stylegan2" in error and error.count("\n") == 1 and not (tmp_path / "x").exists()
 
 
 # -------------------------------------------------------------------------------------------------- two processes

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from facegen.config import CycleConfig, StyleConfig, TrainConfig
+from facegen.config import CycleConfig, StyleConfig, TrainConfig, flag_of
 from facegen.data.packed import Faces, load_faces
 from facegen.data.unpaired import Unpaired, load_unpaired
 from facegen.files import InputError
@@ -26,18 +27,32 @@ Recipe = TrainConfig | CycleConfig | StyleConfig
 FOLLOWED = 16  # people whose translations are followed through a run
 
 
-def build(config: Recipe, on: torch.device, data: Faces | Unpaired | None = None) -> Method:
+# What the networks' constructors call some settings.
+OTHERWISE = {"channel_base": "cbase", "channel_max": "cmax", "img_resolution": "image_size", "freeze_layers": "freezed"}
+
+
+def build(config: Recipe, on: torch.device | str, data: Faces | Unpaired | None = None) -> Method:
     """The method of a recipe, with the package's own networks; without data only to see whether its settings fit.
 
     Raises:
-        InputError: settings that fit no network.
+        InputError: settings that fit no network, by the names of their flags.
     """
-    if isinstance(config, StyleConfig):
-        classes = 0 if data is None or data.labels is None else int(data.labels.max()) + 1
-        return stylegan_from(config, on, classes)
-    if isinstance(config, CycleConfig):
-        return cyclegan_from(config, 1 if data is None else data.steps_per_epoch(config.batch), on, _face_loss(config, on))
-    return dcgan_from(config, on)
+    try:
+        if isinstance(config, StyleConfig):
+            classes = 0 if data is None or data.labels is None else int(data.labels.max()) + 1
+            return stylegan_from(config, on, classes)
+        if isinstance(config, CycleConfig):
+            steps = 1 if data is None else data.steps_per_epoch(config.batch)
+            return cyclegan_from(config, steps, on, _face_loss(config, on))
+        return dcgan_from(config, on)
+    except InputError as error:
+        raise InputError(re.sub(r"(?<![-\w])(\w+)(?==)", lambda name: _as_flag(config, name[1]), str(error))) from None
+
+
+def _as_flag(config: Recipe, name: str) -> str:
+    """ "channel_base" -> "--cbase", if the recipe has such a setting."""
+    name = OTHERWISE.get(name, name)
+    return flag_of(name) if hasattr(config, name) else name
 
 
 def load_data(config: Recipe, source: str, max_images: int | None = None) -> Faces | Unpaired:
@@ -77,7 +92,7 @@ def take_over(method: StyleGAN, network: str) -> list[str]:
     else:
         new["D"] = transfer(loaded.D, method.D)
     if {name for name, _ in method.G.synthesis.named_parameters()} <= {name.removeprefix("synthesis.") for name in new["G"]}:
-        raise InputError(f"{network}: none of its weights fits {method.config.architecture}: give a network of that kind")
+        raise InputError(f"--resume {network}: no weight of it fits {method.config.architecture}: give a network of that kind")
     for part, names in new.items():
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         lines.append(f"{part}: {f'new are {shown}' if names else 'all weights taken over'}")

@@ -1,6 +1,7 @@
 """The command line as a user meets it: in a process of its own, and its one-line refusals."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from facegen.__main__ import main
+from facegen.cli.flags import VERBS, parse
 from facegen.files import InputError, sha256_of
 from facegen.models import pretrained, published, stylegan2, stylegan3
 
@@ -348,6 +350,18 @@ def test_bad_input_gets_one_line_and_leaves_nothing(args, words, tmp_path, capsy
     error = capsys.readouterr().err
     assert error.startswith("facegen: error: ") and error.count("\n") == 1 and words in error
     assert not list(tmp_path.iterdir())
+
+
+def test_the_overview_fits_a_screen_and_each_help_begins_with_its_example(capsys):
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 45 and max(map(len, lines)) <= 100
+    for name, verb in VERBS.items():
+        with pytest.raises(SystemExit):
+            main([*name.split(), "--help"])
+        text = capsys.readouterr().out
+        assert text.startswith(f"facegen {verb.verb}") and max(map(len, text.splitlines())) <= 100
+        parse(shlex.split(verb.example)[1 + len(verb.verb.split()) :], verb)  # what the example says can be said
 
 
 @pytest.mark.parametrize("seeds", ["", "5-2", "a", "1,,2", "0-9999999", "0-999999999999999", "99999999999999999999"])

@@ -282,7 +282,7 @@ def in_common(first: str, a: nn.Module, second: str, b: nn.Module) -> float:
 
 @verb("edit faces", f"blend {NET} --with runs/style/network.safetensors --from-layer 5 --out blended.safetensors")
 class Blend(Faces):
-    """Cross two relatives: coarse layers of one with fine ones of the other, or all weights in between.
+    """Cross two relatives: coarse layers of one, fine ones of the other; or a blend.
 
     You get a relative of a model by training it on with your pictures: facegen train --cfg=stylegan2 --resume MODEL --data DIR
     """

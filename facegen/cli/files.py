@@ -44,7 +44,7 @@ def show_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 @verb("look into files", "convert assets/weights/dcgan-64.safetensors dcgan.safetensors")
 class Convert:
-    """Write a network of another project (.pkl, .pt) as a file that anybody can open safely."""
+    """Write another project's network (.pkl, .pt) as a file that is safe to open."""
 
     source: Annotated[str, Kind("FILE|URL|NAME", positional=True)]  # the network; nothing in it is run
     dest: Annotated[Path, Kind("FILE.safetensors", file(".safetensors"), positional=True)]  # what to write

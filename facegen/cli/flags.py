@@ -12,6 +12,7 @@ import difflib
 import inspect
 import re
 import shlex
+import textwrap
 import types
 import typing
 from argparse import ArgumentTypeError
@@ -118,10 +119,12 @@ class _Parser(argparse.ArgumentParser):
 
 def parser_of(cls: type, abbreviations: bool = True) -> argparse.ArgumentParser:
     """The parser of a verb's flags."""
+    about = (textwrap.fill(text, WIDTH) for text in inspect.cleandoc(cls.__doc__).split("\n\n"))
+    example = " \\\n    ".join(textwrap.wrap(cls.example, WIDTH - 2, break_long_words=False, break_on_hyphens=False))
     parser = _Parser(
         prog=f"facegen {cls.verb}",
         usage=argparse.SUPPRESS,
-        description=f"{cls.example}\n\n{inspect.cleandoc(cls.__doc__)}",
+        description="\n\n".join([example, *about]),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=WIDTH),
         allow_abbrev=abbreviations,
     )

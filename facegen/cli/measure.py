@@ -65,7 +65,7 @@ class OfFakes(OnDevice):
 
 @verb("measure", f"evaluate {NET} --data drawn:1000 --outdir evaluated")
 class Evaluate(OfFakes):
-    """Measure generated pictures against real ones, each number with its interval and its protocol."""
+    """Measure generated pictures against real ones, with intervals and protocols."""
 
     data: Data  # real pictures; for nn, those that the network was trained on
     outdir: Folder  # a new folder for the numbers and pictures
@@ -196,7 +196,7 @@ class Spectra(OnDevice):
 
 @verb("measure", f"audit {NET} --data drawn:1000 --labels measured --attributes colour,background --outdir audited")
 class Audit(OfFakes):
-    """Count who is in the data and who comes out, test the differences, or resample the data to a target."""
+    """Count who is in the data and who comes out, or resample the data to a target."""
 
     data: Data  # the real pictures: what the network learned from
     # a CSV (first column the file, the others attributes); drawn, of drawn faces; or measured, on the pixels: colour,
@@ -315,7 +315,7 @@ class Shared:
 
 @verb("measure", "compare --data drawn:1000 --cfgs dcgan,stylegan2 --kimg 2 --seeds 2 --image-size 32 --cbase 1024")
 class Compare(Shared, Trained):
-    """Train several recipes with several seeds on the same pictures, and compare them at equal kimg and at equal time."""
+    """Train recipes on the same pictures, each with several seeds, and compare them."""
 
     kimg: float  # length of each run in thousands of pictures
     cfgs: Annotated[str, Kind("LIST")] = "dcgan,stylegan2,stylegan3-t,stylegan3-r"  # the recipes
@@ -353,7 +353,7 @@ class Compare(Shared, Trained):
 
 @verb("measure", "search --data drawn:1000 --kimg 2 --trials 8 --image-size 32 --set conv_dim=16 --among conv_dim=8,16,32")
 class Search(Trained):
-    """Search the DCGAN's settings with Optuna, then test the best against the default with fresh seeds.
+    """Search the DCGAN's settings with Optuna, then test the best with fresh seeds.
 
     It needs Optuna: pip install 'facegen[search]'. Half of the pictures are held out for the test.
     """

@@ -1,6 +1,8 @@
 """The command line as a user meets it: in a process of its own, and its one-line refusals."""
 
+import dataclasses
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from PIL import Image
 from facegen.__main__ import main
 from facegen.cli.flags import VERBS, parse
 from facegen.files import InputError, sha256_of
+from facegen.latent import edit
 from facegen.models import pretrained, published, stylegan2, stylegan3
 
 
@@ -420,3 +423,46 @@ def test_importing_the_package_does_nothing_heavy():
         "import sys, facegen, facegen.__main__; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'torchvision')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_closed_error_stream_does_not_stop_a_training(tmp_path):
+    """As `2>&-` does: its number must not go to the next file that is opened."""
+    words = f"-m facegen train --data drawn:8 --outdir {tmp_path / 'r'} --image-size 32 --conv-dim 4 --batch 4 --kimg 0.004 "
+    line = f"{sys.executable} {words} --device cpu 2>&-"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert done.returncode == 0 and (tmp_path / "r" / "network.safetensors").is_file() and "done: " in done.stdout
+    again = subprocess.run(f"{sys.executable} {words} --image-size 64 2>&-", shell=True, capture_output=True, text=True)
+    assert again.returncode == 2
+
+
+def test_verbs_need_no_home(styled, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "FACEGEN_CACHE")}
+    for home in ({}, {"HOME": "/nowhere/at/all"}):
+        command = [sys.executable, "-m", "facegen", "generate", "--network", str(styled["plain"]), "--seeds", "0"]
+        command += ["--grid", str(tmp_path / "g.png"), "--device=cpu"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment | home)
+        assert done.returncode == 0, done.stderr
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys):
+    def fill(self):
+        raise MemoryError
+
+    monkeypatch.setattr(VERBS["models"], "run", fill)
+    assert main(["models"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("facegen: error: there is not enough memory") and error.count("\n") == 1
+
+
+def test_names_in_files_cannot_move_the_cursor(styled, tmp_path, capsys):
+    G, escape = pretrained.load(styled["plain"]).G, "\x1b[2Jhat\x07\u202e"
+    found = edit.principal_directions(G, 1, 100)
+    edit.save_directions(tmp_path / "d.npz", dataclasses.replace(found, names=(escape,)))
+    words = ["--network", str(styled["plain"]), "--device=cpu"]
+    along = ["--directions", str(tmp_path / "d.npz"), "--strengths=0,1", "--out", str(tmp_path / "e.png")]
+    assert main(["edit", *words, "--seeds=0", *along]) == 0
+    rated = tmp_path / "rated.csv"
+    rated.write_text(f"seed,{escape}\n" + "".join(f"{seed},{seed % 2}\n" for seed in range(120)))
+    assert main(["directions", *words, "--method=labels", "--labels", str(rated), "--out", str(tmp_path / "r.npz")]) == 0
+    said = capsys.readouterr().out
+    assert "hat" in said and not set("\x1b\x07\u202e") & set(said)

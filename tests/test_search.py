@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import html
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from markupsafe import escape
 
 from facegen.__main__ import main
 from facegen.config import TrainConfig
@@ -483,7 +483,7 @@ def test_the_page_holds_everything_and_escapes_every_name(straight, tmp_path):
     page = write_report(straight, tmp_path, "facegen search --data='<script>alert(1)</script>'").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;b&gt;smooth&lt;/b&gt;" in page and "<b>smooth" not in page
     assert "\x1b" not in page and "http:" not in page and "https:" not in page and "default-src 'none'" in page
-    assert html.escape(verdict(straight)) in page and page.count("<img") == len(charts(straight)) + 2
+    assert escape(verdict(straight)) in page and page.count("<img") == len(charts(straight)) + 2
     for trial in straight.trials:
         assert f'<th scope="row">{trial.index}</th>' in page
     assert set(charts(straight)) == {"history", "curves", "test", "slices"}

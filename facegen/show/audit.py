@@ -12,6 +12,7 @@ import numpy as np
 from facegen.evaluation.audit import Audit, Difference, Share, effective_size
 from facegen.evaluation.audit import shares as count
 from facegen.files import InputError, one_line, write_text
+from facegen.pages import render
 from facegen.show import report
 from facegen.show.figures import BLUE, INK, VERMILION, Chart, _dress
 from facegen.show.text import table
@@ -121,14 +122,11 @@ def write_audit(
         },
         "notes": lines,
     }
-    blocks = [report.plots([chart])]
-    for name, (headers, rows) in tables.items():
-        blocks += [report.heading(name), report.table(headers, rows)]
-    blocks += [report.heading("What these numbers rest on"), report.bullets(lines), report.code(command)]
+    page = {"title": title, "charts": report.plots([chart]), "tables": tables, "notes": lines, "command": command}
     write_text(folder / "audit.txt", f"{title}\n\n{text}\n\n{command}\n")
     write_text(folder / "audit.json", json.dumps(facts, indent=2) + "\n")
     (folder / "shares.png").write_bytes(chart.png(2))
-    write_text(folder / "index.html", report.page(title, blocks))
+    write_text(folder / "index.html", render("audit.html", page))
     return text
 
 

@@ -20,6 +20,7 @@ from facegen.evaluation.trials import plain
 from facegen.files import InputError, one_line, replacing, write_text
 from facegen.latent.sample import sample
 from facegen.models import pretrained
+from facegen.pages import render
 from facegen.show import report
 from facegen.show.figures import CYCLE, DASHES, INK, KIMG, Chart, _dress
 from facegen.show.grids import grid, kimg_text, save_image
@@ -66,20 +67,19 @@ def write_report(
             with replacing(outdir / f"{name}.png") as temporary:
                 temporary.write_bytes(chart.png(2))
     rows = [(row.name, *row.cells) for row in table_rows(comparison)]
-    blocks = [
-        *(report.paragraph(line) for line in verdicts(comparison)),
-        report.table(["", *columns(comparison)], rows, "The table"),
-        report.plots(charts),
-        report.heading("How to read this"),
-        report.bullets(notes(comparison)),
-        report.code(command),
-        report.heading("Seeds 0 to 63 of every run at its end, none left out"),
-        report.pictures(grids),
-        report.heading("Every setting"),
-        report.table(["", *comparison.configs], _settings(comparison), "The settings"),
-    ]
-    title = f"{', '.join(comparison.configs)}: compared at equal kimg and at equal time"
-    write_text(outdir / "index.html", report.page(title, blocks))
+    values = {
+        "title": f"{', '.join(comparison.configs)}: compared at equal kimg and at equal time",
+        "verdicts": verdicts(comparison),
+        "columns": columns(comparison),
+        "rows": rows,
+        "charts": report.plots(charts),
+        "notes": notes(comparison),
+        "command": command,
+        "grids": report.pictures(grids),
+        "configs": list(comparison.configs),
+        "settings": _settings(comparison),
+    }
+    write_text(outdir / "index.html", render("comparison.html", values))
     return outdir / "index.html"
 
 

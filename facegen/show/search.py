@@ -17,6 +17,7 @@ from facegen.evaluation.search import FULL_TRIALS, Axis, Found, Tried, verdict
 from facegen.files import replacing, write_text
 from facegen.latent.sample import sample
 from facegen.models import pretrained
+from facegen.pages import render
 from facegen.show import report
 from facegen.show.figures import BLUE, GREEN, INK, KIMG, VERMILION, Chart, _dress
 from facegen.show.grids import grid, kimg_text
@@ -45,21 +46,19 @@ def write_report(found: Found, outdir: str | Path, command: str = "") -> Path:
         with replacing(outdir / "plots" / f"{name}.png") as temporary:
             temporary.write_bytes(chart.png(2))
     write_text(outdir / "trials.csv", _csv(found))
-    blocks = [
-        report.paragraph(verdict(found)),
-        *_test_blocks(found),
-        *_best_blocks(found),
-        report.plots(drawn.values()),
-        report.heading("How to read this"),
-        report.bullets(notes(found)),
-        report.heading("Faces of seeds 0 to 31, none left out"),
-        report.pictures(_grids(found)),
-        report.heading("Every trial"),
-        report.table(columns(found), table(found), "The trials"),
-        report.code(command),
-    ]
-    title = f"Search over the DCGAN's settings on {found.data['name']}"
-    write_text(outdir / "index.html", report.page(title, blocks))
+    values = {
+        "title": f"Search over the DCGAN's settings on {found.data['name']}",
+        "verdict": verdict(found),
+        "test": _test_facts(found),
+        "best": _best_facts(found),
+        "charts": report.plots(drawn.values()),
+        "notes": notes(found),
+        "grids": report.pictures(_grids(found)),
+        "columns": columns(found),
+        "rows": table(found),
+        "command": command,
+    }
+    write_text(outdir / "index.html", render("search.html", values))
     return outdir / "index.html"
 
 
@@ -264,11 +263,11 @@ def _slice(panel: Axes, axis: Axis, found: Found, scored: Sequence[Tried]) -> No
 # -------------------------------------------------------------------------------------------------------------- page
 
 
-def _test_blocks(found: Found) -> list[str]:
+def _test_facts(found: Found) -> dict[str, object]:
     """The test's runs, one column for each seed."""
     test = found.confirmation
     if test is None:
-        return []
+        return {}
 
     def row(name: str, scores: Sequence[float | None], seconds: float) -> list[str]:
         there = [score for score in scores if score is not None]
@@ -281,14 +280,14 @@ def _test_blocks(found: Found) -> list[str]:
         ["real pictures of the training half", *[""] * len(test.seeds), f"{test.floor:.4g}", ""],
     ]
     head = [_name(found), *(f"seed {seed}" for seed in test.seeds), "mean", "seconds each"]
-    return [report.table(head, rows), report.paragraph(str(test.protocol), "soft")]
+    return {"columns": head, "rows": rows, "protocol": test.protocol}
 
 
-def _best_blocks(found: Found) -> list[str]:
+def _best_facts(found: Found) -> dict[str, object]:
     """What the best changes, and how to train with it."""
     best = found.best
     if best is None or best.index == 0:
-        return []
+        return {}
     ours, theirs, usual = vars(best.config), vars(found.base), vars(type(best.config)())
     changed = [name for name, value in ours.items() if value != theirs[name]]
     given = {"image_size": ours["image_size"], "kimg": f"{ours['kimg']:g}"}
@@ -296,8 +295,5 @@ def _best_blocks(found: Found) -> list[str]:
     given |= {name: ours[name] for name in changed}
     flags = (f"--{name.replace('_', '-')}={int(v) if isinstance(v, bool) else v}" for name, v in given.items())
     rows = [(name, _short(theirs[name]), _short(ours[name])) for name in changed]
-    return [
-        report.heading("What the best changes"),
-        report.table(["setting", "default", f"trial {best.index}"], rows),
-        report.code(shlex.join(["facegen", "train", *flags])),
-    ]
+    command = shlex.join(["facegen", "train", *flags])
+    return {"name": f"trial {best.index}", "rows": rows, "command": command}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from IPython.display import HTML
 from PIL import Image, features
 
 from facegen.files import InputError, write_text
+from facegen.pages import data_address, render
 from facegen.show.figures import series, smooth, smoothing_width, strip
 from facegen.show.grids import Snapshots, grid, snapshots_of
-from facegen.show.page import CURVES, PAGE
 
 __all__ = ["Scrubber", "scrub", "show_slider", "slider_html"]
 
@@ -132,19 +131,18 @@ def slider_html(
     frames = _frames(snapshots, columns, scale)
     kind = _best_format(frames)
     labels = [{"title": snapshots.title(i), "details": snapshots.details(i)} for i in range(len(snapshots))]
-    curves, marks = _curves_html(snapshots)
-    page = PAGE.substitute(
-        title=html.escape(title),
-        width=frames[0].width,
-        frames="\n".join(_frame_html(frame, kind, labels[i]["title"], i) for i, frame in enumerate(frames)),
-        last=len(frames) - 1,
-        disabled="disabled" if len(frames) == 1 else "",
-        first_title=html.escape(labels[0]["title"]),
-        first_details=html.escape(labels[0]["details"]),
-        curves=curves,
-        # "<" must not stand in a script element: "</script>" would end it
-        data=json.dumps({"labels": labels, "marks": marks, "pause": _pause(len(frames))}).replace("<", "\\u003c"),
-    )
+    curves, marks = _curves(snapshots)
+    values = {
+        "title": title,
+        "width": frames[0].width,
+        "height": frames[0].height,
+        "frames": [data_address(_encoded(frame, kind), kind) for frame in frames],
+        "labels": labels,
+        "curves": curves,
+        "marks": marks,
+        "pause": _pause(len(frames)),
+    }
+    page = render("slider.html", values)
     if path is not None:
         write_text(path, page)
     return page
@@ -191,19 +189,11 @@ def _best_format(frames: list[Image.Image]) -> str:
     return min(kinds, key=lambda kind: sum(len(_encoded(frame, kind)) for frame in probe))
 
 
-def _frame_html(frame: Image.Image, kind: str, title: str, index: int) -> str:
-    data = base64.b64encode(_encoded(frame, kind)).decode()
-    hidden = " hidden" if index else ""
-    alt = html.escape(f"Generated faces at {title}")
-    size = f'width="{frame.width}" height="{frame.height}"'
-    return f'<img class="frame" src="data:image/{kind.lower()};base64,{data}" {size} alt="{alt}"{hidden}>'
-
-
-def _curves_html(snapshots: Snapshots) -> tuple[str, list[dict[str, float]]]:
-    """The loss curves as SVG with HTML labels, and for each snapshot where its marks stand, in percent."""
+def _curves(snapshots: Snapshots) -> tuple[dict[str, object], list[dict[str, float]]]:
+    """The loss curves and their axes as the template draws them, and for each snapshot where its marks stand, in percent."""
     lines = _loss_lines(snapshots)
     if not lines:
-        return "", []
+        return {}, []
     assert snapshots.kimg is not None  # there are no loss lines without it
     end = max(max(snapshots.kimg), max(x[-1] for x, _ in lines.values())) or 1.0
     shown = np.concatenate([y for _, y in lines.values()])
@@ -217,14 +207,14 @@ def _curves_html(snapshots: Snapshots) -> tuple[str, list[dict[str, float]]]:
     def down(y: np.ndarray | float) -> np.ndarray:
         return np.clip((high - np.asarray(y)) / (high - low), 0, 1) * 100
 
-    paths = "".join(_polyline(name, across(x), down(y)) for name, (x, y) in lines.items())
+    paths = {name: _points(across(x), down(y)) for name, (x, y) in lines.items()}
     marks = [
         {"x": round(float(across(kimg)), 2)}
         | {name: round(float(down(np.interp(kimg, x, y))), 2) for name, (x, y) in lines.items() if kimg >= x[0]}
         for kimg in snapshots.kimg
     ]
-    ticks = "".join(f'<span class="tick" style="top:{down(y):.1f}%">{y:g}</span>' for y in _ticks(low, high))
-    return CURVES.substitute(paths=paths, ticks=ticks, end=f"{end:.3g}", dots=_dots(lines)), marks
+    ticks = {f"{y:g}": f"{down(y):.1f}" for y in _ticks(low, high)}
+    return {"lines": paths, "ticks": ticks, "end": f"{end:.3g}"}, marks
 
 
 def _loss_lines(snapshots: Snapshots) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -243,13 +233,8 @@ def _loss_lines(snapshots: Snapshots) -> dict[str, tuple[np.ndarray, np.ndarray]
     return lines
 
 
-def _polyline(name: str, x: np.ndarray, y: np.ndarray) -> str:
-    points = " ".join(f"{a:.2f},{b:.2f}" for a, b in zip(x, y))
-    return f'<polyline class="line {name}" points="{points}"/>'
-
-
-def _dots(lines: Mapping[str, object]) -> str:
-    return "".join(f'<i class="dot {name}" hidden></i>' for name in lines)
+def _points(x: np.ndarray, y: np.ndarray) -> str:
+    return " ".join(f"{a:.2f},{b:.2f}" for a, b in zip(x, y))
 
 
 def _ticks(low: float, high: float) -> list[float]:

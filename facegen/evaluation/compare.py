@@ -34,14 +34,13 @@ from torch import Tensor
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces
 from facegen.evaluation.distances import frechet_distance, kid, precision_recall
-from facegen.evaluation.trials import read_json, refuse_another, setting_value, train_measured, write_json
+from facegen.evaluation.trials import check_folder, read_json, refuse_another, setting_value, train_measured, write_json
 from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
+from facegen.training.families import build
 from facegen.training.fit import TrainingError
 from facegen.training.runs import History, read_config
-from facegen.training.steps import GAN, dcgan_from
-from facegen.training.stylegan import StyleGAN, stylegan_from
 
 NAMES = {"kid": "KID", "frechet": "FID", "diversity": "diversity", "precision": "precision", "recall": "recall"}
 QUANTITIES = tuple(NAMES)
@@ -403,17 +402,9 @@ def _same(name: str, configs: Sequence[Config]) -> None:
         )
 
 
-def build(config: Config, device: torch.device | str) -> GAN | StyleGAN:
-    """The package's networks of these settings.
-
-    Raises:
-        InputError: settings that make no network.
-    """
-    return stylegan_from(config, device) if isinstance(config, StyleConfig) else dcgan_from(config, device)
-
-
 def _agreed(outdir: Path, faces: Faces, configs: Mapping[str, Config], snap_kimg: float) -> dict:
     """What the comparison is, for compare.json; refused where the folder holds another one."""
+    check_folder(outdir, "compare.json", "comparison")
     path = outdir / "compare.json"
     ours = {cfg: {**dataclasses.asdict(config), "seed": 0} for cfg, config in configs.items()}
     data = {"name": faces.name, "hash": faces.content_hash, "count": len(faces)}
@@ -435,8 +426,6 @@ def _agreed(outdir: Path, faces: Faces, configs: Mapping[str, Config], snap_kimg
         now = {f"{cfg}.{name}": value for cfg, config in ours.items() for name, value in config.items()}
         refuse_another(outdir, "comparison", was, {"--data": data["hash"], "--snap": snap_kimg} | now)
         wanted["configs"] = theirs | ours
-    elif outdir.is_dir() and any(not path.name.startswith(".") for path in outdir.iterdir()):
-        raise InputError(f"{outdir} is not empty and holds no comparison: choose another folder")
     return wanted
 
 

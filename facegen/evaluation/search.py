@@ -2,9 +2,9 @@
 
 The folder of a search:
 
-    study.db                  Optuna's study, SQLite: every trial, its settings and scores; what a continued search goes by
+    study.db                  Optuna's study, SQLite: every trial's settings and scores, and the test's; a search goes on by it
     features/                 the real pictures' features, computed once
-    trials/003/               the run of trial 3 (`facegen.training.fit`) and its scores.json
+    trials/003/               the run of trial 3 (`facegen.training.fit`)
     confirm/best-seed1/       the runs of the test
     best.json                 the best settings, their score and how it was measured
 
@@ -18,7 +18,8 @@ of a few hundred pictures is mostly bias, as many features' covariance is then o
 from one generator to the next (Chong and Forsyth 2020, arXiv:1911.07023), so that it can put them in the wrong order.
 
 Trial k's proposal is a function of the seed, k and the scores before it, and a run continues from its checkpoint, so an
-interrupted search ends like one that was not. What was being tried is marked as failed in the study and tried again.
+interrupted search ends like one that was not. What was being tried is marked as failed in the study and tried again, with the
+scores that it had.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ from facegen.config import TrainConfig
 from facegen.data.packed import Faces, content_hash
 from facegen.evaluation.distances import kid
 from facegen.evaluation.features import Features, Protocol, cached_features
-from facegen.evaluation.trials import plain, read_json, refuse_another, setting_value, train_measured, write_json
+from facegen.evaluation.trials import check_folder, plain, refuse_another, setting_value, train_measured, write_json
 from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.fit import TrainingError
+from facegen.training.families import build
+from facegen.training.fit import Snapshot, TrainingError
 from facegen.training.runs import read_config, read_stats
-from facegen.training.steps import dcgan_from
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -149,7 +150,7 @@ def check_space(base: TrainConfig, axes: Sequence[Axis], rungs: int) -> None:
             )
         for value in axis.values or (axis.low, axis.high):
             small = base if axis.name == "conv_dim" else dataclasses.replace(base, conv_dim=min(base.conv_dim, 4))
-            dcgan_from(settings_of(small, {axis.name: value}))
+            build(settings_of(small, {axis.name: value}), "cpu")
     largest = max(math.prod(pair) for pair in itertools.product(_values(base, axes, "batch"), _values(base, axes, "d_steps")))
     if base.kimg * 1000 / largest < rungs:
         raise InputError(
@@ -438,21 +439,15 @@ def search(
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
     _optuna()
-    for flag, value, least in (
-        ("trials", trials, 1),
-        ("scores", rungs, 1),
-        ("confirm", confirm, 0),
-        ("samples", samples, FEWEST),
-    ):
-        if value < least:
-            raise InputError(f"--{flag} {value}: give at least {least}")
+    least = {"trials": (trials, 1), "scores": (rungs, 1), "confirm": (confirm, 0), "samples": (samples, FEWEST)}
+    for flag, (value, low) in least.items():
+        if value < low:
+            raise InputError(f"--{flag} {value}: give at least {low}")
     check_space(base, axes, rungs)
     half, held_out = train_and_test(faces)
-    dcgan_from(dataclasses.replace(base, conv_dim=1)).check(half)
+    build(dataclasses.replace(base, conv_dim=1), "cpu").check(half)
     outdir = Path(outdir)
-    there = {path.name for path in outdir.iterdir() if not path.name.startswith(".")} if outdir.is_dir() else set()
-    if there and "study.db" not in there:
-        raise InputError(f"{outdir} is not empty and holds no search: choose another folder")
+    check_folder(outdir, "study.db", "search")
     about = {
         "data": faces.content_hash,
         "features": str(features),
@@ -462,10 +457,16 @@ def search(
         "space": {axis.name: str(axis) for axis in axes},
     }
     with locked(outdir, "facegen search"), _study(outdir, about) as study:
-        job = _Job(
-            study, base, tuple(axes), half, held_out, features, samples, rungs, trials, outdir, torch.device(device), progress
-        )
-        return job.run(confirm, on_trial, {"name": faces.name, "count": len(faces)})
+        first, second = (Score(part, features, samples, outdir / "features", base.mirror) for part in (half, held_out))
+        data = {"name": faces.name, "count": len(faces)}
+        nothing = Found(base, tuple(axes), (), trials, 0, first.protocol, data, None, outdir)
+        job = _Job(study, nothing, half, first, rungs, torch.device(device), None if progress is None else not progress)
+        job.run(on_trial)
+        found = job.found()
+        if confirm and found.best is not None and found.best.index:
+            found = dataclasses.replace(found, confirmation=job.confirm(found.best.config, second, confirm))
+        _keep(found)
+        return found
 
 
 @dataclasses.dataclass
@@ -473,72 +474,65 @@ class _Job:
     """Everything that is the same for all trials."""
 
     study: Study
-    base: TrainConfig
-    axes: tuple[Axis, ...]
+    nothing: Found  # what is known before the first trial
     half: Faces
-    held_out: Faces
-    features: Features
-    samples: int
+    score: Score
     rungs: int
-    planned: int
-    outdir: Path
     device: torch.device
-    progress: bool | None
+    hidden: bool | None  # the progress bars
 
-    def run(self, confirm: int, on_trial: Callable[[Found], None] | None, data: Mapping[str, Value]) -> Found:
-        self.data, self.score = data, self._score(self.half)
-        missing = range(len(_ended(self.study)), self.planned)
-        hidden = None if self.progress is None else not self.progress
-        start = missing.start * self.rungs
-        with tqdm(total=start + len(missing) * self.rungs, initial=start, desc="search", unit="score", disable=hidden) as bar:
+    def run(self, on_trial: Callable[[Found], None] | None) -> None:
+        """Try what is missing."""
+        missing = range(len(_ended(self.study)), self.nothing.planned)
+        looks = range(missing.start * self.rungs, max(missing.start, missing.stop) * self.rungs)
+        with tqdm(total=looks.stop, initial=looks.start, desc="search", unit="score", disable=self.hidden) as bar:
             for index in missing:
                 self._try(index, bar)
                 found = self.found()
                 bar.set_postfix_str(f"best {found.best.score:.4g}" if found.best else "none finished")
-                self._keep(found)
+                _keep(found)
                 if on_trial:
                     on_trial(found)
-        found = self.found()
-        best = found.best
-        if confirm and best is not None and best.index:
-            found = dataclasses.replace(found, confirmation=self._confirm(best.config, confirm, hidden))
-        self._keep(found)
-        return found
 
-    def _keep(self, found: Found) -> None:
-        if found.best is not None:
-            write_json(self.outdir / "best.json", as_dict(found))
+    def found(self) -> Found:
+        """What is known so far."""
+        from optuna.trial import TrialState
 
-    def _score(self, real: Faces) -> Score:
-        return Score(real, self.features, self.samples, self.outdir / "features", self.base.mirror)
+        ended = tuple(_tried(index, trial) for index, trial in enumerate(_ended(self.study)))
+        broken = len(self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
+        return dataclasses.replace(
+            self.nothing, trials=ended, planned=max(self.nothing.planned, len(ended)), interrupted=broken
+        )
 
     def _try(self, index: int, bar: tqdm) -> None:
         from optuna import TrialPruned
         from optuna.trial import TrialState
 
         trial = self._proposed(index)
-        config, folder = _suggested(trial, self.base, self.axes), self.outdir / "trials" / f"{index:03d}"
+        config = _suggested(trial, self.nothing.base, self.nothing.axes)
+        folder = self.nothing.outdir / "trials" / f"{index:03d}"
+        known = self._known(config)
         trial.set_user_attr("config", dataclasses.asdict(config))
 
         def look(rung: int, kimg: float, score: float) -> None:
             bar.n = index * self.rungs + rung
             bar.refresh()
-            trial.report(score, rung)
             trial.set_user_attr(f"kimg {rung}", kimg)
+            trial.report(score, rung)
             if rung < self.rungs and trial.should_prune():
                 raise TrialPruned
 
         state, value = TrialState.PRUNED, None
         try:
-            value = _train(self.half, config, folder, self.score, self.rungs, self.device, look)
+            value = self._scored(config, folder, known, look)
             state = TrialState.COMPLETE
         except TrainingError as error:  # TPE counts a trial that was cut short without a score among the worst
             trial.set_user_attr("failed", " ".join(str(error).split()))
         except TrialPruned:
             pass
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nobody goes on with it
         trial.set_user_attr("seconds", _seconds(folder))
         self.study.tell(trial, value, state)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nobody goes on with it
         bar.n = (index + 1) * self.rungs
         bar.refresh()
 
@@ -546,119 +540,95 @@ class _Job:
         from optuna.samplers import TPESampler
         from optuna.trial import TrialState
 
+        base, axes = self.nothing.base, self.nothing.axes
         if index == 0 and not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self.study.enqueue_trial({axis.name: getattr(self.base, axis.name) for axis in self.axes})
+            self.study.enqueue_trial({axis.name: getattr(base, axis.name) for axis in axes})
         # A sampler of its own for each trial: one that is made anew by a continued search would repeat its first numbers.
-        digest = hashlib.sha256(repr((self.base.seed, index)).encode()).digest()
-        startup = min(RANDOM_TRIALS, max(2, self.planned // 3))
+        digest = hashlib.sha256(repr((base.seed, index)).encode()).digest()
+        startup = min(RANDOM_TRIALS, max(2, self.nothing.planned // 3))
         self.study.sampler = TPESampler(seed=int.from_bytes(digest[:4], "big"), n_startup_trials=startup)
         return self.study.ask()
 
-    def _confirm(self, best: TrainConfig, count: int, hidden: bool | None) -> Confirmation:
-        """Train the default and the best with fresh seeds, and score both on the held-out half."""
-        judge = self._score(self.held_out)
-        seeds = tuple(range(self.base.seed + 1, self.base.seed + 1 + count))
-        scores: dict[str, list[float | None]] = {"default": [], "best": []}
-        seconds: dict[str, list[float]] = {"default": [], "best": []}
-        runs = [(seed, name, config) for seed in seeds for name, config in (("default", self.base), ("best", best))]
-        for seed, name, config in tqdm(runs, desc="confirm", unit="run", disable=hidden):
-            folder = self.outdir / "confirm" / f"{name}-seed{seed}"
-            try:
-                config = dataclasses.replace(config, seed=seed)
-                scores[name].append(_train(self.half, config, folder, judge, self.rungs, self.device))
-                seconds[name].append(_seconds(folder))
-            except TrainingError:
-                scores[name].append(None)
-        spent = (statistics.fmean(seconds[name]) if seconds[name] else math.nan for name in ("default", "best"))
-        floor = kid(self.score.real, judge.real)
-        return Confirmation(seeds, tuple(scores["default"]), tuple(scores["best"]), *spent, judge.protocol, floor)
-
-    def found(self) -> Found:
+    def _known(self, config: TrainConfig) -> dict[int, tuple[float, float]]:
+        """rung -> kimg and score that these settings had when they were broken off."""
         from optuna.trial import TrialState
 
-        ended = tuple(_tried(index, trial) for index, trial in enumerate(_ended(self.study)))
-        broken = len(self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)))
-        about = (self.score.protocol, self.data, None, self.outdir)
-        return Found(self.base, self.axes, ended, max(self.planned, len(ended)), broken, *about)
+        broken = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        same = (trial for trial in broken if trial.user_attrs.get("config") == dataclasses.asdict(config))
+        return {rung: look for trial in same for rung, look in _curve(trial).items()}
+
+    def _scored(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        known: dict[int, tuple[float, float]],
+        look: Callable[[int, float, float], None],
+    ) -> float:
+        """Train a trial to its end, or go on with it, and return its last score; what `look` raises ends it."""
+        _clear(folder, config)
+        for rung in sorted(known):
+            look(rung, *known[rung])
+
+        def measure(snapshot: Snapshot | None = None) -> None:
+            loaded = pretrained.load(folder / "network.safetensors")
+            kimg = float(loaded.info["kimg"])
+            rung = max(1, round(self.rungs * kimg * 1000 / (config.steps * config.images_per_step)))
+            if rung not in known:
+                known[rung] = kimg, self.score(loaded.G.to(self.device))
+                look(rung, *known[rung])
+
+        if (folder / "network.safetensors").exists():  # broken off between a snapshot and its score
+            measure()
+        if self.rungs not in known:
+            method = build(config, self.device)
+            train_measured(method, self.half, folder, self.rungs, on_snapshot=measure, progress=False)
+        return known[self.rungs][1]
+
+    def confirm(self, best: TrainConfig, judge: Score, count: int) -> Confirmation:
+        """Train the default and the best with fresh seeds, and score both on the held-out half."""
+        base = self.nothing.base
+        seeds = tuple(range(base.seed + 1, base.seed + 1 + count))
+        runs = [
+            (name, dataclasses.replace(config, seed=seed))
+            for seed in seeds
+            for name, config in (("default", base), ("best", best))
+        ]
+        tests: dict[str, list[tuple[float, float] | None]] = {"default": [], "best": []}
+        for name, config in tqdm(runs, desc="confirm", unit="run", disable=self.hidden):
+            try:
+                tests[name].append(self._tested(f"{name}-seed{config.seed}", config, judge))
+            except TrainingError:
+                tests[name].append(None)
+        scores = {name: tuple(test and test[0] for test in found) for name, found in tests.items()}
+        spent = {name: [test[1] for test in found if test] for name, found in tests.items()}
+        seconds = [statistics.fmean(spent[name]) if spent[name] else math.nan for name in ("default", "best")]
+        floor = kid(self.score.real, judge.real)
+        return Confirmation(seeds, scores["default"], scores["best"], *seconds, judge.protocol, floor)
+
+    def _tested(self, name: str, config: TrainConfig, judge: Score) -> tuple[float, float]:
+        """Score and seconds of a run of the test, which the study remembers."""
+        run = {"config": dataclasses.asdict(config), "protocol": str(judge.protocol)}
+        known = self.study.user_attrs.get(name, {})
+        if known.get("run") != run:
+            folder = self.nothing.outdir / "confirm" / name
+            _clear(folder, config)
+            train_measured(build(config, self.device), self.half, folder, self.rungs, progress=False)
+            G = pretrained.load(folder / "network.safetensors").G.to(self.device)
+            known = {"run": run, "score": judge(G), "seconds": _seconds(folder)}
+            self.study.set_user_attr(name, known)
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return known["score"], known["seconds"]
 
 
-def _ended(study: Study) -> list[FrozenTrial]:
-    """The trials that count, in their order: neither broken off nor queued."""
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+def _keep(found: Found) -> None:
+    if found.best is not None:
+        write_json(found.outdir / "best.json", as_dict(found))
 
 
-def _tried(index: int, trial: FrozenTrial) -> Tried:
-    told = trial.user_attrs
-    curve = tuple((float(told[f"kimg {rung}"]), score) for rung, score in sorted(trial.intermediate_values.items()))
-    why = told.get("failed", "")
-    state = "failed" if why else "finished" if trial.state.name == "COMPLETE" else "pruned"
-    if state == "finished" and (not curve or trial.value is None):
-        raise ValueError("a score is missing")
-    return Tried(index, state, trial.params, TrainConfig(**told["config"]), curve, float(told["seconds"]), str(why))
-
-
-# ------------------------------------------------------------------------------------------------------------- runs
-
-
-def _train(
-    faces: Faces,
-    config: TrainConfig,
-    folder: Path,
-    score: Score,
-    rungs: int,
-    device: torch.device,
-    look: Callable[[int, float, float], None] | None = None,
-) -> float:
-    """Train a run to its end, or go on with it, and return its last score.
-
-    With `look`, every rung is scored, and `look(rung, kimg, score)` called for it in order, also for those that were scored
-    before an interruption; what it raises ends the run. Without, only the end is scored.
-    """
-    _clear(folder, config, score)
-    scores = _scores(folder)
-    for rung, (kimg, found) in sorted(scores.items()):
-        if look:
-            look(rung, kimg, found)
-    if rungs in scores:
-        return scores[rungs][1]
-
-    def measure() -> None:
-        loaded = pretrained.load(folder / "network.safetensors")
-        kimg = float(loaded.info["kimg"])
-        rung = max(1, round(rungs * kimg * 1000 / (config.steps * config.images_per_step)))
-        if rung in scores or (rung < rungs and look is None):
-            return
-        scores[rung] = kimg, score(loaded.G.to(device))
-        write_json(folder / "scores.json", {"protocol": str(score.protocol), "scores": scores})
-        if look:
-            look(rung, *scores[rung])
-
-    if (folder / "network.safetensors").exists():  # broken off between a snapshot and its score
-        measure()
-    train_measured(dcgan_from(config, device), faces, folder, rungs, on_snapshot=lambda snapshot: measure(), progress=False)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return scores[rungs][1]
-
-
-def _clear(folder: Path, config: TrainConfig, score: Score) -> None:
-    """Remove a run with other settings, which is that of a best that no longer is, and scores that were measured otherwise."""
+def _clear(folder: Path, config: TrainConfig) -> None:
+    """Remove a run with other settings, such as that of a best which no longer is."""
     if (folder / "config.json").exists() and read_config(folder)["config"] != dataclasses.asdict(config):
         shutil.rmtree(folder)
-    path = folder / "scores.json"
-    if path.exists() and read_json(path).get("protocol") != str(score.protocol):
-        path.unlink()
-
-
-def _scores(folder: Path) -> dict[int, tuple[float, float]]:
-    """rung -> kimg and score."""
-    path = folder / "scores.json"
-    try:
-        found = read_json(path)["scores"].items() if path.exists() else ()
-        return {int(rung): (float(kimg), float(score)) for rung, (kimg, score) in found}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise InputError(f"{path} is damaged: remove it, and the trial is scored again") from None
 
 
 def _seconds(folder: Path) -> float:
@@ -693,10 +663,8 @@ def _study(outdir: Path, about: dict) -> Iterator[Study]:
             storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs=creator)
             pruner = optuna.pruners.MedianPruner(n_startup_trials=FULL_TRIALS)
             study = optuna.create_study(storage=storage, study_name=STUDY, load_if_exists=True, pruner=pruner)
-            before = study.user_attrs.get("search")
-            was = None if before is None else _flat(before)
-            for index, trial in enumerate(_ended(study)):
-                _tried(index, trial)
+            was = _flat(study.user_attrs["search"]) if study.user_attrs else None
+            _check_notes(study)
         except Exception as error:  # whatever SQLite, SQLAlchemy and Optuna make of a file that is not as it should be
             why = type(error).__name__
             raise InputError(f"{path} is damaged, or no study of a search ({why}): choose another folder") from None
@@ -714,24 +682,51 @@ def _study(outdir: Path, about: dict) -> Iterator[Study]:
 
 def _check_database(path: Path) -> None:
     """Refuse, before Optuna would write its tables into it, what is no sound database."""
-    connection = sqlite3.connect(path)
-    try:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)] or (there and not there >= TABLES):
             raise sqlite3.DatabaseError
-    finally:
-        connection.close()
+
+
+def _check_notes(study: Study) -> None:
+    """Read all that a search will look for; raises whatever comes of notes that are not as they should be."""
+    for trial in study.get_trials(deepcopy=False):
+        _curve(trial)
+    for index, trial in enumerate(_ended(study)):
+        _tried(index, trial)
+    for name, known in study.user_attrs.items():
+        if name != "search":
+            dict(known["run"]), float(known["score"]), float(known["seconds"])
+
+
+def _ended(study: Study) -> list[FrozenTrial]:
+    """The trials that count, in their order: neither broken off nor queued."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _curve(trial: FrozenTrial) -> dict[int, tuple[float, float]]:
+    """rung -> kimg and score, in their order."""
+    return {rung: (float(trial.user_attrs[f"kimg {rung}"]), score) for rung, score in sorted(trial.intermediate_values.items())}
+
+
+def _tried(index: int, trial: FrozenTrial) -> Tried:
+    told, curve = trial.user_attrs, tuple(_curve(trial).values())
+    why = told.get("failed", "")
+    state = "failed" if why else "finished" if trial.state.name == "COMPLETE" else "pruned"
+    if state == "finished" and (not curve or trial.value is None):
+        raise ValueError("a score is missing")
+    return Tried(index, state, trial.params, TrainConfig(**told["config"]), curve, float(told["seconds"]), str(why))
 
 
 def _flat(about: Mapping[str, object]) -> dict[str, object]:
     """What a search was asked for, by the flags that say so."""
     found = {f"--{name}": about[name] for name in ("data", "features", "samples")} | {"--scores": about["rungs"]}
-    found |= {_flag(name): value for name, value in about["default"].items()}
+    found |= {
+        f"--{name.replace('_', '-')}" if name in OWN else f"--set {name}": value for name, value in about["default"].items()
+    }
     return found | {f"--among {name}": value for name, value in about["space"].items()}
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}" if name in OWN else f"--set {name}"
 
 
 # ------------------------------------------------------------------------------------------------------------ files

@@ -14,7 +14,7 @@ from facegen.training.fit import fit
 from facegen.training.steps import GAN
 from facegen.training.stylegan import StyleGAN
 
-__all__ = ["plain", "read_json", "refuse_another", "setting_value", "train_measured", "write_json"]
+__all__ = ["check_folder", "plain", "read_json", "refuse_another", "setting_value", "train_measured", "write_json"]
 
 # Steps between two lines of a run's log: a whole number of all lazy penalties, so that every line has its share of them.
 LOG_EVERY = 16
@@ -90,6 +90,13 @@ def refuse_another(outdir: Path, what: str, was: Mapping[str, object], now: Mapp
             how = f"{flag}={before}, not {after}" if flag != "--data" else "other pictures"
             where = "on" if flag == "--data" else "with"
             raise InputError(f"{outdir} holds a {what} {where} {how}: give the same to go on, or choose another folder")
+
+
+def check_folder(outdir: Path, mark: str, what: str) -> None:
+    """Refuse a folder that holds something, and not a comparison or search, which `mark` is the file of."""
+    there = {path.name for path in outdir.iterdir() if not path.name.startswith(".")} if outdir.is_dir() else set()
+    if there and mark not in there:
+        raise InputError(f"{outdir} is not empty and holds no {what}: choose another folder")
 
 
 def read_json(path: Path) -> dict:

@@ -85,20 +85,13 @@ BLIND = 0.05  # a confusion matrix whose smallest singular value is below this c
 
 @dataclass(frozen=True)
 class Share:
-    """A share of pictures, 0 to 1, and the interval around it.
+    """A share of pictures, 0 to 1, and the interval around it."""
 
-    Attributes:
-        share: the best estimate.
-        low, high: ends of the interval.
-        n: how many pictures were counted.
-        raw: what the classifier said, before its error was corrected; None where the labels are known.
-    """
-
-    share: float
+    share: float  # the best estimate
     low: float
     high: float
-    n: int
-    raw: float | None = None
+    n: int  # how many pictures were counted
+    raw: float | None = None  # what the classifier said, before its error was corrected; None where the labels are known
 
     def __str__(self) -> str:
         raw = "" if self.raw is None else f", the classifier says {self.raw:.1%}"
@@ -153,28 +146,19 @@ def _sorted(words: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """How often one value of an attribute occurs in the real and in the generated pictures.
+    """How often one value of an attribute occurs in the real and in the generated pictures."""
 
-    Attributes:
-        attribute, value: such as "glasses", "round".
-        real, fake: the two shares.
-        difference: fake - real, between -1 and 1.
-        low, high: ends of its interval.
-        effect: Cohen's h; 0.2 is called small, 0.5 medium, 0.8 large (Cohen 1988).
-        p: how often chance alone makes such a difference, for this value by itself.
-        adjusted: p by Holm's method over all values that were compared with it.
-    """
-
+    # attribute, value: such as "glasses", "round".
     attribute: str
     value: str
     real: Share
     fake: Share
-    difference: float
+    difference: float  # fake - real, between -1 and 1
     low: float
     high: float
-    effect: float
-    p: float
-    adjusted: float = 1.0
+    effect: float  # Cohen's h; 0.2 is called small, 0.5 medium, 0.8 large (Cohen 1988)
+    p: float  # how often chance alone makes such a difference, for this value by itself
+    adjusted: float = 1.0  # p by Holm's method over all values that were compared with it
 
     @property
     def significant(self) -> bool:
@@ -189,23 +173,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class AttributeTest:
-    """Whether an attribute is distributed alike in two sets, all values at once.
-
-    Attributes:
-        chi_square: Pearson's statistic.
-        freedom: its degrees of freedom.
-        cramers_v: the effect's size, 0 (alike) to 1 (nothing in common).
-        p: from the chi-square distribution, or from permutations where a value is too rare for that (`exact`).
-        adjusted: p by Holm's method over the attributes.
-    """
+    """Whether an attribute is distributed alike in two sets, all values at once."""
 
     attribute: str
-    chi_square: float
-    freedom: int
-    cramers_v: float
-    p: float
+    chi_square: float  # Pearson's statistic
+    freedom: int  # its degrees of freedom
+    cramers_v: float  # the effect's size, 0 (alike) to 1 (nothing in common)
+    p: float  # from the chi-square distribution, or from permutations where a value is too rare for that (`exact`)
     exact: bool
-    adjusted: float = 1.0
+    adjusted: float = 1.0  # p by Holm's method over the attributes
 
     @property
     def significant(self) -> bool:
@@ -229,9 +205,6 @@ def compare_shares(
     Args:
         real, fake: attribute -> one label per picture, the same attributes in both.
         values: attribute -> its values, as for `shares`; those that neither set has are left out of the tests.
-
-    Raises:
-        InputError: other attributes in one than in the other, or what `shares` refuses.
     """
     found = []
     for attribute, (a, b, names) in _paired(real, fake, values).items():
@@ -258,9 +231,6 @@ def compare_attributes(
 
     Args:
         seed: of the permutations, which stand in where a value is expected fewer than 5 times.
-
-    Raises:
-        InputError: as for `compare_shares`.
     """
     from scipy.stats import chi2_contingency
 
@@ -303,9 +273,6 @@ def two_proportions(x: int, n: int, y: int, m: int) -> float:
 
     The score test with the pooled share, which is Pearson's chi-square of the 2 x 2 table; Fisher's exact test where a count
     below 5 is expected.
-
-    Raises:
-        InputError: counts that are not 0 <= x <= n, 0 <= y <= m with n and m at least 1.
     """
     from scipy.stats import chi2_contingency, fisher_exact
 
@@ -437,9 +404,6 @@ class AttributeClassifier:
         Args:
             features: [N, d] of pictures that it has not learned from.
             labels: one per picture; every value that it knows must occur.
-
-        Raises:
-            InputError: a label that it does not know, or a value without pictures.
         """
         from sklearn.metrics import confusion_matrix
 
@@ -576,11 +540,7 @@ def _groups(name: str, words: np.ndarray, goal: Mapping[str, float]) -> list[tup
 
 
 def read_target(path: str | Path) -> dict[str, dict[str, float]]:
-    """A target for `resampling_weights` from a JSON file: {"glasses": {"none": 0.5, "round": 0.5}}.
-
-    Raises:
-        InputError: no such file, or something else in it.
-    """
+    """A target for `resampling_weights` from a JSON file: {"glasses": {"none": 0.5, "round": 0.5}}."""
     try:
         target = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -655,9 +615,6 @@ def write_resampled(there: Labelled, indices: np.ndarray, dest: str | Path) -> P
 
     Returns:
         The file of labels.
-
-    Raises:
-        InputError: `dest` is not free, or a picture has gone.
     """
     dest, copies = Path(dest), list(_copies(there.names, indices))
     with contextlib.ExitStack() as stack:
@@ -738,9 +695,6 @@ def measured_labels(pictures: Tensor, names: Iterable[str] = MEASURES) -> dict[s
 
     Args:
         pictures: uint8 [N, 3, H, W], framed alike, the face in the middle.
-
-    Raises:
-        InputError: another name, or pictures that are none.
     """
     if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3 or not len(pictures):
         raise InputError(f"pictures are {pictures.dtype} {list(pictures.shape)}: labels are measured on uint8 [N, 3, H, W]")
@@ -773,9 +727,6 @@ def read_labels(path: str | Path, attributes: Sequence[str]) -> dict[str, dict[s
 
     An attribute is given as a column's name, or, to cut a column of numbers, as NAME@LIMIT[@LIMIT...]: "age@30@60" makes
     "below 30", "30 to 60", "60 and above". Pictures with an empty cell are left out of that attribute.
-
-    Raises:
-        InputError: no such file or column, or a cell that is no number where one is cut.
     """
     lines = _lines(path)
     header, found = [cell.strip() for cell in lines[0]], {}
@@ -820,21 +771,13 @@ def _banded(value: str, limits: Sequence[str], attribute: str) -> str:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pictures with labels.
+    """Pictures with labels."""
 
-    Attributes:
-        images: uint8 [N, 3, S, S].
-        names: of their files in the source; of drawn ones, what they would be called.
-        labels: attribute -> str [N].
-        source: the folder or zip that holds the files, or the drawn pictures.
-        unlabelled: how many pictures were left out because a label is missing.
-    """
-
-    images: Tensor
-    names: list[str]
-    labels: dict[str, np.ndarray]
-    source: Path | Tensor
-    unlabelled: int = 0
+    images: Tensor  # uint8 [N, 3, S, S]
+    names: list[str]  # of their files in the source; of drawn ones, what they would be called
+    labels: dict[str, np.ndarray]  # attribute -> str [N]
+    source: Path | Tensor  # the folder or zip that holds the files, or the drawn pictures
+    unlabelled: int = 0  # how many pictures were left out because a label is missing
 
 
 def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> Labelled:
@@ -845,9 +788,6 @@ def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> 
         labels: "drawn", of drawn faces; "measured", on the pixels; else a CSV, as for `read_labels`.
         attributes: which.
         size: of the pictures, S.
-
-    Raises:
-        InputError: labels that these pictures do not have, or what `labelled_faces` refuses.
     """
     if drawn_count(source, 1) is not None:
         faces = load_faces(source, size)
@@ -861,11 +801,7 @@ def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> 
 
 
 def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], size: int) -> Labelled:
-    """The pictures of a folder or zip that have all the labels of `read_labels`, by path, file name or name without ending.
-
-    Raises:
-        InputError: no such source, or none of its pictures has labels.
-    """
+    """The pictures of a folder or zip that have all the labels of `read_labels`, by path, file name or name without ending."""
     pictures, names, rows, unlabelled = [], [], [], 0
     sizes: Counter[tuple[int, int]] = Counter()
     columns: dict[str, list[str]] = {attribute: [] for attribute in known}
@@ -899,17 +835,13 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
 
 @dataclass(frozen=True)
 class Audit:
-    """Who is in the data and, where something was compared with them, who comes out.
+    """Who is in the data and, where something was compared with them, who comes out."""
 
-    Attributes:
-        shares: attribute -> value -> share among the real pictures.
-        differences, tests: those of the generated pictures; empty where there are none.
-        judges: the classifiers whose say both sides were compared by, empty where labels are measured.
-    """
-
-    shares: dict[str, dict[str, Share]]
+    shares: dict[str, dict[str, Share]]  # attribute -> value -> share among the real pictures
+    # differences, tests: those of the generated pictures; empty where there are none.
     differences: list[Difference] = field(default_factory=list)
     tests: list[AttributeTest] = field(default_factory=list)
+    # the classifiers whose say both sides were compared by, empty where labels are measured.
     judges: dict[str, AttributeClassifier] = field(default_factory=dict)
 
 
@@ -932,9 +864,6 @@ def audit(
         fakes: uint8 [M, 3, S, S].
         features: what classifiers see; needed where there are fakes, unless labels are measured.
         seed: of cross-validation and permutations.
-
-    Raises:
-        InputError: labels that cannot be learned from.
     """
     values = {name: known for name, known in _VALUES.get(labels, {}).items() if name in real.labels}
     ours = {name: shares(column, values.get(name)) for name, column in real.labels.items()}

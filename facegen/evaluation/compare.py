@@ -65,50 +65,34 @@ class FeatureFunction(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """One snapshot of a run.
+    """One snapshot of a run."""
 
-    Attributes:
-        step, kimg, seconds: when; seconds of training, interruptions not counted.
-        kid: kernel inception distance, unbiased, so it may fall below 0 (Binkowski et al. 2018, arXiv:1801.01401).
-        frechet: Frechet distance of two Gaussians (Heusel et al. 2017, arXiv:1706.08500); biased upwards by few pictures.
-        diversity: mean distance between two fakes' features, as a share of that between two real pictures'.
-        precision, recall: share of fakes among the real ones, and the reverse (Kynkaanniemi et al. 2019, arXiv:1904.06991).
-    """
-
+    # step, kimg, seconds: when; seconds of training, interruptions not counted.
     step: int
     kimg: float
     seconds: float
-    kid: float
-    frechet: float
-    diversity: float
+    kid: float  # kernel inception distance, unbiased, so it may fall below 0 (Binkowski et al. 2018, arXiv:1801.01401)
+    frechet: float  # Frechet distance of two Gaussians (Heusel et al. 2017, arXiv:1706.08500); biased upwards by few pictures
+    diversity: float  # mean distance between two fakes' features, as a share of that between two real pictures'
+    # precision, recall: share of fakes among the real ones, and the reverse (Kynkaanniemi et al. 2019, arXiv:1904.06991).
     precision: float
     recall: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training run.
-
-    Attributes:
-        cfg, seed, folder: which.
-        snapshots: in the order of training.
-        finished: whether it came to its end.
-        failed: why it never will, in one line, or "".
-        weights: numbers of learned weights, {"G": ..., "D": ...}.
-        machines: what it ran on; more than one where it was continued elsewhere.
-        seconds_per_kimg: median over the log, so that a pause or another program's burst does not count.
-        memory_gb: the most that tensors took on the GPU; None on a CPU, where only the whole process can be measured.
-    """
+    """One training run."""
 
     cfg: str
     seed: int
     folder: Path
-    snapshots: tuple[Measurement, ...]
-    finished: bool
-    failed: str
-    weights: Mapping[str, int]
-    machines: tuple[str, ...]
-    seconds_per_kimg: float
+    snapshots: tuple[Measurement, ...]  # in the order of training
+    finished: bool  # whether it came to its end
+    failed: str  # why it never will, in one line, or ""
+    weights: Mapping[str, int]  # numbers of learned weights, {"G": ..., "D": ...}
+    machines: tuple[str, ...]  # what it ran on; more than one where it was continued elsewhere
+    seconds_per_kimg: float  # median over the log, so that a pause or another program's burst does not count
+    # the most that tensors took on the GPU; None on a CPU, where only the whole process can be measured.
     memory_gb: float | None
 
     @property
@@ -128,25 +112,16 @@ class Spread(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What has been measured so far.
+    """What has been measured so far."""
 
-    Attributes:
-        configs: recipe -> its settings, in the order in which they are shown.
-        seeds: how many runs of each there shall be.
-        runs: those that have come to their end, or failed.
-        baseline: the quantities for one half of the real pictures against the other: what perfect samples would get.
-        names: what the quantities are called on these features: "kid" -> "KID-lite0".
-        protocol: how everything was measured, in one line.
-        data: name, hash and count of the pictures.
-    """
-
-    configs: Mapping[str, Config]
-    seeds: int
-    runs: tuple[Run, ...]
+    configs: Mapping[str, Config]  # recipe -> its settings, in the order in which they are shown
+    seeds: int  # how many runs of each there shall be
+    runs: tuple[Run, ...]  # those that have come to their end, or failed
+    # the quantities for one half of the real pictures against the other: what perfect samples would get.
     baseline: Mapping[str, float]
-    names: Mapping[str, str]
-    protocol: str
-    data: Mapping[str, object]
+    names: Mapping[str, str]  # what the quantities are called on these features: "kid" -> "KID-lite0"
+    protocol: str  # how everything was measured, in one line
+    data: Mapping[str, object]  # name, hash and count of the pictures
 
     @property
     def kimg(self) -> float:
@@ -207,9 +182,6 @@ class Judge:
         features: what they are compared by.
         samples: fakes per measurement, fewer if half of the real pictures are fewer.
         mirror: whether training mirrors.
-
-    Raises:
-        InputError: too few pictures.
     """
 
     def __init__(self, faces: Faces, features: FeatureFunction, samples: int, mirror: bool) -> None:
@@ -340,9 +312,6 @@ def chosen_configs(cfgs: str, shared: Mapping[str, object], settings: Sequence[s
         cfgs: names of recipes, with commas.
         shared: setting -> value; None for one that was not given.
         settings: CFG.NAME=VALUE.
-
-    Raises:
-        InputError: an unknown recipe or setting, or a value that is none.
     """
     configs: dict[str, Config] = {}
     for cfg in dict.fromkeys(word.strip() for word in cfgs.split(",") if word.strip()):
@@ -363,11 +332,7 @@ def chosen_configs(cfgs: str, shared: Mapping[str, object], settings: Sequence[s
 
 
 def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) -> None:
-    """Refuse what would be no fair comparison, or none at all.
-
-    Raises:
-        InputError: in one line.
-    """
+    """Refuse what would be no fair comparison, or none at all."""
     for cfg in configs:
         if cfg not in COMPARABLE:
             raise InputError(f"--cfgs: {cfg!r} cannot be compared: choose among {', '.join(COMPARABLE)}")

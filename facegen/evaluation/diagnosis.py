@@ -25,9 +25,6 @@ def diagnosis(run: Path, data: str | None = None) -> tuple[str, Sequence[Alarm],
     Args:
         run: its folder.
         data: the pictures that it was trained on, where they are not drawn.
-
-    Raises:
-        InputError: no run, or one without a snapshot, or data that cannot be read.
     """
     history = History.load(run)
     if not len(history.samples):

@@ -49,11 +49,7 @@ SAME = 1e-12
 
 
 def _rows(features: Array, name: str, least: int = 2) -> Tensor:
-    """float64 [n, d] on the CPU.
-
-    Raises:
-        InputError: not a finite matrix of at least `least` rows.
-    """
+    """float64 [n, d] on the CPU."""
     rows = torch.as_tensor(features).detach()
     if rows.ndim != 2 or rows.shape[1] == 0 or rows.is_complex():
         raise InputError(f"{name} is an array of shape {list(rows.shape)}: give features [n, d], one row per picture")
@@ -131,9 +127,6 @@ def frechet_from_moments(mu1: Array, cov1: Array, mu2: Array, cov2: Array) -> fl
 
     Returns:
         The squared distance, 0 or more.
-
-    Raises:
-        InputError: shapes that do not fit, values that are not finite, or a matrix that is no covariance.
     """
     mean1, mean2 = (torch.as_tensor(mu).detach().to("cpu", torch.float64).reshape(-1) for mu in (mu1, mu2))
     first, second = _covariance(cov1, "cov1", len(mean1)), _covariance(cov2, "cov2", len(mean1))
@@ -295,9 +288,6 @@ def density_coverage(real: Array, fake: Array, k: int = 5) -> tuple[float, float
 
     Args:
         real, fake: features [n, d] and [m, d], more than k rows each.
-
-    Raises:
-        InputError: not finite features of one width, or too few rows.
     """
     a, b = _neighbours(real, fake, k)
     radii, balls, covered = _radii(a, k), 0, torch.zeros(len(a), dtype=torch.bool)
@@ -323,9 +313,6 @@ def inception_score(logits: Array, splits: int = 10, seed: int | None = 2020) ->
         splits: how many parts, of equal size but for one row.
         seed: of the order in which the rows are put before they are split, so that pictures that come sorted do no harm; the
             default gives torch-fidelity's numbers. None leaves them in place.
-
-    Raises:
-        InputError: not finite logits, or fewer rows than splits.
     """
     rows = _rows(logits, "logits", least=max(1, splits))
     if splits < 1:

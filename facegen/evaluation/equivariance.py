@@ -64,24 +64,16 @@ translate: to the right and downwards, in picture widths. rotate: degrees counte
 
 @dataclass(frozen=True)
 class Decibels:
-    """One of the three numbers.
+    """One of the three numbers."""
 
-    Attributes:
-        kind: "eq_t", "eq_t_frac" or "eq_r".
-        db: decibels; infinite where nothing differs.
-        low, high: a 95 % interval, from drawing the pictures anew with replacement.
-        samples: pictures, each with a motion of its own.
-        seed: of the first picture, and of the motions.
-        how: what was moved, in words.
-    """
-
-    kind: str
-    db: float
+    kind: str  # "eq_t", "eq_t_frac" or "eq_r"
+    db: float  # decibels; infinite where nothing differs
+    # low, high: a 95 % interval, from drawing the pictures anew with replacement.
     low: float
     high: float
-    samples: int
-    seed: int
-    how: str
+    samples: int  # pictures, each with a motion of its own
+    seed: int  # of the first picture, and of the motions
+    how: str  # what was moved, in words
 
     def __str__(self) -> str:
         return f"{NAMES[self.kind]} {self.db:.2f} dB ({self.low:.2f} to {self.high:.2f})"
@@ -107,11 +99,7 @@ def eq_t(still: Tensor, moved: Tensor, shift: tuple[int, int]) -> float:
 
 
 def eq_t_frac(still: Tensor, moved: Tensor, shift: tuple[float, float]) -> float:
-    """EQ-T_frac of pictures: as `eq_t`, by parts of a pixel. `still` is resampled by Lanczos' filter with a = 3.
-
-    Raises:
-        InputError: as `eq_t`, or pictures too small for the filter.
-    """
+    """EQ-T_frac of pictures: as `eq_t`, by parts of a pixel. `still` is resampled by Lanczos' filter with a = 3."""
     return _decibels(*_resampled_error(*_checked(still, moved), shift))
 
 
@@ -120,9 +108,6 @@ def eq_r(still: Tensor, moved: Tensor, degrees: float) -> float:
 
     Args:
         still, moved: [N, C, S, S] in [-1, 1].
-
-    Raises:
-        InputError: shapes that differ or are no squares, NaN, or pictures too small for the filter (below about 20 pixels).
     """
     return _decibels(*_turned_error(*_checked(still, moved), degrees))
 

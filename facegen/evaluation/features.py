@@ -256,26 +256,17 @@ def _kept(path: Path, about: dict[str, str], shape: tuple[int, int]) -> Tensor |
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a number was measured: what must be equal before two numbers are compared.
+    """How a number was measured: what must be equal before two numbers are compared."""
 
-    Attributes:
-        metric: its name, with its parameters: "FID", "KID-lite0", "precision-lite0 (k=3)".
-        features: which network with which weights, e.g. "lite0 579344248a93".
-        resize: how pictures were brought to its size.
-        real, fake: how many pictures of each.
-        data: content hash of the real pictures.
-        seed: of whatever was drawn at random.
-        sampling: what else was done to the fakes, such as "truncation 0.7"; "" for nothing.
-    """
-
-    metric: str
-    features: str
-    resize: str
+    metric: str  # its name, with its parameters: "FID", "KID-lite0", "precision-lite0 (k=3)"
+    features: str  # which network with which weights, e.g. "lite0 579344248a93"
+    resize: str  # how pictures were brought to its size
+    # real, fake: how many pictures of each.
     real: int
     fake: int
-    data: str
-    seed: int
-    sampling: str = ""
+    data: str  # content hash of the real pictures
+    seed: int  # of whatever was drawn at random
+    sampling: str = ""  # what else was done to the fakes, such as "truncation 0.7"; "" for nothing
 
     @classmethod
     def of(
@@ -312,20 +303,14 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, the interval around it, and how it was measured.
+    """A number, the interval around it, and how it was measured."""
 
-    Attributes:
-        value: the number.
-        protocol: how it was measured.
-        low, high: ends of the interval at `level`; None where none was computed.
-        level: share of such intervals that hold the true value.
-    """
-
-    value: float
-    protocol: Protocol
+    value: float  # the number
+    protocol: Protocol  # how it was measured
+    # low, high: ends of the interval at `level`; None where none was computed.
     low: float | None = None
     high: float | None = None
-    level: float = 0.95
+    level: float = 0.95  # share of such intervals that hold the true value
 
     def __str__(self) -> str:
         return f"{self.short} [{self.protocol}]"

@@ -134,34 +134,19 @@ def _metric(name: str, *needs: str) -> Callable[[Callable], Callable]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure and how.
+    """What to measure and how."""
 
-    Attributes:
-        metrics: among `METRICS`.
-        seed: of everything that is drawn at random; the first fake's too.
-        features: "lite0" or "inception".
-        resizings: "clean", "legacy" or both; FID and KID are measured with each, the rest with the features' usual one.
-        pairs: pictures of eq, pairs of ppl and of diversity, at most.
-        perceptual: "auto", "vgg16" or "lite0": what ppl and diversity compare by.
-        ppl_space: "w" or "z"; a generator without w has only z.
-        ppl_ends: begin each step at a random latent, not on the way between two.
-        cache: where the features of the real pictures are kept, or None.
-        device: where networks compute.
-
-    Raises:
-        InputError: anything else.
-    """
-
-    metrics: tuple[str, ...] = ("fid", "kid", "pr", "dc", "nn", "diversity", "spectra")
-    seed: int = 0
-    features: str = "lite0"
+    metrics: tuple[str, ...] = ("fid", "kid", "pr", "dc", "nn", "diversity", "spectra")  # among `METRICS`
+    seed: int = 0  # of everything that is drawn at random; the first fake's too
+    features: str = "lite0"  # "lite0" or "inception"
+    # "clean", "legacy" or both; FID and KID are measured with each, the rest with the features' usual one.
     resizings: tuple[str, ...] = RESIZINGS
-    pairs: int = 200
-    perceptual: str = "auto"
-    ppl_space: str = "w"
-    ppl_ends: bool = True
-    cache: Path | None = None
-    device: torch.device | str = "cpu"
+    pairs: int = 200  # pictures of eq, pairs of ppl and of diversity, at most
+    perceptual: str = "auto"  # "auto", "vgg16" or "lite0": what ppl and diversity compare by
+    ppl_space: str = "w"  # "w" or "z"; a generator without w has only z
+    ppl_ends: bool = True  # begin each step at a random latent, not on the way between two
+    cache: Path | None = None  # where the features of the real pictures are kept, or None
+    device: torch.device | str = "cpu"  # where networks compute
 
     def __post_init__(self) -> None:
         unknown = [metric for metric in self.metrics if metric not in METRICS]
@@ -208,9 +193,6 @@ class Generated:
         seed: the first; then seed + 1, ...
         trunc, labels: as for `facegen.latent.sample.sample`.
         name: of the network.
-
-    Raises:
-        InputError: too few, or what `sample` refuses.
     """
 
     def __init__(
@@ -248,9 +230,6 @@ class Stored:
         faces: the pictures.
         count: at most so many.
         seed: of the choice and the order.
-
-    Raises:
-        InputError: too few.
     """
 
     G = None
@@ -284,9 +263,6 @@ def fakes_of(
 
     Returns:
         The fakes, the side of their pictures in pixels, and what tells them from others: a hash.
-
-    Raises:
-        InputError: both or neither are given, or what does not go with what was given.
     """
     if (network is None) == (images is None):
         raise InputError("give either --network FILE or --images DIR: one of them is measured")
@@ -315,22 +291,15 @@ def _enough(count: int) -> int:
 
 @dataclass(frozen=True)
 class Result:
-    """A number with what belongs beside it.
+    """A number with what belongs beside it."""
 
-    Attributes:
-        measured: the number, its interval and its protocol.
-        better: "lower", "higher", or "like the real".
-        matched: pictures on either side of the next two, 0 where there are none.
-        fakes, real: the same number of `matched` fakes, and of `matched` held-out real pictures, against the same real ones.
-        note: anything else worth a line.
-    """
-
-    measured: Measured
-    better: str
-    matched: int = 0
+    measured: Measured  # the number, its interval and its protocol
+    better: str  # "lower", "higher", or "like the real"
+    matched: int = 0  # pictures on either side of the next two, 0 where there are none
+    # fakes, real: the same number of `matched` fakes, and of `matched` held-out real pictures, against the same real ones.
     fakes: float | None = None
     real: float | None = None
-    note: str = ""
+    note: str = ""  # anything else worth a line
 
     @property
     def name(self) -> str:
@@ -344,20 +313,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `measure` found.
+    """What `measure` found."""
 
-    Attributes:
-        results: in the order of `METRICS`.
-        warnings: what to bear in mind, a sentence each.
-        fakes, data: names and counts.
-        copies: what was found about memorisation, if it was asked for.
-    """
-
-    results: tuple[Result, ...]
-    warnings: tuple[str, ...]
+    results: tuple[Result, ...]  # in the order of `METRICS`
+    warnings: tuple[str, ...]  # what to bear in mind, a sentence each
     fakes: dict[str, object]
     data: dict[str, object]
-    copies: Memorised | None = field(default=None, repr=False)
+    copies: Memorised | None = field(default=None, repr=False)  # what was found about memorisation, if it was asked for
 
 
 def _base(metric: str) -> str:
@@ -368,11 +330,7 @@ def _base(metric: str) -> str:
 
 
 def protocols(fakes: Fakes, faces: Faces, settings: Settings) -> list[Protocol]:
-    """How each number will be measured; known before anything is computed.
-
-    Raises:
-        InputError: weights that are not here and cannot be had, or a metric that these fakes do not allow.
-    """
+    """How each number will be measured; known before anything is computed."""
     return [number.protocol for number in _Job(fakes, faces, settings).numbers]
 
 
@@ -722,9 +680,6 @@ def path_lengths(
 
     Returns:
         float64 [pairs] on the CPU.
-
-    Raises:
-        InputError: a generator without z, or without w where that was asked for.
     """
     if not hasattr(G, "z_dim"):
         raise InputError("this network makes no pictures from seeds, so it has no path (a CycleGAN translates pictures)")
@@ -856,18 +811,12 @@ def _from_plain(entry: dict) -> Result:
 
 @dataclass(frozen=True)
 class ResultPair:
-    """One number of two evaluations.
+    """One number of two evaluations."""
 
-    Attributes:
-        name: of the metric.
-        ours, theirs: both, measured alike.
-        verdict: "better" or "worse" (of diversity "higher" or "lower"), or "not told apart" where the intervals overlap.
-    """
-
-    name: str
+    name: str  # of the metric
     ours: Measured
     theirs: Measured
-    verdict: str
+    verdict: str  # "better" or "worse" (of diversity "higher" or "lower"), or "not told apart" where the intervals overlap
 
 
 def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[ResultPair]:
@@ -885,11 +834,7 @@ def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[Re
 
 
 def check_protocols(planned: Sequence[Protocol], theirs: Sequence[Result]) -> None:
-    """Refuse, before the work, a comparison that would be refused after it.
-
-    Raises:
-        InputError: as `compare_results`.
-    """
+    """Refuse, before the work, a comparison that would be refused after it."""
     for one, other in _common([Result(Measured(math.nan, protocol), "") for protocol in planned], theirs):
         require_same(one.measured, other.measured)
 

@@ -35,34 +35,22 @@ FAR = 1.5  # times the reals' own distance: from there on, nothing is a copy bec
 
 @dataclass(frozen=True)
 class Memorised:
-    """What `memorised` found.
+    """What `memorised` found."""
 
-    Attributes:
-        close: share of fakes nearer to a real picture than all but 1 % of the held-out ones are.
-        low, high: its interval at 95 % (Wilson).
-        expected: the share that new pictures from the same source would have.
-        ratio: median distance of fakes to their nearest real picture, divided by that of held-out pictures.
-        threshold: the distance below which a fake is close, the median of both halves'.
-        distances: float64 [n]: of each fake to its nearest real picture.
-        nearness: float64 [n]: that distance as a share of the held-out pictures' median; the smallest are the most suspect.
-        nearest: int64 [n, k]: the nearest real pictures of each fake, the nearest first.
-        duplicates: share of real pictures that have a copy in the other half.
-        memorised: whether more are close than chance explains.
-        verdict: all that in a sentence or two.
-    """
-
-    close: float
+    close: float  # share of fakes nearer to a real picture than all but 1 % of the held-out ones are
+    # low, high: its interval at 95 % (Wilson).
     low: float
     high: float
-    expected: float
-    ratio: float
-    threshold: float
-    distances: Tensor
+    expected: float  # the share that new pictures from the same source would have
+    ratio: float  # median distance of fakes to their nearest real picture, divided by that of held-out pictures
+    threshold: float  # the distance below which a fake is close, the median of both halves'
+    distances: Tensor  # float64 [n]: of each fake to its nearest real picture
+    # float64 [n]: that distance as a share of the held-out pictures' median; the smallest are the most suspect.
     nearness: Tensor
-    nearest: Tensor
-    duplicates: float
-    memorised: bool
-    verdict: str
+    nearest: Tensor  # int64 [n, k]: the nearest real pictures of each fake, the nearest first
+    duplicates: float  # share of real pictures that have a copy in the other half
+    memorised: bool  # whether more are close than chance explains
+    verdict: str  # all that in a sentence or two
 
     def suspects(self, count: int) -> list[int]:
         """The indices of the fakes that are nearest to a real picture, the nearest first."""
@@ -78,9 +66,6 @@ def memorised(fake: Tensor, real: Tensor, mirrored: Tensor | None = None, *, k: 
         mirrored: [m, d] of the same pictures flipped left to right: training usually shows them too.
         k: how many neighbours to name.
         seed: of the halves.
-
-    Raises:
-        InputError: features that do not fit, are not finite, or too few.
     """
     fake, real = _rows(fake, "fake"), _rows(real, "real")
     others = real if mirrored is None else _rows(mirrored, "mirrored")

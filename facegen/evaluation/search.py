@@ -115,9 +115,6 @@ def settings_of(base: TrainConfig, values: Mapping[str, Value]) -> TrainConfig:
 
     A gradient penalty needs a D that sees each picture alone: "instance" stands for batch norm in D there. A loss without a
     target has nothing to smooth.
-
-    Raises:
-        InputError: settings that make no network.
     """
     chosen = dict(values)
     loss = chosen.get("loss", base.loss)
@@ -129,11 +126,7 @@ def settings_of(base: TrainConfig, values: Mapping[str, Value]) -> TrainConfig:
 
 
 def check_space(base: TrainConfig, axes: Sequence[Axis], rungs: int) -> None:
-    """Refuse a space of which a part could not be trained, before anything is.
-
-    Raises:
-        InputError: in one line.
-    """
+    """Refuse a space of which a part could not be trained, before anything is."""
     if not axes:
         raise InputError("there is nothing to search: name at least one setting")
     fields = {field.name for field in dataclasses.fields(base)} - set(FIXED)
@@ -181,11 +174,7 @@ def _suggested(trial: Trial, base: TrainConfig, axes: Sequence[Axis]) -> TrainCo
 
 
 def chosen_settings(texts: Sequence[str]) -> dict[str, Value]:
-    """What --set says: ["conv_dim=16"] -> {"conv_dim": 16}.
-
-    Raises:
-        InputError: no such setting, or no value for it.
-    """
+    """What --set says: ["conv_dim=16"] -> {"conv_dim": 16}."""
     return {
         name: setting_value("--set", text, TrainConfig(), name, value)
         for text in texts
@@ -200,9 +189,6 @@ def chosen_axes(space: str | None, among: Sequence[str], given: Mapping[str, Val
         space: names with commas; None for all of `SPACE` that are not `given`.
         among: NAME=A,B,... or NAME=LOW..HIGH.
         given: settings that --set holds fixed.
-
-    Raises:
-        InputError: an unknown name, or values that are none.
     """
     usual, own = {axis.name: axis for axis in SPACE}, dict(_axis(text) for text in among)
     names = [name for name in usual if name not in given]
@@ -245,11 +231,7 @@ def _pair(flag: str, text: str) -> tuple[str, str]:
 
 
 def train_and_test(faces: Faces) -> tuple[Faces, Faces]:
-    """The half to train on and the one that is held out: always the same two of the same pictures.
-
-    Raises:
-        InputError: too few pictures.
-    """
+    """The half to train on and the one that is held out: always the same two of the same pictures."""
     half = len(faces) // 2
     if half < FEWEST:
         raise InputError(f"{faces.name} has {len(faces)} pictures: a search needs at least {2 * FEWEST}, for it holds half out")
@@ -296,25 +278,15 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Tried:
-    """One trial.
+    """One trial."""
 
-    Attributes:
-        index: 0 is the default; a trial that was interrupted and run again counts once.
-        state: "finished", "pruned" (cut short), or "failed" (its losses were no longer finite).
-        values: the settings that it was given, as far as they were searched.
-        config: all its settings.
-        curve: kimg and score of every look at it.
-        seconds: of training.
-        why: what went wrong, in one line, or "".
-    """
-
-    index: int
-    state: str
-    values: Mapping[str, Value]
-    config: TrainConfig
-    curve: tuple[tuple[float, float], ...]
-    seconds: float
-    why: str = ""
+    index: int  # 0 is the default; a trial that was interrupted and run again counts once
+    state: str  # "finished", "pruned" (cut short), or "failed" (its losses were no longer finite)
+    values: Mapping[str, Value]  # the settings that it was given, as far as they were searched
+    config: TrainConfig  # all its settings
+    curve: tuple[tuple[float, float], ...]  # kimg and score of every look at it
+    seconds: float  # of training
+    why: str = ""  # what went wrong, in one line, or ""
 
     @property
     def score(self) -> float | None:
@@ -324,23 +296,17 @@ class Tried:
 
 @dataclasses.dataclass(frozen=True)
 class Confirmation:
-    """The best against the default: fresh seeds, the same budget, the held-out half.
+    """The best against the default: fresh seeds, the same budget, the held-out half."""
 
-    Attributes:
-        seeds: of the runs.
-        default, best: the score of each seed's run, None for a run that failed.
-        seconds_default, seconds_best: of training, on the mean.
-        protocol: how the scores were measured.
-        floor: the score of the half that was trained on: about what perfect fakes get.
-    """
-
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of the runs
+    # default, best: the score of each seed's run, None for a run that failed.
     default: tuple[float | None, ...]
     best: tuple[float | None, ...]
+    # seconds_default, seconds_best: of training, on the mean.
     seconds_default: float
     seconds_best: float
-    protocol: Protocol
-    floor: float
+    protocol: Protocol  # how the scores were measured
+    floor: float  # the score of the half that was trained on: about what perfect fakes get
 
     @property
     def failed(self) -> int:
@@ -360,29 +326,17 @@ class Confirmation:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a search has found so far.
+    """What a search has found so far."""
 
-    Attributes:
-        base: the default, with the seed that all trials share.
-        axes: what was searched.
-        trials: those that have ended, in their order.
-        planned: how many there shall be.
-        interrupted: how often a trial was broken off and run again.
-        protocol: how the scores were measured.
-        data: name and count of the pictures.
-        confirmation: None before it, or where the default itself is the best.
-        outdir: the folder.
-    """
-
-    base: TrainConfig
-    axes: tuple[Axis, ...]
-    trials: tuple[Tried, ...]
-    planned: int
-    interrupted: int
-    protocol: Protocol
-    data: Mapping[str, Value]
-    confirmation: Confirmation | None
-    outdir: Path
+    base: TrainConfig  # the default, with the seed that all trials share
+    axes: tuple[Axis, ...]  # what was searched
+    trials: tuple[Tried, ...]  # those that have ended, in their order
+    planned: int  # how many there shall be
+    interrupted: int  # how often a trial was broken off and run again
+    protocol: Protocol  # how the scores were measured
+    data: Mapping[str, Value]  # name and count of the pictures
+    confirmation: Confirmation | None  # None before it, or where the default itself is the best
+    outdir: Path  # the folder
 
     @property
     def finished(self) -> list[Tried]:
@@ -733,11 +687,7 @@ def _flat(about: Mapping[str, object]) -> dict[str, object]:
 
 
 def as_dict(found: Found) -> dict[str, object]:
-    """What best.json says: the settings to train with, the score with its protocol, and the test.
-
-    Raises:
-        InputError: no trial has come to its end.
-    """
+    """What best.json says: the settings to train with, the score with its protocol, and the test."""
     best = found.best
     if best is None:
         raise InputError("no trial has come to its end, so there is no best one")

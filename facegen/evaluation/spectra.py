@@ -30,21 +30,16 @@ BATCH_NUMBERS = 1 << 22  # pixel values at a time
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The mean power spectrum of a set of pictures.
+    """The mean power spectrum of a set of pictures."""
 
-    Attributes:
-        frequency: float64 [K], rising, in units of the highest frequency along an axis (half a period per pixel). It ends at
-            about 1.41: diagonals hold higher frequencies than rows, and checkerboards lie at the very end.
-        db: float64 [K], the power at each as 10 log10; white noise of the standard deviation s, where black is 0 and white is
-            1, has 20 log10 s at every frequency.
-        size: side of the pictures in pixels.
-        pictures: how many.
-    """
-
+    # float64 [K], rising, in units of the highest frequency along an axis (half a period per pixel). It ends at about 1.41:
+    # diagonals hold higher frequencies than rows, and checkerboards lie at the very end.
     frequency: Tensor
+    # float64 [K], the power at each as 10 log10; white noise of the standard deviation s, where black is 0 and white is 1, has
+    # 20 log10 s at every frequency.
     db: Tensor
-    size: int
-    pictures: int
+    size: int  # side of the pictures in pixels
+    pictures: int  # how many
 
 
 def spectrum(images: Tensor) -> Spectrum:
@@ -56,9 +51,6 @@ def spectrum(images: Tensor) -> Spectrum:
 
     Args:
         images: uint8, or floating in [-1, 1], [N, C, S, S] with S >= 8.
-
-    Raises:
-        InputError: another shape, no picture, or NaN.
     """
     if images.ndim != 4 or images.shape[2] != images.shape[3] or images.shape[3] < 8 or not len(images):
         raise InputError(f"a spectrum takes square pictures [N, C, S, S] of 8 pixels or more, got {list(images.shape)}")
@@ -88,31 +80,19 @@ def _rings(power: Tensor) -> Tensor:
 
 
 def difference(ours: Spectrum, real: Spectrum) -> Tensor:
-    """By how many dB a spectrum lies above that of the real pictures, [K].
-
-    Raises:
-        InputError: spectra of pictures of different sizes.
-    """
+    """By how many dB a spectrum lies above that of the real pictures, [K]."""
     if ours.size != real.size:
         raise InputError(f"pictures of {ours.size} and of {real.size} pixels have no common frequencies: use one size")
     return ours.db - real.db
 
 
 def distance(ours: Spectrum, real: Spectrum) -> float:
-    """The mean absolute difference in dB over the high frequencies, from `UPPER` on: 0 for equal spectra.
-
-    Raises:
-        InputError: spectra of pictures of different sizes.
-    """
+    """The mean absolute difference in dB over the high frequencies, from `UPPER` on: 0 for equal spectra."""
     return float(difference(ours, real)[real.frequency >= UPPER].abs().mean())
 
 
 def halves(images: Tensor, seed: int = 0) -> tuple[Spectrum, Spectrum]:
-    """The spectra of two random halves of a set: their distance is what chance alone makes of so many pictures.
-
-    Raises:
-        InputError: fewer than two pictures, or what `spectrum` refuses.
-    """
+    """The spectra of two random halves of a set: their distance is what chance alone makes of so many pictures."""
     if len(images) < 2:
         raise InputError("two halves need at least two pictures")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))

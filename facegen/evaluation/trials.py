@@ -80,9 +80,6 @@ def refuse_another(outdir: Path, what: str, was: Mapping[str, object], now: Mapp
     Args:
         what: "comparison" or "search".
         was, now: flag -> value; that of --data is the pictures' hash.
-
-    Raises:
-        InputError: they differ; it says in which flag.
     """
     for flag in dict.fromkeys([*now, *was]):
         before, after = was.get(flag), now.get(flag)
@@ -100,11 +97,7 @@ def check_folder(outdir: Path, mark: str, what: str) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """A file that holds a JSON object.
-
-    Raises:
-        InputError: it holds something else, or cannot be read.
-    """
+    """A file that holds a JSON object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

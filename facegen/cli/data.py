@@ -110,8 +110,7 @@ class Fakes(OnDevice):
     network: Network  # a network file, its address, or a name of `facegen models`
     dest: Folder  # a new folder
     count: int = 2000  # how many faces
-    # below 1: more usual and less varied faces (default: 0.7 for StyleGANs, 1 for others)
-    trunc: Psi | None = None
+    trunc: Psi | None = None  # below 1: more usual and less varied faces (default: 0.7 for StyleGANs, 1 for others)
     seed: int = 0  # the first seed to try
     label: Label | None = None  # which class, for a network that has classes
 

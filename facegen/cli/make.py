@@ -27,12 +27,9 @@ class StyleFlags:
     trunc: Psi = 1.0  # below 1: more usual and less varied faces, 0 is the mean face
     trunc_cutoff: int | None = None  # truncate only the first N layers, not all
     label: Label | None = None  # which class, for a network that has classes
-    # StyleGAN2's noise inputs
-    noise_mode: Annotated[str, Kind("random|const|none")] = "const"
-    # StyleGAN3: move the picture right and down, in picture widths, such as -0.1,0
-    translate: Pair | None = None
-    # StyleGAN3: turn the picture counter-clockwise
-    rotate: Annotated[float | None, Kind("DEG", float)] = None
+    noise_mode: Annotated[str, Kind("random|const|none")] = "const"  # StyleGAN2's noise inputs
+    translate: Pair | None = None  # StyleGAN3: move the picture right and down, in picture widths, such as -0.1,0
+    rotate: Annotated[float | None, Kind("DEG", float)] = None  # StyleGAN3: turn the picture counter-clockwise
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 may be faster
 
 

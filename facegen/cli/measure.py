@@ -202,8 +202,7 @@ class Audit(OfFakes):
     # a CSV (first column the file, the others attributes); drawn, of drawn faces; or measured, on the pixels: colour,
     # background, face
     labels: Annotated[str, Kind("FILE.csv|drawn|measured")]
-    # which, with commas; NAME@LIMIT@... cuts a column of numbers, such as age@30@60
-    attributes: Annotated[str, Kind("A,B")]
+    attributes: Annotated[str, Kind("A,B")]  # which, with commas; NAME@LIMIT@... cuts a column of numbers, such as age@30@60
     samples: int = 2000  # how many generated pictures
     image_size: int | None = None  # pixels (default: the network's, or those of --images; else 64)
     outdir: Folder | None = None  # a new folder for the table, JSON, figure and page

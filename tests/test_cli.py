@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from facegen.__main__ import main
-from facegen.cli.flags import VERBS, parse
+from facegen.cli.flags import VERBS, command, parse
 from facegen.files import InputError, sha256_of
 from facegen.latent import edit
 from facegen.models import pretrained, published, stylegan2, stylegan3
@@ -365,6 +365,15 @@ def test_the_overview_fits_a_screen_and_each_help_begins_with_its_example(capsys
         text = capsys.readouterr().out
         assert text.startswith(f"facegen {verb.verb}") and max(map(len, text.splitlines())) <= 100
         parse(shlex.split(verb.example)[1 + len(verb.verb.split()) :], verb)  # what the example says can be said
+
+
+@pytest.mark.parametrize("name", ["audit", "compare", "search"])
+def test_a_page_names_the_command_that_makes_it_again(name):
+    words = shlex.split(VERBS[name].example)[2:]
+    words += {"audit": ["--class=3", "--trunc", "0.5"], "compare": ["--mirror=1", "--set", "dcgan.conv_dim=8"]}.get(name, [])
+    given = parse(words, VERBS[name])
+    again = parse(shlex.split(command(given))[2:], VERBS[name])
+    assert vars(again) == vars(given)
 
 
 @pytest.mark.parametrize("seeds", ["", "5-2", "a", "1,,2", "0-9999999", "0-999999999999999", "99999999999999999999"])

@@ -198,19 +198,27 @@ def add_flag(group: Any, name: str, hint: Any, text: str, default: object, shown
     if kind and kind.positional:
         group.add_argument(name, **options)
     else:
-        names = kind.names if kind and kind.names else dict.fromkeys([flag_of(name), flag_of(name).lower()])
-        group.add_argument(*names, dest=name, required=required, **options)
+        group.add_argument(*names_of(name, kind), dest=name, required=required, **options)
 
 
 def command(given: Any) -> str:
     """The command line of a verb's object with all its values, so that other defaults do not change it."""
-    words = ["facegen", given.verb]
+    words, hints = ["facegen", given.verb], typing.get_type_hints(type(given), include_extras=True)
     for name, value in vars(given).items():
-        if value is True or value is False:
-            words += [flag_of(name)] if value else []
+        kind = kind_of(hints[name])[1]
+        flag = names_of(name, kind)[0]
+        if kind is None and isinstance(value, bool):
+            words += [flag] if value else []
         elif value is not None:
-            words += [f"{flag_of(name)}={one}" for one in (value if isinstance(value, list) else [value])]
+            words += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
     return shlex.join(words)
+
+
+def names_of(name: str, kind: Kind | None) -> tuple[str, ...]:
+    """What a field's flag is called; settings such as lr_G in small letters, too."""
+    if kind and kind.names:
+        return kind.names
+    return tuple(dict.fromkeys([flag_of(name), flag_of(name).lower()]))
 
 
 def one_of(given: Any, *names: str) -> tuple[str, Any]:

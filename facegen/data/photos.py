@@ -11,9 +11,7 @@ threshold of `LIMITS`; lengths are in units of the face, so that they mean the s
 
 from __future__ import annotations
 
-import base64
 import functools
-import html
 import io
 import json
 import math
@@ -39,6 +37,7 @@ from facegen.data.pictures import (
 )
 from facegen.data.visibility import PARTS, ZOOM, seen
 from facegen.files import InputError, one_line, replacing, replacing_folder, write_text
+from facegen.pages import data_address, render
 
 __all__ = [
     "LIMITS",
@@ -449,31 +448,9 @@ class Checks:
 
     def _page(self) -> str:
         warned = [check for check in self.all if check.warnings]
-        parts = [f"<h1>{len(warned):,} of {len(self._checks):,} photographs with warnings</h1>"]
-        for check in warned:
-            name = html.escape(one_line(check.name))
-            items = "".join(
-                f"<li><b>{html.escape(w.name)}</b>: {html.escape(w.number)}; {html.escape(w.advice)}</li>"
-                for w in check.warnings
-            )
-            data = self._shown.get(check.name)
-            alt = html.escape(f"{one_line(check.name)} with its face marked")
-            shown = f'<img alt="{alt}" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">' if data else ""
-            parts.append(f"<section><h2>{name}</h2>{shown}<ul>{items}</ul></section>")
-        return _PAGE.replace("BODY", "\n".join(parts))
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Warnings</title><style>
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { margin: 1rem auto; max-width: 60rem; padding: 0 1rem }
-h2 { font-size: 1rem; overflow-wrap: anywhere }
-img { max-width: 100%; height: auto }
-</style></head><body>
-BODY
-</body></html>
-"""
+        title = f"{len(warned):,} of {len(self._checks):,} photographs with warnings"
+        shown = {name: data_address(data, "JPEG") for name, data in self._shown.items()}
+        return render("warnings.html", {"title": title, "warned": warned, "shown": shown})
 
 
 # --------------------------------------------------------------------------------------------------------- aligning

@@ -200,7 +200,7 @@ def test_a_network_is_compared_by_what_the_classifier_says_of_both_sides():
     def seen(fake, seed):
         rows = iter((blobs(labels), blobs(fake, seed=seed)))
         fakes = torch.zeros(len(fake), 3, 16, 16, dtype=torch.uint8)
-        return a.audit(real, fakes, labels="l.csv", features=lambda _: next(rows))
+        return a.audit(real, fakes, labels="l.csv", see=lambda _: next(rows))
 
     alike = seen(same, 5)
     assert not any(row.significant for row in alike.differences) and not any(test.significant for test in alike.tests)

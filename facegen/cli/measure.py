@@ -170,28 +170,15 @@ class Spectra(OnDevice):
         if self.count < 2:
             raise InputError(f"--count {self.count}: give at least 2")
 
-        from facegen.data.packed import common_size, load_faces
-        from facegen.evaluation.spectra import distance, halves, some, spectrum
-        from facegen.latent.sample import sample
-        from facegen.show.spectra import short_names, show_spectra
-        from facegen.show.text import table
+        from facegen.evaluation.spectra import spectra_of
+        from facegen.show.spectra import short_names, show_spectra, spectra_text
 
-        nets = {name: self.generator(name) for name in networks}
-        sizes = [getattr(G, "img_resolution", None) for G in nets.values()]
-        size = self.size or (sizes[0] if sizes else common_size(folders[0]))
-        for name, own in zip(nets, sizes):
-            if own not in (None, size):
-                raise InputError(f"{name} makes pictures of {own} pixels, not {size}: compare networks of one size")
-        pictures = some(load_faces(self.data, size).images, self.count)
-        sets = {name: spectrum(sample(G, range(self.count), trunc=self.trunc, labels=self.label)) for name, G in nets.items()}
-        sets |= {name: spectrum(some(load_faces(name, size).images, self.count)) for name in folders}
-        real, chance, short = spectrum(pictures), halves(pictures), short_names(sets)
+        nets, how = {name: self.generator(name) for name in networks}, {"trunc": self.trunc, "labels": self.label}
+        real, sets, chance = spectra_of(self.data, nets, folders, self.count, self.size, **how)
+        short = short_names(sets)
         show_spectra(real, {short[name]: one for name, one in sets.items()}, chance).save(self.out)
-        rows = [[name, one.pictures, distance(one, real), float((one.db - real.db).abs().max())] for name, one in sets.items()]
-        rows.append([f"{self.data}, half against half", chance[0].pictures, distance(*chance), None])
-        print(table(rows, ["pictures", "number", "distance, dB", "largest, dB"]))
-        about = f"against {real.pictures} real pictures of {size} pixels; mean over high, largest over all frequencies"
-        print(f"{one_line(self.out)}: {about}")
+        about = f"against {real.pictures} real pictures of {real.size} pixels; mean over high, largest over all frequencies"
+        print(f"{spectra_text(self.data, real, sets, chance)}\n{one_line(self.out)}: {about}")
 
 
 @verb("measure", f"audit {NET} --data drawn:1000 --labels measured --attributes colour,background --outdir audited")
@@ -239,40 +226,25 @@ class Audit(OfFakes):
             raise InputError("--attributes: give at least one")
 
     def write_resampled(self, names: list[str]) -> None:
-        from facegen.evaluation import audit as a
+        from facegen.evaluation.audit import read_target, resampled_data
         from facegen.show.audit import resampled_text
 
-        target = a.read_target(self.resample)
-        # Only labels that are measured need pixels; others take pictures of any size.
-        size = self.image_size or (a.USUAL_SIZE if self.labels == "measured" else a.LEAST_SIZE)
-        there = a.labelled(self.data, self.labels, names, size)
-        weights = a.resampling_weights(there.labels, target)
-        indices = a.resample(weights, self.count, self.seed)
-        path = a.write_resampled(there, indices, self.out)
-        print(resampled_text(there.labels, indices, weights, target))
+        target, options = read_target(self.resample), {"size": self.image_size, "count": self.count, "seed": self.seed}
+        labels, indices, weights, path = resampled_data(self.data, self.labels, names, target, self.out, **options)
+        print(resampled_text(labels, indices, weights, target))
         print(f"written: {one_line(self.out)}, {one_line(path)}")
 
     def write_counts(self, names: list[str], folder: Path) -> str:
         """Count, write the report, and return its text."""
         from facegen.config import device
-        from facegen.data.packed import content_hash
-        from facegen.evaluation import audit as a
-        from facegen.evaluation import features
+        from facegen.evaluation.audit import USUAL_SIZE, audited
         from facegen.show.audit import write_audit
 
-        size, pictures, see, on = self.image_size or a.USUAL_SIZE, None, None, device(self.device)
-        protocol: dict[str, object] = {"labels": self.labels, "attributes": names}
+        on, fakes, size, about = device(self.device), None, self.image_size or USUAL_SIZE, {}
         if self.network or self.images:
             fakes, size, about = self.fakes(self.image_size, on)
-            pictures = fakes.pictures(range(fakes.count)).expand(-1, 3, -1, -1)
-            protocol |= {"name": fakes.name, **about, "fake": fakes.count, "seed": self.seed, "trunc": self.trunc}
-            if self.labels != "measured":
-                see = features.load_features("lite0", on)
-                protocol["features"] = str(see)
-        real = a.labelled(self.data, self.labels, names, size)
-        protocol |= {"image_size": size, "data": content_hash(real.images), "real": len(real.images)}
-        found = a.audit(real, pictures, labels=self.labels, features=see, seed=self.seed)
-        notes = [f"{real.unlabelled:,} pictures without all the labels were left out"] if real.unlabelled else []
+            about = {"name": fakes.name, **about, "fake": fakes.count, "seed": self.seed, "trunc": self.trunc}
+        found, notes, protocol = audited(self.data, self.labels, names, size, fakes, about, self.seed, on)
         title = f"Audit of {Path(self.network or self.images or self.data).name}"
         return write_audit(found, folder, title, notes, protocol, command(self))
 

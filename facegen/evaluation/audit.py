@@ -37,7 +37,9 @@ from torch import Tensor
 from facegen.data.drawn import ATTRIBUTE_NAMES
 from facegen.data.packed import Faces, content_hash, drawn_count, fitted, load_faces, nothing_usable
 from facegen.data.pictures import Source, decode_all, say
+from facegen.evaluation import features
 from facegen.evaluation.distances import wilson_interval
+from facegen.evaluation.measure import Fakes
 from facegen.files import InputError, replacing, replacing_folder
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Labelled",
     "Share",
     "audit",
+    "audited",
     "cohens_h",
     "compare_attributes",
     "compare_shares",
@@ -63,6 +66,7 @@ __all__ = [
     "read_target",
     "resample",
     "resampled",
+    "resampled_data",
     "resampling_weights",
     "shares",
     "two_proportions",
@@ -603,6 +607,29 @@ def resampled(faces: Faces, indices: np.ndarray) -> Faces:
     )
 
 
+def resampled_data(
+    source: str,
+    labels: str,
+    names: Sequence[str],
+    target: Target,
+    dest: Path,
+    *,
+    size: int | None,
+    count: int | None,
+    seed: int,
+) -> tuple[Mapping[str, Labels], np.ndarray, np.ndarray, Path]:
+    """Write a data set with the target's shares to `dest`, as `write_resampled` does.
+
+    Returns:
+        The labels of all pictures, the numbers of those that were chosen, all their weights, and the file of labels.
+    """
+    # Only labels that are measured need pixels; others take pictures of any size.
+    there = labelled(source, labels, names, size or (USUAL_SIZE if labels == "measured" else LEAST_SIZE))
+    weights = resampling_weights(there.labels, target)
+    indices = resample(weights, count, seed)
+    return there.labels, indices, weights, write_resampled(there, indices, dest)
+
+
 def write_resampled(there: Labelled, indices: np.ndarray, dest: str | Path) -> Path:
     """A folder, or a zip if `dest` ends so, with the chosen pictures; and their labels beside it, in DEST-labels.csv.
 
@@ -850,7 +877,7 @@ def audit(
     fakes: Tensor | None = None,
     *,
     labels: str,
-    features: Callable[[Tensor], Tensor] | None = None,
+    see: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> Audit:
     """Count labelled pictures; with generated ones beside them, count those too and test the differences.
@@ -862,7 +889,7 @@ def audit(
     Args:
         real: of `labelled`, with the same `labels`.
         fakes: uint8 [M, 3, S, S].
-        features: what classifiers see; needed where there are fakes, unless labels are measured.
+        see: the features that classifiers see; needed where there are fakes, unless labels are measured.
         seed: of cross-validation and permutations.
     """
     values = {name: known for name, known in _VALUES.get(labels, {}).items() if name in real.labels}
@@ -873,7 +900,7 @@ def audit(
         theirs = measured_labels(fakes, real.labels)
         differences = compare_shares(real.labels, theirs, values=values)
         return Audit(ours, differences, compare_attributes(real.labels, theirs, seed=seed))
-    rows, others = features(real.images), features(fakes)
+    rows, others = see(real.images), see(fakes)
     judges = {name: AttributeClassifier().fit(rows, column, seed=seed) for name, column in real.labels.items()}
     heard = {name: judge.out_of_fold for name, judge in judges.items()}
     said = {name: judge.predict(others) for name, judge in judges.items()}
@@ -882,3 +909,30 @@ def audit(
 
 
 _VALUES = {"drawn": ATTRIBUTE_NAMES, "measured": MEASURES}  # all that there could be, where the package knows it
+
+
+def audited(
+    source: str,
+    labels: str,
+    names: Sequence[str],
+    size: int,
+    fakes: Fakes | None,
+    about: Mapping[str, object],
+    seed: int,
+    device: torch.device,
+) -> tuple[Audit, list[str], dict[str, object]]:
+    """Audit a data set, as `labelled` knows it, beside fakes of that size; with notes, and the protocol of it all.
+
+    Args:
+        about: what the protocol says of the fakes.
+        device: where classifiers' features are computed.
+    """
+    see, pictures = None, None
+    if fakes is not None:
+        pictures = fakes.pictures(range(fakes.count)).expand(-1, 3, -1, -1)
+        see = None if labels == "measured" else features.load_features("lite0", device)
+    real = labelled(source, labels, names, size)
+    protocol = {"labels": labels, "attributes": names, **about, **({"features": str(see)} if see else {})}
+    protocol |= {"image_size": size, "data": content_hash(real.images), "real": len(real.images)}
+    notes = [f"{real.unlabelled:,} pictures without all the labels were left out"] if real.unlabelled else []
+    return audit(real, pictures, labels=labels, see=see, seed=seed), notes, protocol

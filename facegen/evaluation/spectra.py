@@ -14,14 +14,17 @@ do not meet, and without a window that step alone would look like high frequenci
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from facegen.data.packed import common_size, load_faces
 from facegen.files import InputError
+from facegen.latent.sample import Labels, sample
 
-__all__ = ["UPPER", "Spectrum", "difference", "distance", "halves", "some", "spectrum"]
+__all__ = ["UPPER", "Spectrum", "difference", "distance", "halves", "some", "spectra_of", "spectrum"]
 
 UPPER = 0.5  # the frequency, in units of the highest along an axis, from which `distance` counts
 LEAST = 1e-12  # power of what is nothing at all: -120 dB; rounding to 256 levels alone has -59 dB
@@ -103,3 +106,31 @@ def halves(images: Tensor, seed: int = 0) -> tuple[Spectrum, Spectrum]:
 def some(images: Tensor, count: int) -> Tensor:
     """`count` pictures at random but always the same, because the first by name are often of one kind."""
     return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count].sort().values]
+
+
+def spectra_of(
+    data: str,
+    nets: Mapping[str, nn.Module],
+    folders: Sequence[str],
+    count: int,
+    size: int | None = None,
+    *,
+    trunc: float = 1.0,
+    labels: Labels | None = None,
+) -> tuple[Spectrum, dict[str, Spectrum], tuple[Spectrum, Spectrum]]:
+    """The spectra of real pictures, of networks' and folders' by their names, and of the real ones' two halves.
+
+    Args:
+        count: at most so many pictures of each.
+        size: of all pictures; by default the first network's, or what suits the first folder.
+        trunc, labels: as for `facegen.latent.sample.sample`.
+    """
+    sizes = [getattr(G, "img_resolution", None) for G in nets.values()]
+    size = size or (sizes[0] if sizes else common_size(folders[0]))
+    for name, own in zip(nets, sizes):
+        if own not in (None, size):
+            raise InputError(f"{name} makes pictures of {own} pixels, not {size}: compare networks of one size")
+    real = some(load_faces(data, size).images, count)
+    sets = {name: spectrum(sample(G, range(count), trunc=trunc, labels=labels)) for name, G in nets.items()}
+    sets |= {name: spectrum(some(load_faces(name, size).images, count)) for name in folders}
+    return spectrum(real), sets, halves(real)

@@ -8,8 +8,9 @@ from pathlib import Path
 from facegen.evaluation.spectra import UPPER, Spectrum, difference, distance
 from facegen.files import InputError, one_line
 from facegen.show.figures import BLACK, CYCLE, DASHES, FAINT, Chart, _dress
+from facegen.show.text import table
 
-__all__ = ["short_names", "show_spectra"]
+__all__ = ["short_names", "show_spectra", "spectra_text"]
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -58,3 +59,10 @@ def show_spectra(
     _dress(left, "Power", note, "dB")
     _dress(right, "Above the real pictures", f"{note}\nLegend: mean distance over the shaded frequencies", "dB")
     return figure
+
+
+def spectra_text(data: str, real: Spectrum, sets: Mapping[str, Spectrum], chance: tuple[Spectrum, Spectrum]) -> str:
+    """The distances of sets from the real pictures of `data`, as a table."""
+    rows = [[name, one.pictures, distance(one, real), float((one.db - real.db).abs().max())] for name, one in sets.items()]
+    rows.append([f"{data}, half against half", chance[0].pictures, distance(*chance), None])
+    return table(rows, ["pictures", "number", "distance, dB", "largest, dB"])

@@ -141,7 +141,7 @@ def test_index_tells_titles_summaries_status_and_errors_escaped(course):
     assert "1 of 4 notebooks ran through" in index and "Preset ci" in index and "torch 2." in index
     assert '<a href="01_good.html">One &amp; only title</a>' in index
     assert "<p>Faces are people, all of them: $x_1 &lt; 2$.</p>" in index and "Not this" not in index
-    assert "(value = &#x27;&lt;b&gt;&#x27;): ValueError: bad &lt;b&gt; and" in index
+    assert "(value = &#39;&lt;b&gt;&#39;): ValueError: bad &lt;b&gt; and" in index
     assert index.count('class="passed"') == 1 and index.count('class="failed"') == 3
     links = re.findall(r'href="([^"]+)"', index)
     assert links and all((folder / "out" / link).is_file() for link in links)

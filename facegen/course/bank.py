@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import html
 import importlib.util
 import io
 import multiprocessing
 import os
-import re
 import sys
 import time
 import warnings
@@ -25,7 +23,9 @@ from tqdm import tqdm
 
 from facegen.course.exercises import read_marks
 from facegen.files import InputError, replacing, write_text
+from facegen.pages import render
 
+TEMPLATES = Path(__file__).with_name("templates")
 LEAST_WRONG, LEAST_RIGHT = 4, 2
 
 
@@ -309,83 +309,14 @@ def _few(seeds: list[int]) -> str:
 
 
 def _page(bank: Bank) -> str:
-    head = '<tr><th>Notebook</th><th>Exercise</th><th class="n">Wrong, caught</th><th class="n">Right, accepted</th></tr>'
-    rows, sections = [], []
-    for name, number in bank.notebooks.items():
-        wrong, right = bank.of(name, False), bank.of(name, True)
-        counts = f'<td class="n">{_tally(wrong)}</td><td class="n">{_tally(right)}</td>'
-        rows.append(f'<tr><td>{number}</td><td><a href="#{name}">{name}</a></td>{counts}</tr>')
-        body = "".join(_row(entry) for entry in (*wrong, *right))
-        header = "<tr><th>Solution</th><th>Verdict</th><th>What the check says</th></tr>"
-        sections.append(f'<h2 id="{name}">{number} · {name}</h2>\n<table class="entries">{header}{body}</table>')
-    problems = "".join(f"<li>{html.escape(problem)}</li>" for problem in bank.problems)
-    state = f'<ul class="bad">{problems}</ul>' if problems else '<p class="good">Every check holds.</p>'
     loose = [f"{e.exercise}, {e.label}: seed {_few(e.otherwise)}" for e in bank.entries if e.otherwise]
-    if loose:
-        title = f"{len(loose)} wrong solutions are caught in other words with some seeds"
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in loose)
-        state += f"<details><summary>{title}</summary><ul>{items}</ul></details>"
-    parts = {"@SUMMARY@": html.escape(bank.summary), "@STATE@": state, "@ROWS@": head + "".join(rows)}
-    parts["@SECTIONS@"] = "\n".join(sections)
-    return re.sub("|".join(parts), lambda match: parts[match[0]], _PAGE)
+    return render("bank.html", {"bank": bank, "loose": loose, "tally": _tally, "verdict": _in_words}, TEMPLATES)
 
 
-def _row(entry: Entry) -> str:
+def _in_words(entry: Entry) -> str:
     passes = "accepted" if entry.right else "passes"
     failed = "rejected" if entry.right else "caught"
     verdict = "breaks the check" if entry.broken else failed if entry.failed else passes
     if entry.passed and entry.failed:
         verdict += f" with {len(entry.failed)} of {len(entry.passed) + len(entry.failed)} seeds"
-    message = html.escape(entry.broken or entry.message)
-    if not entry.right and entry.expected in entry.message:
-        words = html.escape(entry.expected)
-        message = message.replace(words, f"<mark>{words}</mark>", 1)
-    state = "bad" if entry.problem else "good"
-    kind = "" if not entry.right else '<span class="right">right</span> '
-    return (
-        f'<tr><td>{kind}{html.escape(entry.label)}</td><td class="{state}">{verdict}</td><td class="says">{message}</td></tr>\n'
-    )
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>The bank: wrong and right solutions</title>
-<style>
-:root { color-scheme: light dark; --paper: #fbfaf8; --ink: #23211e; --soft: #66625b; --rule: #e2dfd8; --link: #005a8c;
-  --good: #1b7a4b; --bad: #b3261e; --mark: #fff1b8; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #161718; --ink: #ecebe8; --soft: #a9a69f; --rule: #36383b; --link: #7cc0ea; --good: #6fcf9b;
-    --bad: #ff9a8f; --mark: #5a4a12; }
-}
-body { margin: 0; padding: 32px 20px 60px; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; }
-h1 { margin: 0; font-size: 1.8rem; }
-h2 { margin: 2em 0 .4em; font-size: 1.15rem; }
-table { border-collapse: collapse; font-size: .92rem; }
-th, td { padding: 4px 14px 4px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
-th { color: var(--soft); font-weight: 500; }
-.n { text-align: right; font-variant-numeric: tabular-nums; }
-.entries { width: 100%; table-layout: fixed; }
-.entries th:nth-child(1) { width: 26%; } .entries th:nth-child(2) { width: 13%; }
-.says { font: .82rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
-.right { color: var(--soft); border: 1px solid var(--rule); border-radius: 4px; padding: 0 5px; font-size: .8rem; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-mark { background: var(--mark); color: inherit; }
-a { color: var(--link); }
-summary { cursor: pointer; margin: .6em 0; }
-</style>
-</head>
-<body>
-<main>
-<h1>The bank</h1>
-<p>@SUMMARY@. The words that each message has to contain are marked; messages are those of the first seed.</p>
-@STATE@
-<table>@ROWS@</table>
-@SECTIONS@
-</main>
-</body>
-</html>
-"""
+    return verdict

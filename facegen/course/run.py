@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import base64
 import datetime
-import html
 import importlib.metadata
 import io
 import os
@@ -26,6 +25,7 @@ from tqdm import tqdm
 import facegen
 from facegen.config import PRESETS
 from facegen.files import InputError, replacing, write_text
+from facegen.pages import data_address, render
 
 try:
     import nbformat
@@ -39,6 +39,7 @@ except ModuleNotFoundError as missing:
 __all__ = ["run_course"]
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}"  # cells are too unequal for a rate
+TEMPLATES = Path(__file__).with_name("templates")
 INTERRUPTED = 130  # what a shell reports for a job that Ctrl-C ended
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -311,7 +312,7 @@ def _with_pictures_beside(page: str, folder: Path) -> str:
         path = (folder / match[1]).resolve()
         if folder.parent not in path.parents or not path.is_file():
             return match[0]
-        return f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"'
+        return f'src="{data_address(path.read_bytes(), "PNG")}"'
 
     return re.sub(r'src="(\.\./[^"]+\.png)"', embedded, page)
 
@@ -320,13 +321,14 @@ def _write_pages(book: nbformat.NotebookNode, results: list[Result], number: int
     result = results[number]
     with replacing(out / f"{result.path.stem}.ipynb") as temporary:
         nbformat.write(book, temporary)
-    exporter = HTMLExporter(template_name="lab", raw_template=_PAGE, embed_images=True)
+    template = (TEMPLATES / "notebook.html.j2").read_text(encoding="utf-8")
+    exporter = HTMLExporter(template_name="lab", raw_template=template, embed_images=True)
     resources = {
         "metadata": {"name": result.title, "path": str(result.path.resolve().parent)},
         "course": {
-            "links": _links(results, number),
-            "problem": html.escape(result.error),
-            "mathjax": html.escape(exporter.mathjax_url) if _has_maths(book) else "",
+            "neighbours": _neighbours(results, number),
+            "problem": result.error,
+            "mathjax": exporter.mathjax_url if _has_maths(book) else "",
         },
     }
     page, _ = exporter.from_notebook_node(book, resources=resources)
@@ -335,73 +337,18 @@ def _write_pages(book: nbformat.NotebookNode, results: list[Result], number: int
     result.page = True
 
 
-def _links(results: list[Result], number: int) -> str:
-    """Back to the index, and to the neighbours."""
-    links = ['<a href="index.html">All notebooks</a>']
+def _neighbours(results: list[Result], number: int) -> list[tuple[str, str]]:
+    """The pages before and after, as far as they can be read: address and text of their links."""
+    found = []
     for neighbour, text in ((number - 1, "← {}"), (number + 1, "{} →")):
         if 0 <= neighbour < len(results) and results[neighbour].readable:
-            name = html.escape(f"{results[neighbour].path.stem}.html")
-            links.append(f'<a href="{name}">{html.escape(text.format(results[neighbour].title))}</a>')
-    return " ".join(links)
+            found.append((f"{results[neighbour].path.stem}.html", text.format(results[neighbour].title)))
+    return found
 
 
 def _has_maths(book: nbformat.NotebookNode) -> bool:
     return any(cell.cell_type == "markdown" and re.search(r"\$.+?\$|\\\(|\\\[|\\begin\{", cell.source, re.DOTALL)
                for cell in book.cells)  # fmt: skip
-
-
-_PAGE = """
-{%- extends 'index.html.j2' -%}
-{%- block html_head_js_requirejs -%}{%- endblock -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}
-{%- if resources.course.mathjax -%}
-<script type="text/x-mathjax-config">
-MathJax.Hub.Config({
-  tex2jax: { inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], displayMath: [["$$", "$$"], ["\\\\[", "\\\\]"]],
-             processEscapes: true, processEnvironments: true },
-  messageStyle: "none"
-});
-</script>
-<script async src="{{ resources.course.mathjax }}"></script>
-{%- endif -%}
-{%- endblock -%}
-{%- block html_head_css -%}
-<style>
-main { max-width: 1080px; margin: 0 auto; }
-.course-links { display: flex; flex-wrap: wrap; gap: .4em 1.6em; max-width: 1000px; margin: 1em auto; padding: 0 20px;
-  font: 15px system-ui, sans-serif; }
-.course-links a { color: #005a8c; }
-.course-problem { max-width: 960px; margin: 1em auto; padding: .8em 1.2em; border-left: 4px solid #c0392b;
-  background: #fdf1ef; font: 14px ui-monospace, monospace; overflow-wrap: anywhere; }
-.jp-RenderedImage img, .jp-RenderedHTMLCommon img { max-width: 100%; height: auto; }
-@media (max-width: 640px) {
-  .jp-InputPrompt, .jp-OutputPrompt { display: none; }
-  body.jp-Notebook { padding: 4px; }
-}
-</style>
-{%- endblock -%}
-{%- block body_header -%}
-{{ super() }}
-<nav class="course-links">{{ resources.course.links }}</nav>
-{% if resources.course.problem %}<p class="course-problem">{{ resources.course.problem }}</p>{% endif %}
-{%- endblock -%}
-{%- block body_footer -%}
-<nav class="course-links">{{ resources.course.links }}</nav>
-{% if resources.course.mathjax %}<p class="course-links">Equations are typeset over the network; offline they stay as
-TeX.</p>{% endif %}
-{{ super() }}
-{%- endblock -%}
-{%- block data_png -%}
-<div class="jp-RenderedImage jp-OutputArea-output">
-<img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
-{%- for name in ('width', 'height', 'alt') -%}
-{%- set value = output | get_metadata(name, 'image/png') -%}
-{%- if value is not none %} {{ name }}="{{ value | escape_html }}"{% endif -%}
-{%- endfor %}>
-</div>
-{%- endblock -%}
-"""
 
 
 # -- the index
@@ -450,7 +397,7 @@ def _thumbnail(book: nbformat.NotebookNode) -> str:
     picture.thumbnail((640, 480))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_address(buffer.getvalue(), "JPEG")
 
 
 def _pictures(book: nbformat.NotebookNode) -> Iterator[tuple[Image.Image, list[str]]]:
@@ -479,28 +426,18 @@ def _write_index(results: list[Result], out: Path, preset: str) -> None:
     machine = f"Python {platform.python_version()}, {platform.system()} on {platform.machine()}"
     seconds = sum(result.seconds for result in results)
     facts = f"Preset {preset} · {_duration(seconds)} · {now} · {versions} · {machine}"
-    page = _INDEX.replace("@TALLY@", html.escape(_tally(results))).replace("@FACTS@", html.escape(facts))
-    page = page.replace("@CARDS@", "\n".join(_card(result) for result in results))
-    write_text(out / "index.html", page)
+    values = {
+        "tally": _tally(results),
+        "facts": facts,
+        "results": results,
+        "marks": _MARKS,
+        "cells": _cells,
+        "duration": _duration,
+    }
+    write_text(out / "index.html", render("index.html", values, TEMPLATES))
 
 
 _MARKS = {"passed": "✓ ran through", "failed": "✗ failed", "interrupted": "✗ interrupted", "not run": "not run"}
-
-
-def _card(result: Result) -> str:
-    stem, title = html.escape(result.path.stem), html.escape(result.title)
-    mark = _MARKS[result.status]
-    picture = f'<img src="{result.thumbnail}" alt="A picture from {title}">' if result.thumbnail else ""
-    problem = f'<p class="problem">{html.escape(result.error)}</p>' if result.error else ""
-    length = _cells(result.cells) + (f" · {_duration(result.seconds)}" if result.seconds else "")
-    if result.page:
-        picture = picture and f'<a class="picture" href="{stem}.html" tabindex="-1">{picture}</a>'
-        title = f'<a href="{stem}.html">{title}</a>'
-        length += f' · <a href="{stem}.ipynb">executed notebook</a>'
-    heading = f'<p class="name">{stem}</p><h2>{title}</h2><p>{html.escape(result.summary)}</p>'
-    facts = f'<p class="facts"><b class="{result.status.replace(" ", "-")}">{mark}</b> · {length}</p>'
-    shape = "" if picture else ' class="plain"'
-    return f"<article{shape}>{picture}<div>{heading}{problem}{facts}</div></article>"
 
 
 def _tally(results: list[Result]) -> str:
@@ -524,57 +461,3 @@ def _one_line(error: object) -> str:
 
 def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-_INDEX = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>facegen: the course, executed</title>
-<style>
-:root { color-scheme: light dark; --paper: #f6f5f2; --card: #fff; --ink: #23211e; --soft: #66625b; --rule: #e2dfd8;
-  --link: #005a8c; --good: #1b7a4b; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #161718; --card: #212325; --ink: #ecebe8; --soft: #a9a69f; --rule: #36383b; --link: #7cc0ea;
-    --good: #6fcf9b; --bad: #ff9a8f; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; padding: 40px 20px 60px; background: var(--paper); color: var(--ink);
-  font: 17px/1.5 system-ui, sans-serif; }
-main { max-width: 940px; margin: 0 auto; }
-h1 { margin: 0; font-size: 2rem; line-height: 1.2; letter-spacing: -.01em; }
-header p { margin: .5em 0 0; }
-header .facts { margin-bottom: 30px; }
-.facts, .name { color: var(--soft); font-size: .85rem; }
-article { display: grid; grid-template-columns: 280px 1fr; gap: 24px; margin: 0 0 18px; padding: 18px;
-  background: var(--card); border: 1px solid var(--rule); border-radius: 12px; }
-article p { margin: .5em 0 0; overflow-wrap: anywhere; }
-article .name { margin: 0; font-family: ui-monospace, monospace; }
-h2 { margin: .1em 0 0; font-size: 1.3rem; line-height: 1.25; overflow-wrap: anywhere; }
-a { color: var(--link); }
-h2 a { text-decoration: none; }
-h2 a:hover { text-decoration: underline; }
-.picture { display: block; align-self: start; aspect-ratio: 4 / 3; background: #fff; border: 1px solid var(--rule);
-  border-radius: 8px; overflow: hidden; }
-.picture img { width: 100%; height: 100%; object-fit: contain; display: block; }
-article.plain { grid-template-columns: 1fr; }
-.passed { color: var(--good); }
-.failed, .interrupted { color: var(--bad); }
-.problem { padding: .5em .8em; border-left: 3px solid var(--bad); background: var(--paper);
-  font: .85rem/1.45 ui-monospace, monospace; }
-@media (max-width: 680px) { body { padding-top: 24px; } article { grid-template-columns: 1fr; gap: 14px; } }
-</style>
-</head>
-<body>
-<main>
-<header>
-<h1>Generating faces with GANs</h1>
-<p>The course, executed from top to bottom: @TALLY@.</p>
-<p class="facts">@FACTS@</p>
-</header>
-@CARDS@
-</main>
-</body>
-</html>
-"""

@@ -126,7 +126,7 @@ def _number(value: float) -> str:
 def _row(person: Person, kind: str) -> dict[str, object]:
     """What the template shows of a person."""
 
-    def picture(pixels: torch.Tensor, what: object) -> Picture:
+    def picture(pixels: torch.Tensor, what: str) -> Picture:
         image = _image(pixels)
         return Picture(data_address(_encoded(image, kind), kind), *image.size, f"{person.name}, {what}")
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.models.dcgan import initialise
+from facegen.models.settings import remembers
 
 NORMS = ("instance", "batch")
 
@@ -97,6 +98,7 @@ class ResnetGenerator(nn.Module):
         InputError: an unknown norm, or a count below 1.
     """
 
+    @remembers
     def __init__(
         self,
         img_channels: int = 3,
@@ -109,15 +111,7 @@ class ResnetGenerator(nn.Module):
         super().__init__()
         outputs = img_channels if out_channels is None else out_channels
         _check_arguments(norm, img_channels=img_channels, width=width, blocks=blocks, out_channels=outputs)
-        # What rebuilds this network from a file: see facegen.models.pretrained.
-        self.settings = {
-            "img_channels": img_channels,
-            "width": width,
-            "blocks": blocks,
-            "norm": norm,
-            "dropout": dropout,
-            "out_channels": outputs,
-        }
+        self.settings["out_channels"] = outputs
         self.img_channels, self.out_channels = img_channels, outputs
         bias = norm == "instance"
 
@@ -202,6 +196,7 @@ class UnetGenerator(nn.Module):
         InputError: an unknown norm, or a count that is too small.
     """
 
+    @remembers
     def __init__(
         self,
         img_channels: int = 3,
@@ -216,14 +211,7 @@ class UnetGenerator(nn.Module):
         _check_arguments(norm, img_channels=img_channels, width=width, downs=downs, out_channels=outputs)
         if downs < 5:
             raise InputError(f"downs={downs}: a U-Net here halves at least 5 times (widths w, 2w, 4w, 8w, 8w)")
-        self.settings = {
-            "img_channels": img_channels,
-            "width": width,
-            "downs": downs,
-            "norm": norm,
-            "dropout": dropout,
-            "out_channels": outputs,
-        }
+        self.settings["out_channels"] = outputs
         self.img_channels, self.out_channels, self.downs = img_channels, outputs, downs
 
         level = UnetLevel(8 * width, 8 * width, None, norm)  # built from the innermost level outwards
@@ -276,10 +264,10 @@ class PatchDiscriminator(nn.Module):
         InputError: an unknown norm, or a count below 1.
     """
 
+    @remembers
     def __init__(self, img_channels: int = 3, width: int = 64, layers: int = 3, norm: str = "instance") -> None:
         super().__init__()
         _check_arguments(norm, img_channels=img_channels, width=width, layers=layers)
-        self.settings = {"img_channels": img_channels, "width": width, "layers": layers, "norm": norm}
         self.img_channels, self.receptive_field = img_channels, receptive_field(layers)
         self._least = 3 * 2**layers  # halved `layers` times, then one pixel less twice, must leave one logit
 
@@ -318,10 +306,10 @@ class PixelDiscriminator(nn.Module):
         InputError: an unknown norm, or a count below 1.
     """
 
+    @remembers
     def __init__(self, img_channels: int = 3, width: int = 64, norm: str = "instance") -> None:
         super().__init__()
         _check_arguments(norm, img_channels=img_channels, width=width)
-        self.settings = {"img_channels": img_channels, "width": width, "norm": norm}
         self.img_channels, self.receptive_field = img_channels, 1
         bias = norm == "instance"
         self.net = nn.Sequential(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.files import InputError
+from facegen.models.settings import remembers
 
 IMAGE_SIZES = (32, 64, 128)
 NORMS = ("batch", "instance", "spectral", "none")
@@ -61,6 +62,7 @@ class Generator(nn.Module):
         InputError: an image size, norm or padding mode that is not in the lists above.
     """
 
+    @remembers
     def __init__(
         self,
         z_size: int = 100,
@@ -71,15 +73,8 @@ class Generator(nn.Module):
         img_channels: int = 3,
     ) -> None:
         super().__init__()
-        # What rebuilds this network from a file: see facegen.models.pretrained.
-        self.settings = {
-            "z_size": z_size,
-            "conv_dim": conv_dim,
-            "image_size": image_size,
-            "norm": _choice("norm", norm, NORMS),
-            "padding_mode": _choice("padding_mode", padding_mode, PADDING_MODES),
-            "img_channels": img_channels,
-        }
+        _choice("norm", norm, NORMS)
+        _choice("padding_mode", padding_mode, PADDING_MODES)
         self.z_dim, self.img_resolution, self.img_channels = z_size, image_size, img_channels
         bias = norm in ("spectral", "none")
         channels = conv_dim * 2 ** _stages(image_size)  # [N, 8c, 4, 4] at 64 pixels
@@ -121,6 +116,7 @@ class Discriminator(nn.Module):
         InputError: an image size, norm or padding mode that is not known.
     """
 
+    @remembers
     def __init__(
         self,
         conv_dim: int = 64,
@@ -131,14 +127,8 @@ class Discriminator(nn.Module):
         img_channels: int = 3,
     ) -> None:
         super().__init__()
-        self.settings = {
-            "conv_dim": conv_dim,
-            "image_size": image_size,
-            "norm": _choice("norm", norm, NORMS),
-            "slope": slope,
-            "padding_mode": _choice("padding_mode", padding_mode, PADDING_MODES),
-            "img_channels": img_channels,
-        }
+        _choice("norm", norm, NORMS)
+        _choice("padding_mode", padding_mode, PADDING_MODES)
         self.img_resolution, self.img_channels = image_size, img_channels
         bias = norm in ("spectral", "none")
 

@@ -28,6 +28,7 @@ from facegen.models.layers import (
     setup_filter,
     upsample2d,
 )
+from facegen.models.settings import remembers
 
 ARCHITECTURES = ("skip", "resnet", "orig")
 NOISE_MODES = ("random", "const", "none")
@@ -541,6 +542,7 @@ class Generator(nn.Module):
         InputError: sizes, names or options that do not exist.
     """
 
+    @remembers
     def __init__(
         self,
         z_dim: int,
@@ -552,15 +554,8 @@ class Generator(nn.Module):
         synthesis_kwargs: Options[str, object] | None = None,
     ) -> None:
         super().__init__()
-        self.settings = {  # what rebuilds this network from a file: see facegen.models.pretrained
-            "z_dim": z_dim,
-            "c_dim": c_dim,
-            "w_dim": w_dim,
-            "img_resolution": img_resolution,
-            "img_channels": img_channels,
-            "mapping_kwargs": options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS),
-            "synthesis_kwargs": options("synthesis_kwargs", synthesis_kwargs, Synthesis.OPTIONS),
-        }
+        self.settings["mapping_kwargs"] = options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS)
+        self.settings["synthesis_kwargs"] = options("synthesis_kwargs", synthesis_kwargs, Synthesis.OPTIONS)
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
         self.synthesis = Synthesis(w_dim, img_resolution, img_channels, **self.settings["synthesis_kwargs"])
@@ -746,6 +741,7 @@ class Discriminator(nn.Module):
 
     BLOCK_OPTIONS = ("activation", "resample_filter", "freeze_layers")
 
+    @remembers
     def __init__(
         self,
         c_dim: int,
@@ -762,20 +758,10 @@ class Discriminator(nn.Module):
         epilogue_kwargs: Options[str, object] | None = None,
     ) -> None:
         super().__init__()
-        self.settings = {
-            "c_dim": c_dim,
-            "img_resolution": img_resolution,
-            "img_channels": img_channels,
-            "architecture": check_architecture(architecture),
-            "channel_base": channel_base,
-            "channel_max": channel_max,
-            "num_fp16_res": num_fp16_res,
-            "conv_clamp": conv_clamp,
-            "cmap_dim": cmap_dim,
-            "block_kwargs": options("block_kwargs", block_kwargs, self.BLOCK_OPTIONS),
-            "mapping_kwargs": options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS),
-            "epilogue_kwargs": options("epilogue_kwargs", epilogue_kwargs, Epilogue.OPTIONS),
-        }
+        check_architecture(architecture)
+        self.settings["block_kwargs"] = options("block_kwargs", block_kwargs, self.BLOCK_OPTIONS)
+        self.settings["mapping_kwargs"] = options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS)
+        self.settings["epilogue_kwargs"] = options("epilogue_kwargs", epilogue_kwargs, Epilogue.OPTIONS)
         channels = widths(img_resolution, channel_base, channel_max)
         if img_resolution < 8:
             raise InputError(f"img_resolution={img_resolution}: the discriminator takes pictures of 8, 16, 32, ... pixels")

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.models.layers import design_lowpass_filter, fast_layout, filtered_lrelu, modulated_conv2d
+from facegen.models.settings import remembers
 from facegen.models.stylegan2 import EqualLinear, Mapping, options, own_precision
 
 
@@ -205,6 +206,12 @@ class Synthesis(nn.Module):
         conv_kernel, filter_size, lrelu_upsampling, use_radial_filters, conv_clamp, magnitude_ema_beta: of each layer.
     """
 
+    OPTIONS = (
+        *("channel_base", "channel_max", "num_layers", "num_critical", "first_cutoff", "first_stopband", "last_stopband_rel"),
+        *("margin_size", "output_scale", "num_fp16_res", "conv_kernel", "filter_size", "lrelu_upsampling"),
+        *("use_radial_filters", "conv_clamp", "magnitude_ema_beta"),
+    )
+
     def __init__(
         self,
         w_dim: int,
@@ -319,6 +326,7 @@ class Generator(nn.Module):
         InputError: sizes, names or options that do not exist.
     """
 
+    @remembers
     def __init__(
         self,
         z_dim: int,
@@ -346,34 +354,9 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         _check(img_resolution, num_layers, num_critical, first_cutoff, conv_kernel)
-        synthesis = {
-            "channel_base": channel_base,
-            "channel_max": channel_max,
-            "num_layers": num_layers,
-            "num_critical": num_critical,
-            "first_cutoff": first_cutoff,
-            "first_stopband": first_stopband,
-            "last_stopband_rel": last_stopband_rel,
-            "margin_size": margin_size,
-            "output_scale": output_scale,
-            "num_fp16_res": num_fp16_res,
-            "conv_kernel": conv_kernel,
-            "filter_size": filter_size,
-            "lrelu_upsampling": lrelu_upsampling,
-            "use_radial_filters": use_radial_filters,
-            "conv_clamp": conv_clamp,
-            "magnitude_ema_beta": magnitude_ema_beta,
-        }
         mapping = {"num_layers": 2, "w_avg_beta": 0.998, **options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS)}
-        self.settings = {  # what rebuilds this network from a file: see facegen.models.pretrained
-            "z_dim": z_dim,
-            "c_dim": c_dim,
-            "w_dim": w_dim,
-            "img_resolution": img_resolution,
-            "img_channels": img_channels,
-            "mapping_kwargs": mapping,
-            **synthesis,
-        }
+        self.settings["mapping_kwargs"] = mapping
+        synthesis = {name: self.settings[name] for name in Synthesis.OPTIONS}
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
         self.synthesis = Synthesis(w_dim, img_resolution, img_channels, **synthesis)

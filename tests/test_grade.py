@@ -218,7 +218,7 @@ def test_the_names_of_the_recorded_runs_cannot_be_looked_up(isolation, tmp_path)
 def test_another_tree_is_graded_with_its_own_package(stubs, tmp_path):
     """Its package differs, and a hand-in imports a part of it that the checks do not."""
     tree = tmp_path / "tree"
-    for name in ("facegen", "notebooks", "assets"):
+    for name in ("facegen", "notebooks", "assets", "docs"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
     for path in ROOT.iterdir():
         if path.is_file():

@@ -412,7 +412,7 @@ def test_the_verb_lets_a_classifier_judge_both_sides_and_says_how_wrong_it_is(ne
         (["--data=drawn:9", "--labels=l.csv", "--outdir=o"], "--labels=drawn"),
         (["--data=drawn:9", "--labels=drawn"], "--outdir"),
         (["--data=drawn:9", "--labels=drawn", "--resample=t.json"], "belong together"),
-        (["--data=drawn:9", "--labels=drawn", "--outdir=o", "--network=a", "--images=b"], "one of the two"),
+        (["--data=drawn:9", "--labels=drawn", "--outdir=o", "--network=a", "--images=b"], "either --network"),
         (["--data=drawn:9", "--labels=drawn", "--outdir=o", "--samples=1", "--images=x"], "x"),
         (["--data=drawn:9", "--labels=drawn", "--resample=none.json", "--out=o"], "cannot be read"),
     ],

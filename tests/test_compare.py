@@ -6,6 +6,9 @@ import dataclasses
 import json
 import math
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +22,7 @@ from facegen.data.packed import Faces
 from facegen.evaluation import compare as comparing
 from facegen.evaluation import trials as running
 from facegen.evaluation.compare import Comparison, Judge, Measurement, Run, check_settings, compare, spread, until
-from facegen.files import InputError, locked
+from facegen.files import InputError
 from facegen.models import pretrained
 from facegen.show.comparison import as_dict, markdown, notes, progress_chart, table_rows, verdicts, write_report
 from facegen.training.fit import Interrupted, TrainingError, fit
@@ -286,22 +289,68 @@ def test_a_folder_of_another_comparison_is_refused(straight, faces, configs, opt
     assert (straight[1] / "compare.json").read_bytes() == before
 
 
-def test_other_pictures_a_damaged_record_and_strange_folders_are_refused(straight, faces, tmp_path):
+def test_other_pictures_and_strange_folders_are_refused(straight, faces, tmp_path):
     other = load_faces("drawn:32", 32, seed=1, cache=False)
     with pytest.raises(InputError, match="on other pictures") as refusal:
         compare(other, CONFIGS, straight[1], Averages(), **OPTIONS)
     assert "\n" not in str(refusal.value)
-    (tmp_path / "compare.json").write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
-        compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
-    (tmp_path / "compare.json").write_text("{}")
-    with pytest.raises(InputError, match="does not describe a comparison"):
-        compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
-    with locked(straight[1], "facegen compare"), pytest.raises(InputError, match=r"is in use \(facegen compare, process"):
-        compare(faces, CONFIGS, straight[1], Averages(), **OPTIONS)
-    (tmp_path / "compare.json").rename(tmp_path / "something.json")
+    (tmp_path / "something.json").write_text("{}")
     with pytest.raises(InputError, match="is not empty and holds no comparison"):
         compare(faces, CONFIGS, tmp_path, Averages(), **OPTIONS)
+
+
+DAMAGE = {
+    "settings cut off": ("compare.json", lambda text: text[: len(text) // 2]),
+    "settings a list": ("compare.json", lambda text: "[]"),
+    "no settings": ("compare.json", lambda text: "{}"),
+    "settings of another kind": ("compare.json", lambda text: json.dumps(json.loads(text) | {"configs": {"dcgan": 3}})),
+    "record cut off": ("compared.json", lambda text: text[: len(text) // 2]),
+    "record a list": ("compared.json", lambda text: "[]"),
+    "record without weights": ("compared.json", lambda text: json.dumps(json.loads(text) | {"weights": {}})),
+    "machines that are numbers": ("compared.json", lambda text: json.dumps(json.loads(text) | {"machines": [1]})),
+    "no numbers of a snapshot": ("compared.json", lambda text: json.dumps(json.loads(text) | {"measured": {"2": {}}})),
+    "words for numbers": ("compared.json", lambda text: text.replace('"kid": ', '"kid": "x", "was": ')),
+    "run's settings cut off": ("config.json", lambda text: text[: len(text) // 2]),
+    "log of words": ("stats.jsonl", lambda text: "x\n" * 4),
+    "network cut off": ("networks/step-00000002.safetensors", None),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_to_a_comparison_is_one_line_that_names_the_file(kind, straight, faces, tmp_path):
+    folder, (name, change) = tmp_path / "copy", DAMAGE[kind]
+    shutil.copytree(straight[1], folder)
+    path = folder / name if name == "compare.json" else folder / "runs" / "dcgan-seed0" / name
+    if change is None:  # it is looked at where it has not been measured
+        path.write_bytes(path.read_bytes()[:2000])
+        record = folder / "runs" / "dcgan-seed0" / "compared.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"measured": {}}))
+    else:
+        path.write_text(change(path.read_text()))
+    with pytest.raises(InputError) as caught:
+        compare(faces, CONFIGS, folder, Averages(), **OPTIONS)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_comparison_that_another_process_works_on_is_refused(quick, tmp_path, capsys):
+    outdir = tmp_path / "out"
+    code = (
+        "import sys; from facegen.files import locked\nwith locked(sys.argv[1], 'facegen compare'): print(flush=True); input()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(outdir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    command = f"compare --data drawn:32 --cfgs dcgan --kimg 0.032 --snap 0.016 --outdir {outdir} --seeds 1".split()
+    command += ["--image-size", "32", "--batch", "8", "--set", "dcgan.conv_dim=4", "--samples", "12", "--device", "cpu"]
+    try:
+        child.stdout.readline()
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert f"is in use (facegen compare, process {child.pid}" in error and error.count("\n") == 1
+        assert not (outdir / "compare.json").exists() and not (outdir / "runs").exists()
+    finally:
+        child.communicate("\n")
+    assert main(command) == 0
 
 
 # ------------------------------------------------------------------------------------------------------- the report

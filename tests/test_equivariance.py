@@ -266,7 +266,6 @@ def test_what_cannot_be_moved_is_refused_in_one_line():
         (lambda: equivariance(sg2, 1), "at least 2 pictures"),
         (lambda: equivariance(sg2, 4, kinds=["eq_x"]), "choose among eq_t, eq_t_frac, eq_r"),
         (lambda: equivariance(sg2, 4, kinds=[]), "choose among"),
-        (lambda: equivariance(sg2, 4, noise_mode="random"), "the same noise"),
         (lambda: equivariance(sg2, 4, labels=1), "no classes"),
         (lambda: equivariance(tiny("dcgan"), 4, trunc=0.5), "no w to truncate"),
     ):

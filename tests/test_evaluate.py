@@ -222,7 +222,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line_before_the_work(place, t
     assert not (tmp_path / "out").exists()
     stored = m.Stored(Faces(drawn(12, 32).images, None, "fakes", "hash"), 12)
     with pytest.raises(InputError, match="eq needs a network"):
-        m.protocols(stored, load_faces("drawn:30", 32), m.Settings(metrics=("eq",)))
+        m.measure(stored, load_faces("drawn:30", 32), m.Settings(metrics=("eq",)))
 
 
 # ------------------------------------------------------------------------------------------------------------ copies

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -35,11 +33,8 @@ if TYPE_CHECKING:
     import torch
 
     from facegen.data.packed import Faces
-    from facegen.evaluation.compare import Comparison
     from facegen.evaluation.measure import Fakes
-    from facegen.evaluation.search import Found
 
-PAGE_EVERY = 60  # seconds between two writings of a search's page
 Pictures = Annotated[str, Kind("DIR|ZIP")]
 Features = Literal["lite0", "inception"]
 
@@ -112,9 +107,7 @@ class Evaluate(OfFakes):
             warnings.simplefilter("always", UserWarning)
             fakes, size, about = self.fakes(self.size, on)
             faces = load_faces(self.data, size)
-            if theirs is not None:
-                m.check_protocols(m.protocols(fakes, faces, settings), theirs)
-            evaluation = m.measure(fakes, faces, settings)
+            evaluation = m.measure(fakes, faces, settings, theirs)
             m.write_results(folder / "results.json", evaluation, {"torch": torch.__version__, "device": on.type, **about})
             if evaluation.copies is not None:
                 save_neighbours(folder / "neighbours.png", evaluation.copies, fakes, faces)
@@ -209,29 +202,23 @@ class Audit(OfFakes):
             print(f"written: {one_line(self.outdir)}")
 
     def check(self, names: list[str]) -> None:
-        from facegen.data.packed import drawn_count
-
         if bool(self.resample) != bool(self.out):
             raise InputError("--resample TARGET.json and --out belong together: give both or neither")
         if not self.outdir and not self.resample:
             raise InputError("give --outdir for the audit's report, or --resample and --out for a resampled data set")
-        if self.network and self.images:
-            raise InputError("--network and --images: give one of the two")
-        drawn = drawn_count(self.data, 1) is not None
-        if self.labels == "drawn" and not drawn:
-            raise InputError(f"--labels=drawn: {self.data} is not drawn by the package; give a CSV, or drawn:N")
-        if self.labels not in ("drawn", "measured") and drawn:
-            raise InputError(f"--labels {self.labels}: the labels of drawn faces are known; give --labels=drawn")
         if not names:
             raise InputError("--attributes: give at least one")
 
     def write_resampled(self, names: list[str]) -> None:
-        from facegen.evaluation.audit import read_target, resampled_data
+        from facegen.evaluation.audit import LEAST_SIZE, USUAL_SIZE, labelled, read_target, write_resampled
         from facegen.show.audit import resampled_text
 
-        target, options = read_target(self.resample), {"size": self.image_size, "count": self.count, "seed": self.seed}
-        labels, indices, weights, path = resampled_data(self.data, self.labels, names, target, self.out, **options)
-        print(resampled_text(labels, indices, weights, target))
+        target = read_target(self.resample)
+        # Only labels that are measured need pixels; others take pictures of any size.
+        size = self.image_size or (USUAL_SIZE if self.labels == "measured" else LEAST_SIZE)
+        there = labelled(self.data, self.labels, names, size)
+        indices, weights, path = write_resampled(there, target, self.out, self.count, self.seed)
+        print(resampled_text(there.labels, indices, weights, target))
         print(f"written: {one_line(self.out)}, {one_line(path)}")
 
     def write_counts(self, names: list[str], folder: Path) -> str:
@@ -303,7 +290,7 @@ class Compare(Shared, Trained):
         from facegen.config import device
         from facegen.evaluation.compare import check_settings, chosen_configs, compare
         from facegen.evaluation.features import load_features
-        from facegen.show.comparison import verdicts, write_report
+        from facegen.show.comparison import reporter, verdicts
 
         configs, on = chosen_configs(self.cfgs, vars(self), self.set or []), device(self.device)
         step = max((config.images_per_step for config in configs.values()), default=1) / 1000
@@ -312,11 +299,7 @@ class Compare(Shared, Trained):
         faces, features, planned = self.faces(), load_features(self.features, on), len(configs) * self.seeds
         print(f"{len(faces)} pictures from {one_line(faces.name)}; {planned} runs of {self.kimg:g} kimg on {on}")
 
-        def report(so_far: Comparison) -> None:
-            run, page = so_far.runs[-1], write_report(so_far, faces, self.outdir, command=command(self), device=on)
-            last = f"KID x 1000 is {run.snapshots[-1].kid * 1000:.3g}" if run.finished else run.failed
-            print(f"{len(so_far.runs)} of {planned}: {run.cfg}, seed {run.seed}: {last}; {page}")
-
+        report = reporter(faces, self.outdir, command(self), on, planned)
         options = {"seeds": self.seeds, "snap_kimg": snap, "samples": self.samples, "device": on}
         found = compare(faces, configs, self.outdir, features, on_run=report, **options)
         print("\n".join([*verdicts(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'table.md'}"]))
@@ -349,12 +332,10 @@ class Search(Trained):
     def run(self) -> None:
         one_of(self, "kimg", "epochs")
 
-        from tqdm.auto import tqdm
-
         from facegen.config import TrainConfig, device
         from facegen.evaluation.features import load_features
         from facegen.evaluation.search import check_space, chosen_axes, chosen_settings, search, verdict
-        from facegen.show.search import line, write_report
+        from facegen.show.search import reporter, write_report
 
         on, given = device(self.device), chosen_settings(self.set or [])
         base = TrainConfig(image_size=self.image_size, seed=self.seed, **given)
@@ -366,16 +347,9 @@ class Search(Trained):
         check_space(base, axes, self.scores)
         features, shown = load_features(self.features, on), f"{len(faces)} pictures from {one_line(faces.name)}"
         print(f"{shown}; {self.trials} trials of {kimg:g} kimg over {len(axes)} settings on {on}")
-        written = -math.inf
-
-        def report(found: Found) -> None:
-            nonlocal written
-            tqdm.write(line(found, found.trials[-1]))
-            if len(found.trials) == found.planned or time.monotonic() > written + PAGE_EVERY:
-                write_report(found, self.outdir, command(self))
-                written = time.monotonic()
-
         options = {"trials": self.trials, "rungs": self.scores, "samples": self.samples, "confirm": self.confirm}
-        found = search(faces, base, self.outdir, features, axes=axes, device=on, on_trial=report, **options)
+        found = search(
+            faces, base, self.outdir, features, axes=axes, device=on, on_trial=reporter(self.outdir, command(self)), **options
+        )
         write_report(found, self.outdir, command(self))
         print("\n".join([verdict(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'best.json'}"]))

@@ -66,7 +66,6 @@ __all__ = [
     "read_target",
     "resample",
     "resampled",
-    "resampled_data",
     "resampling_weights",
     "shares",
     "two_proportions",
@@ -76,11 +75,11 @@ __all__ = [
 Labels: TypeAlias = "Sequence[object] | np.ndarray | Tensor"
 Target: TypeAlias = "Mapping[str, Mapping[str, float]]"
 
-LEVEL = 0.95
 USUAL_SIZE, LEAST_SIZE = 64, 16  # pixels where nothing says how many, and where nobody looks at them
 PERMUTATIONS = 9999  # where a table is too sparse for the chi-square distribution
 SPARSE = 5.0  # expected counts below this are (Cochran 1954)
 ROUNDS = 4000  # draws behind the interval of a corrected share
+TAILS = (1 - 0.95) / 2, (1 + 0.95) / 2  # its ends
 BLIND = 0.05  # a confusion matrix whose smallest singular value is below this cannot be inverted to any purpose
 
 
@@ -102,21 +101,23 @@ class Share:
         return f"{self.share:.1%} ({self.low:.1%} to {self.high:.1%}{raw})"
 
 
-def shares(labels: Labels, values: Sequence[str] | None = None, level: float = LEVEL) -> dict[str, Share]:
+def shares(labels: Labels, values: Sequence[str] | None = None) -> dict[str, Share]:
     """The share of each value among the labels, with its Wilson interval.
 
     Args:
         labels: one per picture, at least one.
         values: what there could be, in the order wanted: a value that nobody has keeps its place, with a share of 0. By
             default the values that occur, sorted.
-        level: of each interval by itself.
 
     Raises:
         InputError: no labels, or one that is not among the values.
     """
     words = _words(labels)
-    counts = _counts(words, values)
-    return {value: Share(k / len(words), *wilson_interval(k, len(words), level), len(words)) for value, k in counts.items()}
+    return {value: _share(k, len(words)) for value, k in _counts(words, values).items()}
+
+
+def _share(count: int, n: int) -> Share:
+    return Share(count / n, *wilson_interval(count, n), n)
 
 
 def _words(labels: Labels) -> np.ndarray:
@@ -198,7 +199,6 @@ def compare_shares(
     fake: Mapping[str, Labels],
     *,
     values: Mapping[str, Sequence[str]] | None = None,
-    level: float = LEVEL,
 ) -> list[Difference]:
     """The shares of every value of every attribute in two sets of pictures whose labels are known, and tested differences.
 
@@ -212,10 +212,10 @@ def compare_shares(
     """
     found = []
     for attribute, (a, b, names) in _paired(real, fake, values).items():
-        one, other = shares(a, names, level), shares(b, names, level)
+        one, other = shares(a, names), shares(b, names)
         for value, x in _counts(a, names).items():
             y, n, m = _counts(b, names)[value], len(a), len(b)
-            ends = difference_interval(x, n, y, m, level)
+            ends = difference_interval(x, n, y, m)
             size = cohens_h(other[value].share, one[value].share)
             row = (one[value], other[value], y / m - x / n, *ends, size, two_proportions(x, n, y, m))
             found.append(Difference(attribute, value, *row))
@@ -232,9 +232,7 @@ def compare_attributes(
     """One test per attribute: do its values have the same shares in both sets? Pearson's chi-square, corrected by Holm.
 
     With labels that a classifier gave to both sets this is still a sound test: if the sets are alike it errs alike on both.
-
-    Args:
-        seed: of the permutations, which stand in where a value is expected fewer than 5 times.
+    Where a value is expected fewer than 5 times, permutations of this seed stand in for the chi-square distribution.
     """
     from scipy.stats import chi2_contingency
 
@@ -290,10 +288,10 @@ def two_proportions(x: int, n: int, y: int, m: int) -> float:
     return float(chi2_contingency(table, correction=False)[1])
 
 
-def difference_interval(x: int, n: int, y: int, m: int, level: float = LEVEL) -> tuple[float, float]:
+def difference_interval(x: int, n: int, y: int, m: int) -> tuple[float, float]:
     """Interval for y/m - x/n (Newcombe 1998, Statistics in Medicine 17, method 10): made of the two Wilson intervals."""
     p, q = x / n, y / m
-    (p_low, p_high), (q_low, q_high) = wilson_interval(x, n, level), wilson_interval(y, m, level)
+    (p_low, p_high), (q_low, q_high) = wilson_interval(x, n), wilson_interval(y, m)
     return q - p - math.hypot(q - q_low, p_high - p), q - p + math.hypot(q_high - q, p - p_low)
 
 
@@ -420,22 +418,18 @@ class AttributeClassifier:
         other.confusion = confusion_matrix(words, other.out_of_fold, labels=self.values)
         return other
 
-    def error(self, level: float = LEVEL) -> Share:
+    def error(self) -> Share:
         """The share of pictures that it gets wrong, of those it has not learned from, with its Wilson interval."""
-        wrong, n = int(self.confusion.sum() - self.confusion.trace()), int(self.confusion.sum())
-        return Share(wrong / n, *wilson_interval(wrong, n, level), n)
+        return _share(int(self.confusion.sum() - self.confusion.trace()), int(self.confusion.sum()))
 
-    def recalls(self, level: float = LEVEL) -> dict[str, Share]:
+    def recalls(self) -> dict[str, Share]:
         """For each value, the share of its pictures that are recognised; of two values, sensitivity and specificity."""
-        found = {}
-        for i, value in enumerate(self.values):
-            right, n = int(self.confusion[i, i]), int(self.confusion[i].sum())
-            found[value] = Share(right / n, *wilson_interval(right, n, level), n)
-        return found
+        rows = zip(self.values, self.confusion.diagonal().tolist(), self.confusion.sum(1).tolist())
+        return {value: _share(right, n) for value, right, n in rows}
 
 
 def corrected_share(
-    predicted: Labels, classifier: AttributeClassifier, *, level: float = LEVEL, rounds: int = ROUNDS, seed: int = 0
+    predicted: Labels, classifier: AttributeClassifier, *, rounds: int = ROUNDS, seed: int = 0
 ) -> dict[str, Share]:
     """The shares behind a classifier's labels: its confusion matrix inverted, with an interval for everything that is unsure.
 
@@ -448,7 +442,7 @@ def corrected_share(
     Args:
         predicted: what the classifier says of each picture.
         classifier: fitted.
-        level, rounds, seed: of the interval.
+        rounds, seed: of the interval.
 
     Returns:
         For each of its values the corrected share; `Share.raw` is what it says.
@@ -464,7 +458,7 @@ def corrected_share(
     draws, other = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     matrices = np.stack([draws.dirichlet(row + 1 / len(row), size=rounds) for row in confusion], axis=1)
     drawn = _corrected(other.dirichlet(said + 1 / len(said), size=rounds), matrices)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(drawn, TAILS, axis=0)
     point, n = _corrected(said / said.sum(), rates), int(said.sum())
     # At 0 and 1 the draws lie a little inside: an interval holds its share.
     ends = zip(point.tolist(), np.minimum(low, point).tolist(), np.maximum(high, point).tolist(), (said / n).tolist())
@@ -607,43 +601,19 @@ def resampled(faces: Faces, indices: np.ndarray) -> Faces:
     )
 
 
-def resampled_data(
-    source: str,
-    labels: str,
-    names: Sequence[str],
-    target: Target,
-    dest: Path,
-    *,
-    size: int | None,
-    count: int | None,
-    seed: int,
-) -> tuple[Mapping[str, Labels], np.ndarray, np.ndarray, Path]:
-    """Write a data set with the target's shares to `dest`, as `write_resampled` does.
-
-    Returns:
-        The labels of all pictures, the numbers of those that were chosen, all their weights, and the file of labels.
-    """
-    # Only labels that are measured need pixels; others take pictures of any size.
-    there = labelled(source, labels, names, size or (USUAL_SIZE if labels == "measured" else LEAST_SIZE))
-    weights = resampling_weights(there.labels, target)
-    indices = resample(weights, count, seed)
-    return there.labels, indices, weights, write_resampled(there, indices, dest)
-
-
-def write_resampled(there: Labelled, indices: np.ndarray, dest: str | Path) -> Path:
-    """A folder, or a zip if `dest` ends so, with the chosen pictures; and their labels beside it, in DEST-labels.csv.
+def write_resampled(
+    there: Labelled, target: Target, dest: Path, count: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, Path]:
+    """A folder, or a zip if `dest` ends so, with the target's shares; and the labels beside it, in DEST-labels.csv.
 
     Files are copied as they are; the second copy of a.jpg is called a~2.jpg. Drawn pictures are written as PNG.
 
-    Args:
-        there: all the pictures.
-        indices: of those wanted, as `resample` makes them.
-        dest: what to write; a folder must be new or empty.
-
     Returns:
-        The file of labels.
+        The numbers of the pictures that were chosen, all pictures' weights, and the file of labels.
     """
-    dest, copies = Path(dest), list(_copies(there.names, indices))
+    weights = resampling_weights(there.labels, target)
+    indices = resample(weights, count, seed)
+    copies = list(_copies(there.names, indices))
     with contextlib.ExitStack() as stack:
         if isinstance(there.source, Tensor):
             read = lambda i: _png(there.source[i])  # noqa: E731
@@ -666,7 +636,7 @@ def write_resampled(there: Labelled, indices: np.ndarray, dest: str | Path) -> P
         lines = csv.writer(file)
         lines.writerow(["file", *there.labels])
         lines.writerows([name, *(column[i] for column in there.labels.values())] for name, i in copies)
-    return path
+    return indices, weights, path
 
 
 def _copies(names: Sequence[str], indices: np.ndarray) -> Iterable[tuple[str, int]]:
@@ -715,13 +685,10 @@ _DARK, _LIGHT = 85.0, 170.0  # thirds of 0..255
 
 
 def measured_labels(pictures: Tensor, names: Iterable[str] = MEASURES) -> dict[str, np.ndarray]:
-    """Labels that follow from the pixels of aligned portraits, real and generated alike, with no classifier and its errors.
+    """Labels that follow from the pixels of aligned portraits, uint8 [N, 3, H, W], with no classifier and its errors.
 
     "colour": grey or colour. "background": dark, middle or light, by the mean luma of the two upper corners. "face": dark,
     middle or light, by the mean luma between eyes and mouth. The last is light on skin, not skin: exposure moves it as much.
-
-    Args:
-        pictures: uint8 [N, 3, H, W], framed alike, the face in the middle.
     """
     if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3 or not len(pictures):
         raise InputError(f"pictures are {pictures.dtype} {list(pictures.shape)}: labels are measured on uint8 [N, 3, H, W]")
@@ -733,15 +700,9 @@ def measured_labels(pictures: Tensor, names: Iterable[str] = MEASURES) -> dict[s
             chroma = torch.cat([(p.amax(1).float() - p.amin(1).float()).mean((1, 2)) for p in pictures.split(256)])
             found[name] = np.where(chroma.numpy() < _GREY, "grey", "colour")
         elif name in MEASURES:
-            rows, columns = (
-                (slice(0, size // 8), slice(0, wide // 8))
-                if name == "background"
-                else (
-                    slice(size * 9 // 20, size * 13 // 20),
-                    slice(wide * 7 // 20, wide * 13 // 20),
-                )
-            )
-            parts = [pictures[:, :, rows, columns]] + ([pictures[:, :, rows, -(wide // 8) :]] if name == "background" else [])
+            parts = [pictures[:, :, : size // 8, : wide // 8], pictures[:, :, : size // 8, -(wide // 8) :]]
+            if name == "face":
+                parts = [pictures[:, :, size * 9 // 20 : size * 13 // 20, wide * 7 // 20 : wide * 13 // 20]]
             luma = sum((part.float().mean((2, 3)) * luma_weights).sum(1) for part in parts) / len(parts)
             found[name] = np.array(MEASURES[name])[np.digitize(luma.numpy(), [_DARK, _LIGHT])]
         else:
@@ -816,7 +777,12 @@ def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> 
         attributes: which.
         size: of the pictures, S.
     """
-    if drawn_count(source, 1) is not None:
+    drawn = drawn_count(source, 1) is not None
+    if labels == "drawn" and not drawn:
+        raise InputError(f"--labels=drawn: {source} is not drawn by the package; give a CSV, or drawn:N")
+    if labels not in ("drawn", "measured") and drawn:
+        raise InputError(f"--labels {labels}: the labels of drawn faces are known; give --labels=drawn")
+    if drawn:
         faces = load_faces(source, size)
         names = [f"{i:06d}.png" for i in range(len(faces))]
         found = drawn_labels(faces.attributes, attributes) if labels == "drawn" else measured_labels(faces.images, attributes)
@@ -927,11 +893,10 @@ def audited(
         about: what the protocol says of the fakes.
         device: where classifiers' features are computed.
     """
-    see, pictures = None, None
+    real, see, pictures = labelled(source, labels, names, size), None, None
     if fakes is not None:
         pictures = fakes.pictures(range(fakes.count)).expand(-1, 3, -1, -1)
         see = None if labels == "measured" else features.load_features("lite0", device)
-    real = labelled(source, labels, names, size)
     protocol = {"labels": labels, "attributes": names, **about, **({"features": str(see)} if see else {})}
     protocol |= {"image_size": size, "data": content_hash(real.images), "real": len(real.images)}
     notes = [f"{real.unlabelled:,} pictures without all the labels were left out"] if real.unlabelled else []

@@ -26,7 +26,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,13 +34,14 @@ from torch import Tensor
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces
 from facegen.evaluation.distances import frechet_distance, kid, precision_recall
+from facegen.evaluation.features import Features
 from facegen.evaluation.trials import check_folder, read_json, refuse_another, setting_value, train_measured, write_json
 from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.training.families import build
 from facegen.training.fit import TrainingError
-from facegen.training.runs import History, read_config
+from facegen.training.runs import History, is_number, read_config
 
 NAMES = {"kid": "KID", "frechet": "FID", "diversity": "diversity", "precision": "precision", "recall": "recall"}
 QUANTITIES = tuple(NAMES)
@@ -50,17 +51,6 @@ FEWEST = 8  # pictures on either side of a distance
 MOST_REAL = 5000  # pictures in each half of the real ones
 Config = TrainConfig | StyleConfig
 COMPARABLE = tuple(name for name, recipe in RECIPES.items() if not isinstance(recipe, CycleConfig))
-
-
-class FeatureFunction(Protocol):
-    """What pictures are compared by: uint8 [N, 3, H, W] -> float32 [N, dims], such as `facegen.evaluation.features.Features`.
-
-    Its text says which numbers it gives; `score` says what a score on them is called: "KID" -> "KID-lite0".
-    """
-
-    def __call__(self, pictures: Tensor) -> Tensor: ...
-    def __str__(self) -> str: ...
-    def score(self, metric: str) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,15 +166,10 @@ class Judge:
     The real pictures are shuffled (seed 0), mirrored at random if training mirrors them, and cut into two halves. The same n
     fakes are compared with each half, and the mean of the two is the result. The baseline is n pictures of either half
     against the other half: the same numbers of pictures, so that what few pictures do to a distance, they do to both.
-
-    Args:
-        faces: the real pictures.
-        features: what they are compared by.
-        samples: fakes per measurement, fewer if half of the real pictures are fewer.
-        mirror: whether training mirrors.
+    n is `samples`, or half of the real pictures if these are fewer.
     """
 
-    def __init__(self, faces: Faces, features: FeatureFunction, samples: int, mirror: bool) -> None:
+    def __init__(self, faces: Faces, features: Features, samples: int, mirror: bool) -> None:
         half = min(len(faces) // 2, MOST_REAL)
         if samples < FEWEST or half < FEWEST:
             raise InputError(
@@ -252,7 +237,7 @@ def compare(
     faces: Faces,
     configs: Mapping[str, Config],
     outdir: str | Path,
-    features: FeatureFunction,
+    features: Features,
     *,
     seeds: int = 3,
     snap_kimg: float,
@@ -269,15 +254,10 @@ def compare(
 
     Args:
         faces: the pictures that all train on and are measured against.
-        configs: name of a recipe -> its settings, whose `seed` is replaced.
-        outdir: the comparison's folder.
-        features: what pictures are compared by.
-        seeds: runs of each recipe, with seeds 0 to seeds - 1.
+        configs: name of a recipe -> its settings, whose `seed` is replaced by 0 to seeds - 1.
         snap_kimg: thousands of pictures between two snapshots, all of which are measured.
         samples: fakes per measurement.
-        device: where to train and to make the fakes.
-        on_run: called with what is known whenever a run has ended or been measured anew, and at the end.
-        progress: as for `fit`.
+        on_run: called with what is known whenever a run has ended or been measured again, and at the end.
 
     Raises:
         InputError: settings that make no fair comparison or no network, too few pictures, or a folder of another comparison.
@@ -474,7 +454,19 @@ def _network(folder: Path, step: int) -> Path:
 def _record(folder: Path) -> dict:
     path = folder / "compared.json"
     empty = {"machines": [], "weights": {}, "failed": "", "protocol": "", "measured": {}}
-    record = read_json(path) if path.exists() else empty
-    if any(type(record.get(name)) is not type(value) for name, value in empty.items()):
+    if not path.exists():
+        return empty
+    record = read_json(path)
+    try:
+        sound = all(type(record[name]) is type(value) for name, value in empty.items())
+        sound = sound and all(type(machine) is str for machine in record["machines"])
+        numbers = [record["weights"][name] for name in ("G", "D")]
+        numbers += [found[name] for found in record["measured"].values() for name in QUANTITIES]
+        sound = (
+            sound and all(map(is_number, numbers)) and all(len(found) == len(NAMES) for found in record["measured"].values())
+        )
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
         raise InputError(f"{path} is damaged: remove the folder of this run, or choose another --outdir")
     return record

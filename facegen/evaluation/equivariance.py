@@ -24,8 +24,8 @@ chosen. Another generator has no such thing. The nearest to it is the first feat
 are given: the learned 4x4 constant of a StyleGAN2, the 4x4 seed that a DCGAN makes from z. It is taken for the samples of the
 smoothest periodic function through them (trigonometric interpolation) and sampled anew at the moved places; an eighth of the
 picture is half a pixel of a 4x4 map. Everything else stays where it is, also StyleGAN2's noise inputs, as they are part of what
-sticks to the pixels; `noise_mode="none"` leaves them out. The paper gives no number for StyleGAN2, for this reason: what comes
-out here says how far this generator is from following its input, and does not compare with a number measured another way.
+sticks to the pixels. The paper gives no number for StyleGAN2, for this reason: what comes out here says how far this generator
+is from following its input, and does not compare with a number measured another way.
 """
 
 from __future__ import annotations
@@ -235,7 +235,6 @@ def equivariance(
     kinds: Iterable[str] = KINDS,
     trunc: float = 1.0,
     labels: Labels | None = None,
-    noise_mode: str = "const",
     progress: bool = True,
 ) -> dict[str, Decibels]:
     """EQ-T, EQ-T_frac and EQ-R of a generator.
@@ -245,7 +244,7 @@ def equivariance(
         samples: pictures, of the seeds seed, seed + 1, ...; each moved once for each kind. The paper takes 50,000.
         seed: also of the motions.
         kinds: which of the three.
-        trunc, labels, noise_mode: as for `facegen.latent.sample.sample`; of a function, nothing.
+        trunc, labels: as for `facegen.latent.sample.sample`; of a function, nothing.
         progress: show a bar.
 
     Raises:
@@ -258,7 +257,7 @@ def equivariance(
         raise InputError(f"kinds {unknown or 'none'}: choose among {', '.join(KINDS)}")
     if samples < 2 or seed < 0:
         raise InputError(f"samples={samples}, seed={seed}: measure at least 2 pictures, with a seed from 0")
-    draw, how = drawer(G, trunc, labels, noise_mode) if isinstance(G, nn.Module) else (G, "a function that moves its own input")
+    draw, how = drawer(G, trunc, labels) if isinstance(G, nn.Module) else (G, "a function that moves its own input")
     errors: dict[str, list[tuple[float, int]]] = {kind: [] for kind in kinds}
     draws = {kind: np.random.default_rng([seed, KINDS.index(kind)]) for kind in kinds}
     for number in tqdm(range(samples), desc="equivariance", leave=False, disable=None if progress else True):
@@ -288,7 +287,7 @@ def _summed(kind: str, errors: list[tuple[float, int]], seed: int, how: str) -> 
     return Decibels(kind, _decibels(totals.sum(), counts.sum()), float(low), float(high), len(totals), seed, how)
 
 
-def drawer(G: nn.Module, trunc: float = 1.0, labels: Labels | None = None, noise_mode: str = "const") -> tuple[Draw, str]:
+def drawer(G: nn.Module, trunc: float = 1.0, labels: Labels | None = None) -> tuple[Draw, str]:
     """A function that draws a generator's picture with its input moved, and what is moved, in words.
 
     Raises:
@@ -296,8 +295,6 @@ def drawer(G: nn.Module, trunc: float = 1.0, labels: Labels | None = None, noise
     """
     if not hasattr(G, "z_dim"):
         raise InputError("this network makes no pictures from seeds, so there is no input to move (a CycleGAN translates)")
-    if noise_mode not in ("const", "none"):
-        raise InputError(f"noise_mode={noise_mode!r}: pictures that are compared need the same noise, const or none")
     if not has_styles(G) and trunc != 1:
         raise InputError("this network has no w to truncate (a DCGAN): leave the truncation at 1")
     c = one_hot(G, labels, 1)
@@ -311,11 +308,11 @@ def drawer(G: nn.Module, trunc: float = 1.0, labels: Labels | None = None, noise
             if not has_styles(G):
                 return G(z)[0].float().cpu()
             classes = None if c is None else c.to(where)
-            return G(z, classes, truncation_psi=trunc, noise_mode=noise_mode)[0].float().cpu()
+            return G(z, classes, truncation_psi=trunc, noise_mode="const")[0].float().cpu()
 
     if can_move(G):
         return draw, "the Fourier features' transform"
-    noise = {"const": ", noise inputs left in place", "none": ", without noise inputs"}[noise_mode] if has_noise(G) else ""
+    noise = ", noise inputs left in place" if has_noise(G) else ""
     return draw, f"the first feature map, by trigonometric interpolation{noise}"
 
 

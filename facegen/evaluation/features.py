@@ -5,7 +5,7 @@ score = kid(features(real), features(fake))       # print it as features.score("
 
 A Frechet distance or a KID on other features than Inception's is another measure with another scale. So every number has a
 `Protocol` that says what was measured how, numbers on EfficientNet-lite0 are called "FID-lite0" and never "FID", and numbers
-of unlike protocols are not compared: `differs` names the difference.
+of unlike protocols are not compared: `require_same` names the difference.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from facegen.data.fetch import FetchError, Patience
 from facegen.files import InputError, replacing
 from facegen.models.judges import LITE0_SHA256, Inception, Lite0, Weights, build, lite0_file, read_weights, weights_file
 
-__all__ = ["Features", "Measured", "Protocol", "cached_features", "differs", "load_features", "require_same"]
+__all__ = ["Features", "Measured", "Protocol", "cached_features", "load_features", "require_same"]
 
 HASH_DIGITS = 12
 CACHE_FORMAT = 1  # raise it when features of the same weights and pictures change
@@ -322,21 +322,15 @@ class Measured:
         return f"{self.protocol.metric} {self.value:.4g}{interval}"
 
 
-def differs(a: Measured, b: Measured) -> str | None:
-    """The first thing in which two numbers were measured differently, in words; None where they can be compared."""
-    for part in dataclasses.fields(Protocol):
-        one, other = getattr(a.protocol, part.name), getattr(b.protocol, part.name)
-        if one != other:
-            return f"{part.name}: {one} and {other}"
-    return None
-
-
 def require_same(a: Measured, b: Measured) -> None:
     """Refuse to compare numbers of unlike protocols.
 
     Raises:
         InputError: they differ; it says in what.
     """
-    difference = differs(a, b)
-    if difference:
-        raise InputError(f"these numbers cannot be compared, they differ in {difference}: measure both the same way")
+    for name, one in dataclasses.asdict(a.protocol).items():
+        other = getattr(b.protocol, name)
+        if one != other:
+            raise InputError(
+                f"these numbers cannot be compared, they differ in {name}: {one} and {other}: measure both the same way"
+            )

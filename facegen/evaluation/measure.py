@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-from typing import Protocol as Interface
 
 import numpy as np
 import torch
@@ -57,13 +56,11 @@ __all__ = [
     "ResultPair",
     "Settings",
     "Stored",
-    "check_protocols",
     "compare_results",
     "fakes_of",
     "measure",
     "metric_names",
     "path_lengths",
-    "protocols",
     "read_results",
     "write_results",
 ]
@@ -152,14 +149,10 @@ class Settings:
         unknown = [metric for metric in self.metrics if metric not in METRICS]
         if unknown or not self.metrics:
             raise InputError(f"metric {unknown[0] if unknown else 'none'!r}: choose among {', '.join(METRICS)}")
-        if not self.resizings or set(self.resizings) - set(RESIZINGS):
-            raise InputError(f"resizing {', '.join(self.resizings) or 'none'}: choose clean, legacy or both")
         if self.pairs < 2:
             raise InputError(f"--pairs {self.pairs}: give at least 2")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed}: give 0 to 2^32 - 1")
-        if self.ppl_space not in ("w", "z"):
-            raise InputError(f"ppl space {self.ppl_space!r}: choose w or z")
 
 
 def metric_names(text: str, network: bool) -> tuple[str, ...]:
@@ -172,28 +165,8 @@ def metric_names(text: str, network: bool) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------------------ fakes
 
 
-class Fakes(Interface):
-    """Generated pictures, made or read when they are asked for."""
-
-    count: int
-    name: str
-    sampling: str
-    G: nn.Module | None
-
-    def batches(self) -> Iterator[Tensor]: ...
-    def pictures(self, indices: Sequence[int]) -> Tensor: ...
-
-
 class Generated:
-    """The pictures of a generator's seeds.
-
-    Args:
-        G: in evaluation mode or not, on any device.
-        count: how many.
-        seed: the first; then seed + 1, ...
-        trunc, labels: as for `facegen.latent.sample.sample`.
-        name: of the network.
-    """
+    """The pictures of a generator's seeds, from `seed` on; trunc and labels as for `facegen.latent.sample.sample`."""
 
     def __init__(
         self,
@@ -224,13 +197,7 @@ class Generated:
 
 
 class Stored:
-    """Pictures that were generated before, in random order.
-
-    Args:
-        faces: the pictures.
-        count: at most so many.
-        seed: of the choice and the order.
-    """
+    """Pictures that were generated before, at most `count` of them and in random order."""
 
     G = None
 
@@ -246,6 +213,9 @@ class Stored:
     def pictures(self, indices: Sequence[int]) -> Tensor:
         """uint8 [len(indices), 3, H, W]."""
         return self.images[self.order[list(indices)]]
+
+
+Fakes = Generated | Stored
 
 
 def fakes_of(
@@ -326,12 +296,7 @@ def _base(metric: str) -> str:
     return metric.partition(" (")[0]
 
 
-# ------------------------------------------------------------------------------------------------------------ protocols
-
-
-def protocols(fakes: Fakes, faces: Faces, settings: Settings) -> list[Protocol]:
-    """How each number will be measured; known before anything is computed."""
-    return [number.protocol for number in _Job(fakes, faces, settings).numbers]
+# ------------------------------------------------------------------------------------------------------------ measuring
 
 
 class _Job:
@@ -400,21 +365,19 @@ class _Job:
         return Protocol(metric, by, resize, real, fake, data, self.settings.seed, self.fakes.sampling)
 
 
-# ------------------------------------------------------------------------------------------------------------ measuring
-
-
-def measure(fakes: Fakes, faces: Faces, settings: Settings) -> Evaluation:
+def measure(fakes: Fakes, faces: Faces, settings: Settings, against: Sequence[Result] | None = None) -> Evaluation:
     """Measure fakes against real pictures, or a generator by itself.
 
     Args:
-        fakes: `Generated` or `Stored`.
         faces: the real pictures, of the fakes' size; for memorisation, those that the generator was trained on.
-        settings: what and how.
+        against: results that these are to be compared with; what could not be is refused before the work.
 
     Raises:
         InputError: too few pictures, sizes that differ, weights that cannot be had, or what a metric refuses.
     """
     job = _Job(fakes, faces, settings)
+    if against is not None:
+        _pairs([Result(Measured(math.nan, number.protocol), "") for number in job.numbers], against)
     rows = _rows_of_fakes(job)
     found = []
     for protocol, better, measured in tqdm(job.numbers, desc="measuring", leave=False, disable=None):
@@ -661,14 +624,13 @@ def path_lengths(
     ends: bool = True,
     trunc: float = 1.0,
     labels: Labels | None = None,
-    step: float = PPL_STEP,
 ) -> Tensor:
     """Perceptual path lengths, whose mean is the PPL (Karras et al. 2019, arXiv:1812.04948, section 4.1).
 
-    Two latents lie on a way: straight in w, along the sphere in z. At a place t on it and at t + step the perceptual distance
-    of the two pictures is taken and divided by the step's square: how much the picture changes where the latent changes little.
-    The papers compare by LPIPS on VGG16, cut faces out of FFHQ's pictures and drop outliers; here whole pictures are compared
-    by `see`, and nothing is dropped, so numbers compare with each other only.
+    Two latents lie on a way: straight in w, along the sphere in z. At a place t on it and `PPL_STEP` further the perceptual
+    distance of the two pictures is taken and divided by the step's square: how much the picture changes where the latent
+    changes little. The papers compare by LPIPS on VGG16, cut faces out of FFHQ's pictures and drop outliers; here whole
+    pictures are compared by `see`, and nothing is dropped, so numbers compare with each other only.
 
     Args:
         pairs: how many ways, one step on each.
@@ -676,7 +638,6 @@ def path_lengths(
         space: "w", or "z".
         ends: t = 0, where latents are like those that pictures are made of; else t is uniform in 0..1.
         trunc, labels: as for `facegen.latent.sample.sample`; noise stays as it is stored.
-        step: epsilon.
 
     Returns:
         float64 [pairs] on the CPU.
@@ -692,30 +653,30 @@ def path_lengths(
     t = torch.zeros(pairs) if ends else torch.from_numpy(draws.random(pairs).astype(np.float32))
     device, found = next(G.parameters()).device, []
     batch = max(1, min(8, 8 * 256**2 // G.img_resolution**2))
-
-    def mapping(part: Tensor) -> Tensor:
-        c = one_hot(G, labels, len(part))
-        return G.mapping(part, None if c is None else c.to(device), truncation_psi=trunc)
-
-    def pictures(place: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        if not has_styles(G):
-            return G(slerp(a, b, place))
-        if space == "z":
-            return G.synthesis(mapping(slerp(a, b, place)), noise_mode="const")
-        return G.synthesis(torch.lerp(a, b, place[:, None, None]), noise_mode="const")
-
     with evaluating(G):
         for part in tqdm(torch.arange(pairs).split(batch), desc="path lengths", leave=False, disable=None):
-            a, b = z[:, part].to(device)
-            if space == "w":
-                a, b = mapping(a), mapping(b)
-            place = t[part].to(device)
-            first, second = (_seen(see, pictures(where, a, b).float()) for where in (place, place + step))
-            found.append((first - second).square().sum(1).double().cpu() / step**2)
+            at, place = _way(G, *z[:, part].to(device), space, trunc, labels), t[part].to(device)
+            first, second = (_seen(see, at(where).float()) for where in (place, place + PPL_STEP))
+            found.append((first - second).square().sum(1).double().cpu() / PPL_STEP**2)
     lengths = torch.cat(found)
     if not lengths.isfinite().all():
         raise InputError("the network gives NaN: its weights are damaged, or its training diverged; use an earlier snapshot")
     return lengths
+
+
+def _way(G: nn.Module, a: Tensor, b: Tensor, space: str, trunc: float, labels: Labels | None) -> Callable[[Tensor], Tensor]:
+    """Pictures at places [N] on the ways from a to b [N, z]: straight in w, along the sphere in z."""
+    if not has_styles(G):
+        return lambda place: G(slerp(a, b, place))
+    c = one_hot(G, labels, len(a))
+
+    def mapping(z: Tensor) -> Tensor:
+        return G.mapping(z, None if c is None else c.to(a.device), truncation_psi=trunc)
+
+    if space == "z":
+        return lambda place: G.synthesis(mapping(slerp(a, b, place)), noise_mode="const")
+    start, end = mapping(a), mapping(b)
+    return lambda place: G.synthesis(torch.lerp(start, end, place[:, None, None]), noise_mode="const")
 
 
 # ------------------------------------------------------------------------------------------------------------ warnings
@@ -827,24 +788,18 @@ def compare_results(ours: Sequence[Result], theirs: Sequence[Result]) -> list[Re
     Raises:
         InputError: nothing in common, or a number that was measured another way; it names the difference.
     """
-    pairs = _common(ours, theirs)
-    for one, other in pairs:
-        require_same(one.measured, other.measured)
-    return [ResultPair(one.name, one.measured, other.measured, _verdict(one, other)) for one, other in pairs]
+    return [ResultPair(one.name, one.measured, other.measured, _verdict(one, other)) for one, other in _pairs(ours, theirs)]
 
 
-def check_protocols(planned: Sequence[Protocol], theirs: Sequence[Result]) -> None:
-    """Refuse, before the work, a comparison that would be refused after it."""
-    for one, other in _common([Result(Measured(math.nan, protocol), "") for protocol in planned], theirs):
-        require_same(one.measured, other.measured)
-
-
-def _common(ours: Sequence[Result], theirs: Sequence[Result]) -> list[tuple[Result, Result]]:
+def _pairs(ours: Sequence[Result], theirs: Sequence[Result]) -> list[tuple[Result, Result]]:
+    """The results that both have, all measured alike."""
     by_name = {result.name: result for result in theirs}
     pairs = [(result, by_name[result.name]) for result in ours if result.name in by_name]
     if not pairs:
         names = [", ".join(result.name for result in results) or "nothing" for results in (ours, theirs)]
         raise InputError(f"no number is in both: here are {names[0]}, there {names[1]}")
+    for one, other in pairs:
+        require_same(one.measured, other.measured)
     return pairs
 
 

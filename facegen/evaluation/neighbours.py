@@ -43,7 +43,6 @@ class Memorised:
     high: float
     expected: float  # the share that new pictures from the same source would have
     ratio: float  # median distance of fakes to their nearest real picture, divided by that of held-out pictures
-    threshold: float  # the distance below which a fake is close, the median of both halves'
     distances: Tensor  # float64 [n]: of each fake to its nearest real picture
     # float64 [n]: that distance as a share of the held-out pictures' median; the smallest are the most suspect.
     nearness: Tensor
@@ -101,7 +100,6 @@ def memorised(fake: Tensor, real: Tensor, mirrored: Tensor | None = None, *, k: 
         high=high,
         expected=EXPECTED,
         ratio=ratio,
-        threshold=sum(limits) / 2,
         distances=distances,
         nearness=torch.stack(nearest_fake).min(0).values / scale,
         nearest=nearest,

@@ -244,17 +244,10 @@ def train_and_test(faces: Faces) -> tuple[Faces, Faces]:
 
 
 class Score:
-    """KID of n fakes, seeds 0 to n - 1, against real pictures whose features are computed once.
+    """KID of as many fakes as `samples`, from seed 0 on, against the first `MOST_REAL` of the real pictures.
 
-    Args:
-        real: the pictures; the first `MOST_REAL` of them count.
-        features: what they are compared by.
-        samples: n.
-        folder: where the real features are kept.
-        mirror: whether training mirrors; then the real pictures are mirrored at random, too.
-
-    Attributes:
-        protocol: what says how a score was measured.
+    If training mirrors, the real pictures are mirrored at random, too. Their features are computed once and kept in a folder.
+    `protocol` says how a score was measured.
     """
 
     def __init__(self, real: Faces, features: Features, samples: int, folder: Path, mirror: bool = False) -> None:
@@ -376,16 +369,11 @@ def search(
         faces: the pictures; half of them are held out.
         base: the default: its `kimg` is every run's budget, and its `seed` that of all trials and of the proposals. The
             test's seeds follow on it.
-        outdir: the search's folder.
-        features: what pictures are compared by.
-        axes: the settings to search.
         trials: how many in all, those that are already there included.
         rungs: scores of a trial.
         samples: fakes for each score.
         confirm: seeds of the test; 0 leaves it out.
-        device: where to train and to make the fakes.
         on_trial: called with what is known after each trial.
-        progress: True or False shows or hides the progress bar; None shows it on a terminal.
 
     Raises:
         InputError: Optuna is missing, a space or data that cannot work, or a folder of another search, or one that another

@@ -83,6 +83,17 @@ def write_report(
     return outdir / "index.html"
 
 
+def reporter(faces: Faces, outdir: Path, command: str, device: torch.device, planned: int) -> Callable[[Comparison], None]:
+    """What to call after each of the `planned` runs: it writes the report and prints a line."""
+
+    def tell(so_far: Comparison) -> None:
+        run, page = so_far.runs[-1], write_report(so_far, faces, outdir, command=command, device=device)
+        last = f"KID x 1000 is {run.snapshots[-1].kid * 1000:.3g}" if run.finished else run.failed
+        print(f"{len(so_far.runs)} of {planned}: {run.cfg}, seed {run.seed}: {last}; {page}")
+
+    return tell
+
+
 def _settings(comparison: Comparison) -> list[tuple[object, ...]]:
     """Every setting of every recipe, one line each."""
     settings = [dataclasses.asdict(config) for config in comparison.configs.values()]

@@ -6,12 +6,14 @@ import csv
 import io
 import math
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from tqdm.auto import tqdm
 
 from facegen.evaluation.search import FULL_TRIALS, Axis, Found, Tried, verdict
 from facegen.files import replacing, write_text
@@ -22,9 +24,10 @@ from facegen.show import report
 from facegen.show.figures import BLUE, GREEN, INK, KIMG, VERMILION, Chart, _dress
 from facegen.show.grids import grid, kimg_text
 
-__all__ = ["charts", "line", "notes", "table", "write_report"]
+__all__ = ["charts", "line", "notes", "reporter", "table", "write_report"]
 
 WIDTH = 560  # of a plot on the page, in CSS pixels
+PAGE_EVERY = 60  # seconds between two writings of the page
 SHOWN = 32  # faces of the default and of the best
 GREY = "#999999"
 # How each kind of trial is drawn; shapes as well as colours.
@@ -60,6 +63,20 @@ def write_report(found: Found, outdir: str | Path, command: str = "") -> Path:
     }
     write_text(outdir / "index.html", render("search.html", values))
     return outdir / "index.html"
+
+
+def reporter(outdir: str | Path, command: str) -> Callable[[Found], None]:
+    """What to call after each trial: it prints a line, and writes the page after the last and once a minute before."""
+    written = -math.inf
+
+    def tell(found: Found) -> None:
+        nonlocal written
+        tqdm.write(line(found, found.trials[-1]))
+        if len(found.trials) == found.planned or time.monotonic() > written + PAGE_EVERY:
+            write_report(found, outdir, command)
+            written = time.monotonic()
+
+    return tell
 
 
 def _grids(found: Found) -> dict[str, Image.Image]:

@@ -193,21 +193,18 @@ class Audit(OfFakes):
 
     def run(self) -> None:
         names = list(dict.fromkeys(word.strip() for word in self.attributes.split(",") if word.strip()))
-        self.check(names)
-        if self.resample:
-            self.write_resampled(names)
-        if self.outdir:
-            with replacing_folder(self.outdir) as folder:
-                print(self.write_counts(names, folder))
-            print(f"written: {one_line(self.outdir)}")
-
-    def check(self, names: list[str]) -> None:
         if bool(self.resample) != bool(self.out):
             raise InputError("--resample TARGET.json and --out belong together: give both or neither")
         if not self.outdir and not self.resample:
             raise InputError("give --outdir for the audit's report, or --resample and --out for a resampled data set")
         if not names:
             raise InputError("--attributes: give at least one")
+        if self.resample:
+            self.write_resampled(names)
+        if self.outdir:
+            with replacing_folder(self.outdir) as folder:
+                print(self.write_counts(names, folder))
+            print(f"written: {one_line(self.outdir)}")
 
     def write_resampled(self, names: list[str]) -> None:
         from facegen.evaluation.audit import LEAST_SIZE, USUAL_SIZE, labelled, read_target, write_resampled

@@ -222,13 +222,7 @@ def compare_shares(
     return _adjusted(found)
 
 
-def compare_attributes(
-    real: Mapping[str, Labels],
-    fake: Mapping[str, Labels],
-    *,
-    values: Mapping[str, Sequence[str]] | None = None,
-    seed: int = 0,
-) -> list[AttributeTest]:
+def compare_attributes(real: Mapping[str, Labels], fake: Mapping[str, Labels], *, seed: int = 0) -> list[AttributeTest]:
     """One test per attribute: do its values have the same shares in both sets? Pearson's chi-square, corrected by Holm.
 
     With labels that a classifier gave to both sets this is still a sound test: if the sets are alike it errs alike on both.
@@ -237,7 +231,7 @@ def compare_attributes(
     from scipy.stats import chi2_contingency
 
     found = []
-    for attribute, (a, b, names) in _paired(real, fake, values).items():
+    for attribute, (a, b, names) in _paired(real, fake).items():
         table = np.array([list(_counts(side, names).values()) for side in (a, b)])
         table = table[:, table.sum(0) > 0]
         statistic, p, freedom, expected = chi2_contingency(table, correction=False)
@@ -255,7 +249,7 @@ def compare_attributes(
 
 
 def _paired(
-    real: Mapping[str, Labels], fake: Mapping[str, Labels], values: Mapping[str, Sequence[str]] | None
+    real: Mapping[str, Labels], fake: Mapping[str, Labels], values: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, tuple[np.ndarray, np.ndarray, list[str]]]:
     """attribute -> (labels of the reals, labels of the fakes, the values of both in one order)."""
     if set(real) != set(fake):
@@ -278,8 +272,6 @@ def two_proportions(x: int, n: int, y: int, m: int) -> float:
     """
     from scipy.stats import chi2_contingency, fisher_exact
 
-    if not (0 <= x <= n and 0 <= y <= m and n > 0 and m > 0):
-        raise InputError(f"{x} of {n} and {y} of {m}: give counts of 0 up to the number of pictures")
     table = [[x, n - x], [y, m - y]]
     if x + y in (0, n + m):
         return 1.0
@@ -795,9 +787,8 @@ def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> 
 
 def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], size: int) -> Labelled:
     """The pictures of a folder or zip that have all the labels of `read_labels`, by path, file name or name without ending."""
-    pictures, names, rows, unlabelled = [], [], [], 0
+    pictures, names, labels, rows, unlabelled = [], [], [], [], 0
     sizes: Counter[tuple[int, int]] = Counter()
-    columns: dict[str, list[str]] = {attribute: [] for attribute in known}
     with Source(source) as opened:
         for item in decode_all(opened, np.array, size=(size, size), transform="center-crop"):
             rows += [item.row] if item.row else []
@@ -811,8 +802,7 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
             pictures.append(item.value)
             sizes[item.size] += 1
             names.append(item.name)
-            for column, value in zip(columns.values(), values):
-                column.append(value)
+            labels.append(values)
         if not pictures and not unlabelled:
             raise nothing_usable(opened, rows)
     if not pictures:
@@ -820,7 +810,8 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
     if line := fitted(sizes, size):
         say(f"{source}: {line}")
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-    return Labelled(images, names, {a: np.array(column) for a, column in columns.items()}, Path(source), unlabelled)
+    columns = map(np.array, zip(*labels))
+    return Labelled(images, names, dict(zip(known, columns)), Path(source), unlabelled)
 
 
 # --------------------------------------------------------------------------------------------------------------- audit
@@ -831,10 +822,9 @@ class Audit:
     """Who is in the data and, where something was compared with them, who comes out."""
 
     shares: dict[str, dict[str, Share]]  # attribute -> value -> share among the real pictures
-    # differences, tests: those of the generated pictures; empty where there are none.
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)  # empty where there are no generated pictures
     tests: list[AttributeTest] = field(default_factory=list)
-    # the classifiers whose say both sides were compared by, empty where labels are measured.
+    # The classifiers whose say both sides were compared by; empty where labels are measured.
     judges: dict[str, AttributeClassifier] = field(default_factory=dict)
 
 

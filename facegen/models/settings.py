@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from torch import nn
+
+from facegen.files import InputError
 
 
 def remembers(init: Callable[..., None]) -> Callable[..., None]:
@@ -21,3 +23,21 @@ def remembers(init: Callable[..., None]) -> Callable[..., None]:
         init(self, *args, **named)
 
     return remembering
+
+
+def defaults(kind: type[nn.Module]) -> dict[str, object]:
+    """The arguments of a network that need not be given, and their values then."""
+    arguments = inspect.signature(kind).parameters.values()
+    return {one.name: one.default for one in arguments if one.default is not one.empty}
+
+
+def options(name: str, given: Mapping[str, object] | None, known: Collection[str]) -> dict[str, object]:
+    """A dict of constructor arguments, checked: a misspelt name would otherwise surface far away from here.
+
+    Raises:
+        InputError: a name that is not known.
+    """
+    unknown = sorted(set(given or {}) - set(known))
+    if unknown:
+        raise InputError(f"{name} has no {', '.join(unknown)}; it knows {', '.join(known)}")
+    return dict(given or {})

@@ -28,7 +28,7 @@ from facegen.models.layers import (
     setup_filter,
     upsample2d,
 )
-from facegen.models.settings import remembers
+from facegen.models.settings import defaults, options, remembers
 
 ARCHITECTURES = ("skip", "resnet", "orig")
 NOISE_MODES = ("random", "const", "none")
@@ -163,8 +163,6 @@ class Mapping(nn.Module):
         w_avg_beta: decay of the moving average of w per update; None keeps none.
     """
 
-    OPTIONS = ("num_layers", "embed_features", "layer_features", "activation", "lr_multiplier", "w_avg_beta")
-
     def __init__(
         self,
         z_dim: int,
@@ -261,23 +259,10 @@ def widths(img_resolution: int, channel_base: int, channel_max: int) -> dict[int
     return channels
 
 
-def options(name: str, given: Options[str, object] | None, known: Sequence[str]) -> dict[str, object]:
-    """A dict of constructor arguments, checked: a misspelt name would otherwise surface far away from here.
-
-    Raises:
-        InputError: a name that is not known.
-    """
-    unknown = sorted(set(given or {}) - set(known))
-    if unknown:
-        raise InputError(f"{name} has no {', '.join(unknown)}; it knows {', '.join(known)}")
-    return dict(given or {})
-
-
-def check_architecture(architecture: str) -> str:
+def check_architecture(architecture: str) -> None:
     """Raises InputError unless it is one of ARCHITECTURES (Karras et al. 2020, figure 7)."""
     if architecture not in ARCHITECTURES:
         raise InputError(f"architecture={architecture!r}: choose one of {', '.join(ARCHITECTURES)}")
-    return architecture
 
 
 # -- generator
@@ -449,17 +434,6 @@ class Synthesis(nn.Module):
         activation: of the layers.
     """
 
-    OPTIONS = (
-        "channel_base",
-        "channel_max",
-        "num_fp16_res",
-        "architecture",
-        "resample_filter",
-        "conv_clamp",
-        "use_noise",
-        "activation",
-    )
-
     def __init__(
         self,
         w_dim: int,
@@ -554,8 +528,8 @@ class Generator(nn.Module):
         synthesis_kwargs: Options[str, object] | None = None,
     ) -> None:
         super().__init__()
-        self.settings["mapping_kwargs"] = options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS)
-        self.settings["synthesis_kwargs"] = options("synthesis_kwargs", synthesis_kwargs, Synthesis.OPTIONS)
+        self.settings["mapping_kwargs"] = options("mapping_kwargs", mapping_kwargs, defaults(Mapping))
+        self.settings["synthesis_kwargs"] = options("synthesis_kwargs", synthesis_kwargs, defaults(Synthesis))
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
         self.synthesis = Synthesis(w_dim, img_resolution, img_channels, **self.settings["synthesis_kwargs"])
@@ -760,7 +734,7 @@ class Discriminator(nn.Module):
         super().__init__()
         check_architecture(architecture)
         self.settings["block_kwargs"] = options("block_kwargs", block_kwargs, self.BLOCK_OPTIONS)
-        self.settings["mapping_kwargs"] = options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS)
+        self.settings["mapping_kwargs"] = options("mapping_kwargs", mapping_kwargs, defaults(Mapping))
         self.settings["epilogue_kwargs"] = options("epilogue_kwargs", epilogue_kwargs, Epilogue.OPTIONS)
         channels = widths(img_resolution, channel_base, channel_max)
         if img_resolution < 8:

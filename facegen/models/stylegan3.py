@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.models.layers import design_lowpass_filter, fast_layout, filtered_lrelu, modulated_conv2d
-from facegen.models.settings import remembers
-from facegen.models.stylegan2 import EqualLinear, Mapping, options, own_precision
+from facegen.models.settings import defaults, options, remembers
+from facegen.models.stylegan2 import EqualLinear, Mapping, own_precision
 
 
 class FourierInput(nn.Module):
@@ -206,12 +206,6 @@ class Synthesis(nn.Module):
         conv_kernel, filter_size, lrelu_upsampling, use_radial_filters, conv_clamp, magnitude_ema_beta: of each layer.
     """
 
-    OPTIONS = (
-        *("channel_base", "channel_max", "num_layers", "num_critical", "first_cutoff", "first_stopband", "last_stopband_rel"),
-        *("margin_size", "output_scale", "num_fp16_res", "conv_kernel", "filter_size", "lrelu_upsampling"),
-        *("use_radial_filters", "conv_clamp", "magnitude_ema_beta"),
-    )
-
     def __init__(
         self,
         w_dim: int,
@@ -235,6 +229,7 @@ class Synthesis(nn.Module):
         magnitude_ema_beta: float = 0.999,
     ) -> None:
         super().__init__()
+        _check(img_resolution, num_layers, num_critical, first_cutoff, conv_kernel)
         self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
         self.num_ws, self.output_scale = num_layers + 2, output_scale
         cutoff, stopband = img_resolution / 2, img_resolution / 2 * last_stopband_rel
@@ -320,7 +315,7 @@ class Generator(nn.Module):
         w_dim: length of the style w.
         img_resolution, img_channels: of the picture.
         mapping_kwargs: further arguments of `Mapping`; two layers unless given (section 3.1).
-        channel_base ... magnitude_ema_beta: see `Synthesis`.
+        synthesis: further arguments of `Synthesis`, channel_base ... magnitude_ema_beta.
 
     Raises:
         InputError: sizes, names or options that do not exist.
@@ -335,28 +330,14 @@ class Generator(nn.Module):
         img_resolution: int,
         img_channels: int,
         mapping_kwargs: Options[str, object] | None = None,
-        channel_base: int = 32768,
-        channel_max: int = 512,
-        num_layers: int = 14,
-        num_critical: int = 2,
-        first_cutoff: float = 2,
-        first_stopband: float = 2**2.1,
-        last_stopband_rel: float = 2**0.3,
-        margin_size: int = 10,
-        output_scale: float = 0.25,
-        num_fp16_res: int = 0,
-        conv_kernel: int = 3,
-        filter_size: int = 6,
-        lrelu_upsampling: int = 2,
-        use_radial_filters: bool = False,
-        conv_clamp: float | None = 256,
-        magnitude_ema_beta: float = 0.999,
+        **synthesis: object,
     ) -> None:
         super().__init__()
-        _check(img_resolution, num_layers, num_critical, first_cutoff, conv_kernel)
-        mapping = {"num_layers": 2, "w_avg_beta": 0.998, **options("mapping_kwargs", mapping_kwargs, Mapping.OPTIONS)}
-        self.settings["mapping_kwargs"] = mapping
-        synthesis = {name: self.settings[name] for name in Synthesis.OPTIONS}
+        mapping = {"num_layers": 2, "w_avg_beta": 0.998, **options("mapping_kwargs", mapping_kwargs, defaults(Mapping))}
+        usual = defaults(Synthesis)
+        synthesis = usual | options("a StyleGAN3", synthesis, usual)
+        del self.settings["synthesis"]  # a file keeps these beside the others
+        self.settings |= {"mapping_kwargs": mapping, **synthesis}
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
         self.synthesis = Synthesis(w_dim, img_resolution, img_channels, **synthesis)

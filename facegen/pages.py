@@ -11,8 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from facegen.files import one_line
 
-__all__ = ["data_address", "render"]
-
 TEMPLATES = Path(__file__).with_name("templates")
 
 

@@ -32,8 +32,6 @@ from facegen.course.exercises import Exercise, names_of, read_cells, read_exerci
 from facegen.course.student import build_student
 from facegen.files import InputError
 
-__all__ = ["Grades", "HandIn", "Mark", "find_hand_ins", "grade", "needed_cells"]
-
 FILE_LIMIT = 64 << 20  # bytes of a notebook; the course's own are below 5 MB
 
 

@@ -11,8 +11,6 @@ from facegen.course.grade import Graded, Grades
 from facegen.files import replacing, write_text
 from facegen.pages import render
 
-__all__ = ["LIMITS", "summary", "write_csv", "write_junit", "write_page"]
-
 TEMPLATES = Path(__file__).with_name("templates")
 LIMITS = (
     "Marks are decided by the pristine checks, in processes of their own, on the learner's solution cells alone. This does "

@@ -36,7 +36,6 @@ try:
 except ModuleNotFoundError as missing:
     raise InputError(f"running the course needs {missing.name}: pip install 'facegen[course]'") from None
 
-__all__ = ["run_course"]
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}"  # cells are too unequal for a rate
 TEMPLATES = Path(__file__).with_name("templates")

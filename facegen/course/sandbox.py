@@ -31,7 +31,6 @@ try:
 except ModuleNotFoundError:  # Windows
     resource = None
 
-__all__ = ["Ended", "Isolation", "Limits", "View", "can_fork", "isolation_here", "run", "run_plain"]
 
 can_fork = sys.platform.startswith("linux")  # forking a process that has imported PyTorch is not safe on macOS
 SAID_LIMIT = 1 << 20  # bytes that a run may report

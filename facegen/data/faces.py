@@ -33,20 +33,6 @@ from tqdm.auto import tqdm
 from facegen.data.pictures import MAX_ENLARGE, Decoded, Note, Row, Source, Unusable, decode, in_order
 from facegen.files import InputError
 
-__all__ = [
-    "EYES_TO_MOUTH",
-    "Face",
-    "FoundFaces",
-    "check_zoom",
-    "corners_of",
-    "find_faces",
-    "frame_all",
-    "framed",
-    "safe_name",
-    "search_picture",
-    "square",
-]
-
 T = TypeVar("T")
 Face = tuple[Tensor, float, int]
 """Landmarks [5, 2], how sure the detector is (0 to 1), and how many faces there are in the picture."""

@@ -45,19 +45,6 @@ from facegen.data.pictures import (
 )
 from facegen.files import InputError, cache_folder, one_line, replacing, replacing_folder, sha256_of, write_text
 
-__all__ = [
-    "Faces",
-    "PackReport",
-    "batch_indices",
-    "common_size",
-    "content_hash",
-    "drawn_count",
-    "load_faces",
-    "mirror_flags",
-    "pack",
-    "parse_resolution",
-]
-
 CACHE_FORMAT = 2  # raise it when decoding changes, so that no older cache is taken for a new one
 CACHE_BYTES, CACHE_DAYS = 16 << 30, 60  # what the cache keeps: the sets that were used last
 MAPPED_FROM = 1 << 30  # a larger set is memory-mapped: it need not fit into the computer's memory

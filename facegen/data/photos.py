@@ -39,19 +39,6 @@ from facegen.data.visibility import PARTS, ZOOM, seen
 from facegen.files import InputError, one_line, replacing, replacing_folder, write_text
 from facegen.pages import data_address, render
 
-__all__ = [
-    "LIMITS",
-    "NAMES",
-    "AlignReport",
-    "Checks",
-    "PhotoCheck",
-    "PhotoWarning",
-    "align",
-    "annotated",
-    "check_photo",
-    "default_warnings",
-]
-
 LIMITS = {
     "no-face": 0.7,  # least probability that the detector gives what it calls a face
     "several-faces": 1,  # most faces

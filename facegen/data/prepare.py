@@ -30,8 +30,6 @@ from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, 
 from facegen.data.unpaired import DRAWN_B
 from facegen.files import InputError, one_line, replacing_folder
 
-__all__ = ["UnpairedReport", "prepare_unpaired"]
-
 DRAWN_SIZE = 256  # of drawn faces that are written without a size
 MOST_TEST = 100
 SMALL = 64  # side in pixels of the copies by which near-duplicates are found

@@ -21,8 +21,6 @@ from facegen.data.packed import Faces, batch_indices, content_hash, drawn_count,
 from facegen.data.pictures import Row, Source
 from facegen.files import InputError
 
-__all__ = ["DRAWN_B", "Unpaired", "crop_offsets", "drawn_unpaired", "load_unpaired", "reframed"]
-
 # Added to the seed for domain B. No run has a seed that large, so B's order, crops and flips are like those of no run's A.
 # With one order for both, equally large domains would show the same two pictures together in every epoch: pairs.
 OWN_STREAM = 1 << 63

@@ -18,8 +18,6 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-__all__ = ["PARTS", "SIDE", "ZOOM", "Visibility", "load_visibility", "seen", "standard"]
-
 PARTS = ("left eye", "right eye", "mouth")
 SHIPPED = Path(__file__).with_name("visibility.safetensors")
 SIDE = 64  # of the pictures that the network sees

@@ -42,36 +42,6 @@ from facegen.evaluation.distances import wilson_interval
 from facegen.evaluation.measure import Fakes
 from facegen.files import InputError, replacing, replacing_folder
 
-__all__ = [
-    "AttributeClassifier",
-    "AttributeTest",
-    "Audit",
-    "Difference",
-    "Labelled",
-    "Share",
-    "audit",
-    "audited",
-    "cohens_h",
-    "compare_attributes",
-    "compare_shares",
-    "corrected_share",
-    "difference_interval",
-    "drawn_labels",
-    "effective_size",
-    "holm",
-    "labelled",
-    "labelled_faces",
-    "measured_labels",
-    "read_labels",
-    "read_target",
-    "resample",
-    "resampled",
-    "resampling_weights",
-    "shares",
-    "two_proportions",
-    "write_resampled",
-]
-
 Labels: TypeAlias = "Sequence[object] | np.ndarray | Tensor"
 Target: TypeAlias = "Mapping[str, Mapping[str, float]]"
 

@@ -16,8 +16,6 @@ from facegen.training.diagnose import Alarm, both_logits, diagnose
 from facegen.training.runs import History, read_config
 from facegen.training.symptoms import SETTLED, diagnose_run, interpolations, training_pictures
 
-__all__ = ["diagnosis", "write_diagnosis"]
-
 
 def diagnosis(run: Path, data: str | None = None) -> tuple[str, Sequence[Alarm], list[str]]:
     """What there is of a run, in a line; what is wrong with it; and what could not be looked for, and why.

@@ -24,18 +24,6 @@ from tqdm.auto import tqdm
 
 from facegen.files import InputError
 
-__all__ = [
-    "bootstrap_interval",
-    "density_coverage",
-    "frechet_distance",
-    "frechet_from_moments",
-    "inception_score",
-    "kid",
-    "moments",
-    "precision_recall",
-    "wilson_interval",
-]
-
 Array: TypeAlias = "np.ndarray | Tensor"
 
 BLOCK = 1 << 22

@@ -44,8 +44,6 @@ from tqdm.auto import tqdm
 from facegen.files import InputError
 from facegen.latent.sample import Labels, can_move, evaluating, has_noise, has_styles, latents, moved, one_hot, transform
 
-__all__ = ["KINDS", "NAMES", "Decibels", "drawer", "eq_r", "eq_t", "eq_t_frac", "equivariance"]
-
 KINDS = ("eq_t", "eq_t_frac", "eq_r")
 NAMES = {"eq_t": "EQ-T", "eq_t_frac": "EQ-T_frac", "eq_r": "EQ-R"}
 REACH = 1 / 8  # of the picture: the largest shift

@@ -31,8 +31,6 @@ from facegen.data.fetch import FetchError, Patience
 from facegen.files import InputError, replacing
 from facegen.models.judges import LITE0_SHA256, Inception, Lite0, Weights, build, lite0_file, read_weights, weights_file
 
-__all__ = ["Features", "Measured", "Protocol", "cached_features", "load_features", "require_same"]
-
 HASH_DIGITS = 12
 CACHE_FORMAT = 1  # raise it when features of the same weights and pictures change
 

@@ -48,23 +48,6 @@ from facegen.models.perceptual import Perceptual, load_perceptual
 from facegen.models.pretrained import load
 from facegen.models.published import network_file
 
-__all__ = [
-    "METRICS",
-    "Evaluation",
-    "Generated",
-    "Result",
-    "ResultPair",
-    "Settings",
-    "Stored",
-    "compare_results",
-    "fakes_of",
-    "measure",
-    "metric_names",
-    "path_lengths",
-    "read_results",
-    "write_results",
-]
-
 RESIZINGS = ("clean", "legacy")
 FORMAT = "facegen-evaluation-1"
 FEWEST = 12  # fakes, and real pictures in a half

@@ -24,8 +24,6 @@ from torch import Tensor
 from facegen.evaluation.distances import _squared_distances, wilson_interval
 from facegen.files import InputError
 
-__all__ = ["Memorised", "memorised"]
-
 TAIL = 0.01  # the share of held-out pictures below whose distances a fake counts as close
 LEAST = 20  # pictures in a half
 BLOCK = 1 << 22  # distances at a time

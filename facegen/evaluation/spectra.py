@@ -24,8 +24,6 @@ from facegen.data.packed import common_size, load_faces
 from facegen.files import InputError
 from facegen.latent.sample import Labels, sample
 
-__all__ = ["UPPER", "Spectrum", "difference", "distance", "halves", "some", "spectra_of", "spectrum"]
-
 UPPER = 0.5  # the frequency, in units of the highest along an axis, from which `distance` counts
 LEAST = 1e-12  # power of what is nothing at all: -120 dB; rounding to 256 levels alone has -59 dB
 BATCH_NUMBERS = 1 << 22  # pixel values at a time

@@ -14,8 +14,6 @@ from facegen.training.fit import fit
 from facegen.training.steps import GAN
 from facegen.training.stylegan import StyleGAN
 
-__all__ = ["check_folder", "plain", "read_json", "refuse_another", "setting_value", "train_measured", "write_json"]
-
 # Steps between two lines of a run's log: a whole number of all lazy penalties, so that every line has its share of them.
 LOG_EVERY = 16
 FOLLOWED = 16  # fixed z's whose pictures a run keeps

@@ -22,8 +22,6 @@ from facegen.data.pictures import in_order
 from facegen.files import InputError, replacing_folder
 from facegen.latent.sample import has_styles, sample_batches
 
-__all__ = ["FakesReport", "make_fakes"]
-
 CARD = "SOURCE.json"  # the name that every reader of pictures here passes over
 THUMB = 64  # side of the copies that are compared: every face is compared with every other, so all are kept in memory
 LOOK_BACK = 64  # a generator is given up when of so many faces in a row

@@ -24,8 +24,6 @@ from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.training.runs import History, read_config
 
-__all__ = ["Followed", "follow", "kept_networks"]
-
 T = TypeVar("T")
 
 

@@ -39,8 +39,6 @@ from facegen.training.cyclegan import DIRECTIONS, paint
 from facegen.training.diagnose import change_made, identity_kept
 from facegen.training.runs import History, read_config
 
-__all__ = ["People", "TranslatedReport", "kept_epochs", "load_translator", "people", "translate_folder"]
-
 SIZE = 256  # of pictures for a network file that does not say at which size it was trained
 BATCH = 8  # pictures at once
 

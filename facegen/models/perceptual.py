@@ -21,8 +21,6 @@ from facegen.data.fetch import FetchError, Patience
 from facegen.files import InputError
 from facegen.models.judges import LITE0_SHA256, Lite0, Weights, build, kept_file, lite0_file, read_weights, weights_file
 
-__all__ = ["Perceptual", "load_perceptual", "random_vgg"]
-
 NAMES = ("auto", "vgg16", "lite0")
 LEAST_SIDE = 16  # pixels: below, VGG16 halves maps away
 TINY = 1e-8  # below this squared length, the channels of a place count as none

@@ -16,8 +16,6 @@ from facegen.models.layers import upsample2d
 from facegen.show.figures import HEADLINE, INK, Chart
 from facegen.show.grids import as_uint8
 
-__all__ = ["activations", "show_activations"]
-
 # Blue below zero, white at zero, red above: told apart by colour-blind readers too.
 COLOURS = "RdBu_r"
 SCALE = "the strongest channels, each on its own scale: white is zero, red above, blue below"

@@ -17,8 +17,6 @@ from facegen.show import report
 from facegen.show.figures import BLUE, INK, VERMILION, Chart, _dress
 from facegen.show.text import table
 
-__all__ = ["audit_chart", "resampled_text", "sides", "write_audit"]
-
 WIDTH = 560  # of the figure on the page, in CSS pixels
 COMPARED = ("attribute", "value", "real", "", "generated", "", "difference", "", "Cohen's h", "p, Holm")
 ONE_SIDE = ("attribute", "value", "share", "interval", "pictures")

@@ -25,8 +25,6 @@ from facegen.show import report
 from facegen.show.figures import CYCLE, DASHES, INK, KIMG, Chart, _dress
 from facegen.show.grids import grid, kimg_text, save_image
 
-__all__ = ["Row", "as_dict", "markdown", "notes", "progress_chart", "table_rows", "verdicts", "write_report"]
-
 SHOWN = 64  # faces in a grid, in rows of 8
 MARKERS = ("o", "s", "^", "D")
 WIDTH = 480  # of a plot on the page, in CSS pixels

@@ -23,17 +23,6 @@ from facegen.files import InputError
 from facegen.latent.edit import Directions, check_styles, faces_of, mixed, moved_along, walk
 from facegen.show.grids import SYNTHETIC, as_uint8, check_fits, grid, save_image
 
-__all__ = [
-    "DirectionExplorer",
-    "MixingExplorer",
-    "WalkExplorer",
-    "explore_directions",
-    "explore_mixing",
-    "explore_walk",
-    "sheet",
-    "sheet_size",
-]
-
 MOST_FACES = 4096  # of a sheet
 TILE = 96  # screen pixels that a face of a sheet has at least
 GAP = 2  # pixels between the faces of a sheet

@@ -14,8 +14,6 @@ from facegen.files import one_line
 from facegen.show.figures import show_grid
 from facegen.show.text import table
 
-__all__ = ["difference_text", "evaluation_text", "save_neighbours"]
-
 SHOWN = 8  # fakes in the picture of neighbours
 HEADERS = ("score", "value", "95 % interval", "better", "pictures", "fakes", "held-out real")
 

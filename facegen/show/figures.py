@@ -22,17 +22,6 @@ from PIL import Image
 from facegen.files import InputError
 from facegen.show.grids import as_uint8, grid, save_image, snapshots_of
 
-__all__ = [
-    "Chart",
-    "attribute_histogram",
-    "compare_curves",
-    "compare_grids",
-    "loss_curves",
-    "portrait",
-    "show_grid",
-    "strip",
-]
-
 # Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), told apart by colour-blind readers; every figure stands on
 # white of its own, so that it reads the same on a dark page.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, YELLOW = (

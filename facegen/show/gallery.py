@@ -18,8 +18,6 @@ from facegen.show.grids import as_uint8
 from facegen.show.report import Picture
 from facegen.show.widgets import _best_format, _encoded, _iframe
 
-__all__ = ["Person", "gallery", "gallery_html", "persons", "show_gallery"]
-
 TITLE = "Translated faces, epoch by epoch"
 
 

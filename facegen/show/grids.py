@@ -14,8 +14,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from facegen.files import InputError, replacing
 
-__all__ = ["Snapshots", "as_uint8", "check_fits", "grid", "kimg_text", "save_image", "side_by_side", "snapshots_of"]
-
 # The longest side in pixels that each format of a picture can have; PNG itself has no bound that matters.
 LONGEST = {".png": 1 << 20, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
 MOST_PIXELS = 178_956_970  # pictures with more are refused by Pillow and others as a possible attack

@@ -27,8 +27,6 @@ from facegen.latent.edit import check_styles
 from facegen.latent.project import SPACES, Perceptual, Projection, Search, project
 from facegen.latent.scores import Scores, far_from_model, score
 
-__all__ = ["ProjectionUpload", "project_upload"]
-
 SIDE = 256  # screen pixels of a face
 LINE = 24  # pixels of a caption
 EVERY = 0.05  # share of the search after which the line is written again

@@ -13,8 +13,6 @@ from facegen.pages import data_address
 from facegen.show.figures import Chart
 from facegen.show.widgets import _best_format, _encoded
 
-__all__ = ["Picture", "pictures", "plots", "square_root_axis"]
-
 
 class Picture(NamedTuple):
     """A picture as a page holds it.

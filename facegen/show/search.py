@@ -24,8 +24,6 @@ from facegen.show import report
 from facegen.show.figures import BLUE, GREEN, INK, KIMG, VERMILION, Chart, _dress
 from facegen.show.grids import grid, kimg_text
 
-__all__ = ["charts", "line", "notes", "reporter", "table", "write_report"]
-
 WIDTH = 560  # of a plot on the page, in CSS pixels
 PAGE_EVERY = 60  # seconds between two writings of the page
 SHOWN = 32  # faces of the default and of the best

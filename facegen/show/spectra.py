@@ -10,8 +10,6 @@ from facegen.files import InputError, one_line
 from facegen.show.figures import BLACK, CYCLE, DASHES, FAINT, Chart, _dress
 from facegen.show.text import table
 
-__all__ = ["short_names", "show_spectra", "spectra_text"]
-
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """For a legend: a file's name without its suffix, or its run's where it is a run's last network; all different."""

@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 
 from facegen.files import InputError, one_line
 
-__all__ = ["digest", "html_table", "table"]
-
 MOST = 1000  # characters of a cell
 
 

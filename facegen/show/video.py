@@ -19,8 +19,6 @@ from facegen.files import InputError, replacing
 from facegen.show.figures import one_face
 from facegen.show.grids import SYNTHETIC, as_uint8, grid, snapshots_of
 
-__all__ = ["FilmFacts", "check_film", "check_rate", "film_facts", "save_film", "save_frames"]
-
 SMALLEST = 256  # pixels a film is wide at least; one 64 px face alone could hardly be seen
 SUFFIXES = (".mp4", ".webp", ".gif")
 # What the metadata of generated films say; the XMP is IPTC's word for pictures made by a trained network.

@@ -18,8 +18,6 @@ from facegen.pages import data_address, render
 from facegen.show.figures import series, smooth, smoothing_width, strip
 from facegen.show.grids import Snapshots, grid, snapshots_of
 
-__all__ = ["Scrubber", "scrub", "show_slider", "slider_html"]
-
 FRAME_WIDTH = 560  # CSS pixels that a frame should fill when no scale is given
 FILM_SECONDS = 8.0  # how long all snapshots take at most when played
 CURVE_POINTS = 240  # points of a loss curve in the HTML file

@@ -21,8 +21,6 @@ from tqdm.auto import tqdm
 from facegen.files import InputError, write_text
 from facegen.training.fit import Snapshot
 
-__all__ = ["Alarm", "Watch", "both_logits", "change_made", "diagnose", "diversity_kept", "identity_kept"]
-
 Embed = Callable[[Tensor], Tensor]
 
 FEWEST = 6  # pictures: with fewer, chance decides whether strangers look alike

@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import itertools
 import math
+import typing
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,10 @@ from facegen.data.packed import to_pixels
 from facegen.files import InputError, replacing
 from facegen.latent.sample import BATCH_64, Labels, evaluating, has_styles, latents, one_hot
 
+if typing.TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+WEIGHT_DECAY = 1e-2  # of a label's direction
 EASINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda t: t,
     "smooth": lambda t: t * t * (3 - 2 * t),  # stands still for a moment at every face
@@ -300,14 +305,13 @@ def style_weights(G: nn.Module) -> list[tuple[int, Tensor]]:
     return found
 
 
-def label_direction(w: Tensor, labels: Tensor, name: str = "label", weight_decay: float = 1e-2) -> Directions:
+def label_direction(w: Tensor, labels: Tensor, name: str = "label") -> Directions:
     """The direction in which a label changes: the normal of a logistic regression (Shen et al. 2020, arXiv:1907.10786).
 
     Args:
         w: [N, w_dim] of pictures that were rated or measured.
         labels: bool or 0 and 1, [N].
         name: of the attribute.
-        weight_decay: pulls the weights to 0, the more the fewer pictures there are: times 1 / N.
 
     Raises:
         InputError: shapes that do not fit, or too few of one kind.
@@ -318,14 +322,21 @@ def label_direction(w: Tensor, labels: Tensor, name: str = "label", weight_decay
     kinds = int(min(y.sum(), len(y) - y.sum()))
     if kinds < 4:
         raise InputError(f"{name}: {kinds} pictures of one kind are too few to find a direction from, rate more")
-    x = w.double()
-    mean, std = x.mean(0), x.std(0).clamp_min(1e-8)
-    x = (x - mean) / std
-    held = torch.arange(len(x)) % 4 == 0
-    accuracy = ((_logistic(x[~held], y[~held], weight_decay)(x[held]) > 0) == (y[held] > 0.5)).double().mean()
-    normal = F.normalize(_logistic(x, y, weight_decay).normal / std, dim=0)
+    mean, std = w.double().mean(0), w.double().std(0).clamp_min(1e-8)
+    x, y = ((w.double() - mean) / std).numpy(), y.numpy()
+    held = np.arange(len(x)) % 4 == 0
+    accuracy = torch.tensor(_boundary(x[~held], y[~held]).score(x[held], y[held]))
+    normal = F.normalize(torch.from_numpy(_boundary(x, y).coef_[0]) / std, dim=0)
     scale = (w.double() @ normal).std()
     return Directions(normal[None].float(), scale[None].float(), accuracy[None].float(), "labels", (name,))
+
+
+def _boundary(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
+    """A logistic regression with both kinds weighted alike; the fewer pictures, the more its weights are pulled to 0."""
+    from sklearn.linear_model import LogisticRegression  # a second to import
+
+    pull = 1 / (WEIGHT_DECAY * len(x))
+    return LogisticRegression(C=pull, class_weight="balanced", solver="newton-cholesky", tol=1e-9).fit(x, y)
 
 
 def measured_direction(
@@ -421,29 +432,6 @@ def chosen(directions: Directions, which: str | int) -> int:
         return int(text)
     shown = ", ".join(directions.names[:8]) + (", ..." if len(names) > 8 else "")
     raise InputError(f"direction {which!r}: there are the numbers 0 to {len(names) - 1}, or the names {shown}")
-
-
-class _logistic:
-    """Logistic regression by Newton's method, with both kinds weighted alike."""
-
-    def __init__(self, x: Tensor, y: Tensor, weight_decay: float) -> None:
-        ones = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
-        each = torch.where(y > 0.5, 0.5 / y.mean(), 0.5 / (1 - y.mean())) / len(y)
-        decay = torch.full((ones.shape[1],), weight_decay, dtype=x.dtype)
-        decay[-1] = 1e-9  # not the shift
-        b = torch.zeros(ones.shape[1], dtype=x.dtype)
-        for _ in range(25):
-            p = torch.sigmoid(ones @ b)
-            gradient = ones.T @ (each * (p - y)) + decay * b
-            hessian = (ones * (each * p * (1 - p))[:, None]).T @ ones + torch.diag(decay)
-            step = torch.linalg.solve(hessian, gradient)
-            b = b - step
-            if step.abs().max() < 1e-10:
-                break
-        self.normal, self.shift = b[:-1], b[-1]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x @ self.normal + self.shift
 
 
 def moved_along(ws: Tensor, direction: Tensor, strength: float | Tensor, layers: Iterable[int] | None = None) -> Tensor:

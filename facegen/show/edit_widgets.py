@@ -7,9 +7,7 @@ explore_walk(G, ws_of(G, [1, 2, 3]))                      # a slider and a play 
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.latent.edit import Directions, check_styles, faces_of, mixed, moved_along, walk
-from facegen.show.grids import SYNTHETIC, as_uint8, check_fits, grid, save_image
+from facegen.show.grids import SYNTHETIC, as_uint8, check_fits, grid, png_of, save_image, with_png
 
 MOST_FACES = 4096  # of a sheet
 TILE = 96  # screen pixels that a face of a sheet has at least
@@ -189,7 +187,7 @@ class _Explorer(ipywidgets.VBox):
     def _show(self, _change: object = None) -> None:
         key = self._key()
         if key not in self._pngs:
-            self._pngs[key] = _png(self._draw())
+            self._pngs[key] = png_of(self._draw())
             if len(self._pngs) > KEPT:
                 self._pngs.popitem(last=False)
         self._pngs.move_to_end(key)
@@ -200,16 +198,8 @@ class _Explorer(ipywidgets.VBox):
         return faces_of(self._G, ws, progress=False)
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
-        twin, bundle = self._twin(), dict(super()._repr_mimebundle_(**options) or {})
-        bundle["text/plain"] = self._text()
-        bundle["image/png"] = base64.b64encode(_png(twin)).decode()
-        return bundle, {"image/png": {"width": twin.width, "height": twin.height, "alt": self._text()}}
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+        twin, text = self._twin(), self._text()
+        return with_png(super()._repr_mimebundle_(**options), png_of(twin), twin.size, text, text)
 
 
 def _layer_slider(G: nn.Module, text: str, value: tuple[int, int]) -> ipywidgets.IntRangeSlider:

@@ -6,7 +6,6 @@ A notebook shows a figure that stands on the last line of a cell; anywhere else 
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from facegen.files import InputError
-from facegen.show.grids import as_uint8, grid, save_image, snapshots_of
+from facegen.show.grids import as_uint8, grid, save_image, snapshots_of, with_png
 
 # Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), told apart by colour-blind readers; every figure stands on
 # white of its own, so that it reads the same on a dark page.
@@ -65,10 +64,8 @@ class Chart(Figure):
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        width, height = self.size
-        picture = base64.b64encode(self.png()).decode()
-        metadata = {"image/png": {"width": width, "height": height, "alt": self.title}}
-        display({"image/png": picture, "text/plain": self.title}, metadata=metadata, raw=True)
+        shown, metadata = with_png(None, self.png(), self.size, self.title, self.title)
+        display(shown, metadata=metadata, raw=True)
 
 
 def _panels(title: str, panels: Sequence[tuple[str, Image.Image]], across: int, target: float) -> Chart:

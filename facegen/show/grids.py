@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +115,19 @@ def grid_size(count: int, face: int, padding: int = 2) -> tuple[int, int]:
 def side_by_side(faces: torch.Tensor) -> torch.Tensor:
     """Faces [N, 3, H, W] as one frame of a film, uint8 [1, 3, H', W']."""
     return torch.from_numpy(np.array(grid(faces, padding=0))).permute(2, 0, 1)[None]
+
+
+def png_of(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def with_png(bundle: dict[str, object] | None, png: bytes, size: tuple[int, int], text: str, alt: str) -> tuple[dict, dict]:
+    """A notebook's output and its metadata: that of a widget, if any, and a PNG where none can run."""
+    shown = {**(bundle or {}), "text/plain": text, "image/png": base64.b64encode(png).decode()}
+    return shown, {"image/png": {"width": size[0], "height": size[1], "alt": alt}}
 
 
 def save_image(picture: Image.Image | torch.Tensor, path: str | Path, *, synthetic: str = "") -> Path:

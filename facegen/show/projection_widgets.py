@@ -7,10 +7,8 @@ yours.project(data, "me.jpg")                  # the same without a browser
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import html
-import io
 from collections.abc import Callable
 
 import ipywidgets
@@ -26,9 +24,11 @@ from facegen.files import InputError, one_line
 from facegen.latent.edit import check_styles
 from facegen.latent.project import SPACES, Perceptual, Projection, Search, project
 from facegen.latent.scores import Scores, far_from_model, score
+from facegen.show.grids import png_of, with_png
 
 SIDE = 256  # screen pixels of a face
 LINE = 24  # pixels of a caption
+PANEL = (3 * SIDE + 2 * 8, SIDE + LINE)  # pixels of the whole picture
 EVERY = 0.05  # share of the search after which the line is written again
 LARGEST = 50_000_000  # bytes of a file
 
@@ -149,13 +149,13 @@ class ProjectionUpload(ipywidgets.VBox):
         self.notes.value = "<br>".join(html.escape(line) for line in lines)
 
     def _show(self, photo: Image.Image) -> None:
-        self.picture.value = _png(self._panel(_with_square(photo, self.check.landmarks)))
+        self.picture.value = png_of(self._panel(_with_square(photo, self.check.landmarks)))
         self.children = [*self._controls, self.picture]
 
     def _panel(self, photo: Image.Image | None) -> Image.Image:
         """The photograph, the face as cut out, and what was found, beside each other; a grey head where there is none yet."""
         tiles = [photo, *(_tile(one) for one in (self.target, self.result and self.result.image))]
-        panel = Image.new("RGB", (3 * SIDE + 2 * 8, SIDE + LINE), "white")
+        panel = Image.new("RGB", PANEL, "white")
         draw = ImageDraw.Draw(panel)
         for i, (tile, caption) in enumerate(zip(tiles, ("your photo", "cut out", "found"))):
             x = i * (SIDE + 8)
@@ -165,12 +165,8 @@ class ProjectionUpload(ipywidgets.VBox):
         return panel
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
-        png = self.picture.value or _png(self._panel(None))
-        width, height = Image.open(io.BytesIO(png)).size
-        bundle = dict(super()._repr_mimebundle_(**options) or {})
-        bundle["text/plain"] = html.unescape(self.line.value)
-        bundle["image/png"] = base64.b64encode(png).decode()
-        return bundle, {"image/png": {"width": width, "height": height, "alt": bundle["text/plain"]}}
+        png, text = self.picture.value or png_of(self._panel(None)), html.unescape(self.line.value)
+        return with_png(super()._repr_mimebundle_(**options), png, PANEL, text, text)
 
 
 class _Counted:
@@ -243,9 +239,3 @@ def _tile(pixels: Tensor | None) -> Image.Image | None:
         return None
     picture = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     return picture.resize((SIDE, SIDE), Image.Resampling.NEAREST if picture.width < SIDE else Image.Resampling.LANCZOS)
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()

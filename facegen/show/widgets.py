@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from PIL import Image, features
 from facegen.files import InputError, write_text
 from facegen.pages import data_address, render
 from facegen.show.figures import series, smooth, smoothing_width, strip
-from facegen.show.grids import Snapshots, grid, snapshots_of
+from facegen.show.grids import Snapshots, grid, png_of, snapshots_of, with_png
 
 FRAME_WIDTH = 560  # CSS pixels that a frame should fill when no scale is given
 FILM_SECONDS = 8.0  # how long all snapshots take at most when played
@@ -50,7 +49,7 @@ class Scrubber(ipywidgets.VBox):
 
     def __init__(self, snapshots: Snapshots, frames: list[Image.Image]) -> None:
         self._labels = [_label(snapshots, i) for i in range(len(snapshots))]
-        self._pngs = [_encoded(frame, "PNG") for frame in frames]
+        self._pngs = [png_of(frame) for frame in frames]
         self._snapshots = snapshots
         last = len(frames) - 1
         width = f"{frames[0].width}px"
@@ -71,12 +70,8 @@ class Scrubber(ipywidgets.VBox):
         self.label.value = self._labels[self.slider.value]
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, object], dict[str, object]]:
-        twin = strip(self._snapshots, images=4)
-        bundle = dict(super()._repr_mimebundle_(**options) or {})
-        bundle["text/plain"] = f"a slider over {len(self._pngs)} snapshots"
-        bundle["image/png"] = base64.b64encode(twin.png()).decode()
-        width, height = twin.size
-        return bundle, {"image/png": {"width": width, "height": height, "alt": twin.title}}
+        twin, text = strip(self._snapshots, images=4), f"a slider over {len(self._pngs)} snapshots"
+        return with_png(super()._repr_mimebundle_(**options), twin.png(), twin.size, text, twin.title)
 
 
 def scrub(history: object, columns: int = 8, scale: int | None = None) -> Scrubber:
@@ -171,7 +166,7 @@ def _iframe(page: str, title: str) -> str:
 
 def _encoded(picture: Image.Image, kind: str) -> bytes:
     options: Mapping[str, object] = {
-        "PNG": {"optimize": False},
+        "PNG": {},
         "JPEG": {"quality": 90, "subsampling": 0},
         "WEBP": {"quality": 90, "method": 4},
     }[kind]

@@ -41,10 +41,6 @@ def read_exercises(tree: Path) -> list[Exercise]:
 
     Args:
         tree: the course's folder.
-
-    Raises:
-        InputError: naming notebook and cell, if markers are unbalanced, a solution has no check in the next code cell,
-            a check has no marks, a check is called for two exercises, or there are marks for no exercise.
     """
     tree = Path(tree)
     paths = sorted((tree / "notebooks").glob("*.ipynb"))
@@ -67,11 +63,7 @@ def read_exercises(tree: Path) -> list[Exercise]:
 
 
 def read_cells(path: Path) -> list[dict[str, Any]]:
-    """The cells of a notebook file, each with its source as one string.
-
-    Raises:
-        InputError: if the file is no notebook of format 4.
-    """
+    """The cells of a notebook file, each with its source as one string."""
     try:
         cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
         return [{**cell, "source": _joined(cell["source"])} for cell in cells]
@@ -85,11 +77,7 @@ def _joined(source: str | list[str]) -> str:
 
 
 def read_marks(path: Path) -> dict[tuple[str, str], int]:
-    """(notebook's number, check) -> marks, from the rows of the table in Instructions.md, in their order.
-
-    Raises:
-        InputError: if the file is missing or a row comes twice or is worth nothing.
-    """
+    """(notebook's number, check) -> marks, from the rows of the table in Instructions.md, in their order."""
     if not path.is_file():
         raise InputError(f"{path} is missing: its table says how many marks each check is worth")
     marks: dict[tuple[str, str], int] = {}
@@ -124,11 +112,7 @@ def _exercises_of(path: Path, marks: dict[tuple[str, str], int]) -> Iterator[Exe
 
 
 def _regions(source: str, where: str) -> list[tuple[int, int]]:
-    """Line numbers, from 0, of each pair of markers.
-
-    Raises:
-        InputError: if one is misspelt, nested, open, or without its beginning.
-    """
+    """Line numbers, from 0, of each pair of markers."""
     regions: list[tuple[int, int]] = []
     begun: int | None = None
     for number, line in enumerate(source.split("\n")):  # lines as Python counts them; splitlines knows more ends
@@ -158,9 +142,6 @@ def without_solution(source: str) -> str:
 
     The stub says what to write, in words taken from the signature and docstring around it, and which names the lines
     after it use; and it raises NotImplementedError, which a check reports as "not written yet".
-
-    Raises:
-        InputError: if the markers are unbalanced or the cell is not Python.
     """
     regions = _regions(source, "cell")
     try:

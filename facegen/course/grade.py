@@ -176,11 +176,7 @@ def _tree(tree: str | Path | None) -> Path:
 
 
 def find_hand_ins(submission: Path, course: Collection[str] = ()) -> list[HandIn]:
-    """The hand-ins in a file or folder; see `grade`. `course` holds the names of its notebooks, without .ipynb.
-
-    Raises:
-        InputError: if there is none.
-    """
+    """The hand-ins in a file or folder; see `grade`. `course` holds the names of its notebooks, without .ipynb."""
     if submission.is_file():
         return [HandIn(submission.stem, (submission,))]
     if not submission.exists():

@@ -84,9 +84,6 @@ def run_course(
 
     Returns:
         0 if every notebook ran through, 1 if one did not, 130 after Ctrl-C.
-
-    Raises:
-        InputError: if there is no notebook, two have the same name, or the preset is unknown.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")

@@ -62,10 +62,6 @@ def build_student(tree: Path, dest: Path, *, branch: str = "student") -> Student
         tree: the course's folder, with notebooks/, facegen/ and so on.
         dest: a new or empty folder; it appears complete or not at all.
         branch: of the repository, on which the learner's tree is going to be published.
-
-    Raises:
-        InputError: if `dest` holds something, if markers are unbalanced, an exercise has no check or no marks
-            (`read_exercises`), or a part of the tree is missing.
     """
     tree, dest = Path(tree), Path(dest)
     if not re.fullmatch(r"[\w.][\w./-]*", branch):

@@ -97,9 +97,6 @@ def extract(archive: Path, folder: Path) -> int:
 
     Returns:
         The number of pictures.
-
-    Raises:
-        InputError: as above, or the file is no archive, or holds no picture.
     """
     names, pictures = Names(str(archive)), 0
     entries = _zip_entries if zipfile.is_zipfile(archive) else _tar_entries

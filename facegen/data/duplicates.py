@@ -64,9 +64,6 @@ def fingerprints(images: Tensor) -> Fingerprints:
 
     Args:
         images: uint8 [N, 3, H, W] on any device, H and W 8 or more.
-
-    Raises:
-        InputError: wrong shape or type.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 8:
         raise InputError(
@@ -97,9 +94,6 @@ def matching(a: Fingerprints, b: Fingerprints | None = None, *, threshold: float
     Returns:
         (pairs int64 [K, 2], unlikeness float32 [K]), on the CPU and ordered by pair. In a pair (i, j), i is an index into
         a and j into b, or i < j where b is None.
-
-    Raises:
-        InputError: threshold is out of its range.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold is {threshold}: give an unlikeness above 0 and up to 1, such as {THRESHOLD}")
@@ -129,9 +123,6 @@ def unique(images: Tensor) -> Tensor:
 
     Returns:
         int64 [K] on the CPU, ascending; `images[unique(images)]` is the set without duplicates.
-
-    Raises:
-        InputError: wrong shape or type.
     """
     kept = [i for i, earlier in enumerate(repeats(fingerprints(images))) if earlier is None]
     return torch.tensor(kept, dtype=torch.int64)

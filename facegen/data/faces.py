@@ -379,9 +379,6 @@ def frame_all(
         finish: called in a worker thread with the framed picture and the number of faces that were found; its result is
             `Decoded.value`.
         find: called before that with the file's name and the whole picture; the face that it returns is framed.
-
-    Raises:
-        InputError: the package facenet-pytorch is missing.
     """
     _networks(torch.device("cpu"))  # a missing package is said at once, not by a thread
 
@@ -431,11 +428,7 @@ def _safe_part(part: str) -> str:
 
 
 def check_zoom(zoom: float) -> float:
-    """`zoom`, if faces can be framed so.
-
-    Raises:
-        InputError: it is below 0.5, above 3, or not a number.
-    """
+    """`zoom`, if faces can be framed so."""
     if not 0.5 <= zoom <= 3:
         raise InputError(f"zoom {zoom:g} is out of range: give 0.5 to 3, where 1 frames faces as FFHQ does")
     return zoom

@@ -129,10 +129,6 @@ def framing(landmarks: Tensor, size: int | tuple[int, int]) -> Framing:
     Args:
         landmarks: float [N, 5, 2], as the module says.
         size: the pictures' (height, width) in pixels, or one number for squares.
-
-    Raises:
-        InputError: no face, wrong shape, a value that is not finite, all points of a face in one place, or left and
-            right exchanged in most faces.
     """
     height, width = _checked_size(size)
     place = _places(landmarks)

@@ -45,9 +45,6 @@ def get_dataloader(batch_size: int, image_size: int, data_dir: str | Path) -> Da
 
     Returns:
         A DataLoader of (images float32 [B, 3, S, S] in [0, 1], labels int64 [B]).
-
-    Raises:
-        InputError: if there is no such folder or no picture in it.
     """
     prepare = transforms.Compose(
         [

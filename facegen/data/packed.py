@@ -198,9 +198,6 @@ def mirror_flags(batch_size: int, step: int, seed: int) -> Tensor:
 
 def drawn_count(source: str | Path, default: int, kind: str = "drawn") -> int | None:
     """How many faces "drawn:N" asks for: N, `default` for plain "drawn", None where `source` is a folder or a file.
-
-    Raises:
-        InputError: "drawn:" with anything but a number of at least 1.
     """
     name, colon, number = str(source).partition(":")
     if name != kind:
@@ -548,9 +545,6 @@ def _square_of_most(source: Source) -> tuple[int, int]:
 
 def parse_resolution(resolution: str | int | tuple[int, int] | None) -> tuple[int, int] | None:
     """(width, height) from "64x64", "64", 64 or (64, 64); None stays None.
-
-    Raises:
-        InputError: for anything else, and for sides below 4 or above 8192.
     """
     if resolution is None:
         return None
@@ -579,9 +573,6 @@ def common_size(source: str | Path) -> int:
 
     It is the size that most of them have where that is such a square; else, of each picture, the largest power of two that
     is not above its smaller side.
-
-    Raises:
-        InputError: no readable picture.
     """
     with Source(source) as opened:
         sizes = _sizes(opened)

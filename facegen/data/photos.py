@@ -504,10 +504,6 @@ def align(
         zoom: 0.5 to 3; above 1 cuts tighter than FFHQ does, for pictures that show little around the face.
         warnings: where the checks go, if anywhere: report.json, and where there are warnings warnings.html, with a picture of
             each. It may be `dest`; where no face is found in any picture, another folder is written all the same.
-
-    Raises:
-        InputError: no such source, no face in any picture, a `dest` in use, a number out of range, or the package
-            facenet-pytorch is missing. Nothing is written then.
     """
     if not 16 <= size <= 4096:
         raise InputError(f"size {size} is out of range: choose 16 to 4096 pixels")

@@ -122,10 +122,6 @@ def prepare_unpaired(
             without a face are left out. The squares are written as PNG, at `size` or 256. A number, 0.5 to 3, makes them
             so many times smaller: where pictures show little around the face, FFHQ's square would be half mirror image.
         copies: True keeps near-duplicates, and only pictures with equal pixels are the same.
-
-    Raises:
-        InputError: an argument that makes no sense, a source without at least two usable pictures, or too few for `test`;
-            with `reframe`, that facenet-pytorch is missing.
     """
     _check_numbers(count, test, seed, size)
     zoom = None if reframe is False else check_zoom(float(reframe))

@@ -172,9 +172,6 @@ def load_unpaired(
             training code does.
         seed: of drawn faces.
         cache: as for `load_faces`.
-
-    Raises:
-        InputError: no such folder, no trainA or trainB in it, a domain with fewer than two usable pictures, bad sizes.
     """
     _check_crop(image_size, load_size, str(root))
     count = drawn_count(root, 1000)

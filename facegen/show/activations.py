@@ -44,9 +44,6 @@ def activations(
 
     Returns:
         name -> float32 [N, C, H, W] on the CPU.
-
-    Raises:
-        InputError: another kind of network, a tensor of another shape, an unknown layer, no channel, or labels with ws.
     """
     chosen = _chosen(_layers(G), layers)
     return _run(G, z_or_ws, chosen, channels, labels, noise_mode)[0]
@@ -73,9 +70,6 @@ def show_activations(
         channels: how many channels in a row.
         labels, noise_mode: as for `activations`; the labels are those of all faces in `z_or_ws`.
         title: the figure's title.
-
-    Raises:
-        InputError: as `activations`.
     """
     known = _layers(G)
     rows = _chosen(known, [name for name in known if not name.endswith("torgb")] if layers is None else layers)

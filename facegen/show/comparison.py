@@ -368,9 +368,6 @@ def progress_chart(comparison: Comparison, against: str = "kimg") -> Chart:
 
     Both are squared distances, so the axes are those of their square roots: a start a hundred times as far as the end leaves
     room for the end, and values of 0 and below, which the unbiased KID can have, have a place too.
-
-    Raises:
-        InputError: another word, or no finished run.
     """
     if against not in ("kimg", "minutes"):
         raise InputError(f"progress_chart: against is kimg or minutes, not {against!r}")

@@ -80,11 +80,7 @@ def sheet(
 def check_sheet(
     path: Path, size: int, rows: Sequence[str], columns: Sequence[str], scale: int | None = None, sources: bool = False
 ) -> None:
-    """Refuse, before the work, a `sheet` that could not be written or opened.
-
-    Raises:
-        InputError: too many faces or pixels, or a scale that is none.
-    """
+    """Refuse, before the work, a `sheet` that could not be written or opened."""
     if scale is not None and not 1 <= scale <= 64:
         raise InputError(f"--scale {scale}: give a whole number from 1 to 64")
     if len(rows) * len(columns) > MOST_FACES:

@@ -52,11 +52,7 @@ def persons(found: People) -> list[Person]:
 
 
 def gallery(people: Sequence[Person], out: str | Path, *, title: str = TITLE) -> Path:
-    """Write the page of `gallery_html` to the file `out`, completely or not at all, and return its path.
-
-    Raises:
-        InputError: as `gallery_html`, or `out` is a folder.
-    """
+    """Write the page of `gallery_html` to the file `out`, completely or not at all, and return its path."""
     out = Path(out)
     if out.is_dir():
         raise InputError(f"{out} is a folder: name a file in it, such as {out / 'index.html'}")
@@ -70,9 +66,6 @@ def gallery_html(people: Sequence[Person], *, title: str = TITLE) -> str:
 
     A row per person: the original and every epoch side by side with their numbers, and a slider (or a tap on a picture, or
     the arrow keys) that holds one epoch large beside the original. Without scripts the pictures and numbers remain.
-
-    Raises:
-        InputError: nobody to show, a person without outputs, or a picture that is not uint8 [3, H, W].
     """
     if not people:
         raise InputError("the gallery has nobody to show: give at least one person")

@@ -70,9 +70,6 @@ def grid(
         padding: pixels between the tiles and around them, not scaled.
         scale: every image pixel becomes scale x scale pixels.
         value_range: black and white of floating images.
-
-    Raises:
-        InputError: on a bad tensor, or a number below 1 (padding: below 0).
     """
     tiles = as_uint8(images, value_range)
     for name, number, least in (("rows", rows, 1), ("cols", cols, 1), ("scale", scale, 1), ("padding", padding, 0)):
@@ -94,11 +91,7 @@ def grid(
 
 
 def check_fits(path: Path, width: int, height: int) -> None:
-    """Refuse, before the work, a picture that could not be written, or not be opened again.
-
-    Raises:
-        InputError: too many pixels for the format that the path's suffix names, or for any.
-    """
+    """Refuse, before the work, a picture that could not be written, or not be opened again."""
     most = LONGEST[path.suffix.lower()]
     if max(width, height) > most:
         raise InputError(f"{path}: {width} x {height} pixels, a {path.suffix} has at most {most}; ask for fewer faces")
@@ -233,11 +226,7 @@ class Snapshots:
 
 
 def snapshots_of(history: object) -> Snapshots:
-    """A run's `History` (`.samples`, `.kimg`, `.stats`), a tensor [S, N, 3, H, W] or a list of [N, 3, H, W].
-
-    Raises:
-        InputError: if there is no snapshot, or the shapes do not fit.
-    """
+    """A run's `History` (`.samples`, `.kimg`, `.stats`), a tensor [S, N, 3, H, W] or a list of [N, 3, H, W]."""
     if isinstance(history, Snapshots):
         return history
     samples = getattr(history, "samples", history)

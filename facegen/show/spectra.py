@@ -31,9 +31,6 @@ def show_spectra(
         sets: name -> spectrum, at most seven.
         chance: the spectra of the real pictures' two halves, drawn as what no difference means.
         title: the figure's title.
-
-    Raises:
-        InputError: no set, more than seven, or pictures of different sizes.
     """
     if not 1 <= len(sets) < len(CYCLE):
         raise InputError(f"show_spectra: give 1 to {len(CYCLE) - 1} sets, got {len(sets)}")

@@ -111,11 +111,7 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
 
 
 def html_table(rows: Sequence[Sequence[object]], headers: Sequence[str], caption: str = "") -> str:
-    """The same table as HTML (everything escaped), for `IPython.display.HTML(html_table(...))`.
-
-    Raises:
-        InputError: if a row is longer or shorter than the headers.
-    """
+    """The same table as HTML (everything escaped), for `IPython.display.HTML(html_table(...))`."""
     cells, numeric = _cells(rows, headers)
     aligns = [f' style="text-align:{"right" if right else "left"}"' for right in numeric]
 

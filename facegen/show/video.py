@@ -59,9 +59,6 @@ def save_film(
 
     Returns:
         The path written.
-
-    Raises:
-        InputError: if there is no snapshot, no such face, or the suffix is another one or cannot be written here.
     """
     path = check_film(path)
     if seconds <= 0:
@@ -118,11 +115,7 @@ def save_frames(frames: Iterable[torch.Tensor], path: str | Path, fps: float = R
 
 
 def check_rate(fps: float) -> None:
-    """Refuse frames per second at which no film should play.
-
-    Raises:
-        InputError: outside of 1 to 50.
-    """
+    """Refuse frames per second at which no film should play."""
     if not 1 <= fps <= 50:
         raise InputError(f"a film of {fps:g} frames per second: give 1 to 50")
 
@@ -136,11 +129,7 @@ def _pictures(batches: Iterable[torch.Tensor], width: int) -> Iterator[Image.Ima
 
 
 def check_film(path: str | Path) -> Path:
-    """The path of a film to be, before anything is made for it.
-
-    Raises:
-        InputError: an unknown suffix, or MP4 without an encoder.
-    """
+    """The path of a film to be, before anything is made for it."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot write a film as {path.name!r}: use a name that ends in .mp4, .webp or .gif")
@@ -235,11 +224,7 @@ def _repeats(durations: Sequence[int]) -> Iterator[int]:
 
 
 def _encoder() -> str:
-    """The path of an ffmpeg: the package's, or the system's.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The path of an ffmpeg: the package's, or the system's."""
     try:
         import imageio_ffmpeg
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -171,3 +172,10 @@ def test_what_cannot_be_compared_is_refused_in_one_line(folder, words, said, cap
     assert main(["spectra", f"--data={folder / 'real'}", f"--out={folder / 'no.png'}", *words]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and not (folder / "no.png").exists()
+
+
+def test_a_damaged_picture_among_good_ones_is_named(folder, tmp_path, capsys):
+    shutil.copytree(folder / "real", tmp_path / "real")
+    (tmp_path / "real" / "torn.png").write_bytes(next((folder / "real").iterdir()).read_bytes()[:60])
+    words = ["spectra", f"--data={tmp_path / 'real'}", f"--images={folder / 'board'}", f"--out={tmp_path / 's.png'}"]
+    assert main(words) == 0 and "torn.png" in capsys.readouterr().err

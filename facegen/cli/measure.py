@@ -32,7 +32,6 @@ from facegen.files import InputError, cache_folder, one_line, replacing_folder
 if TYPE_CHECKING:
     import torch
 
-    from facegen.data.packed import Faces
     from facegen.evaluation.measure import Fakes
 
 Pictures = Annotated[str, Kind("DIR|ZIP")]
@@ -241,16 +240,6 @@ class Trained(OnDevice):
     max_images: int | None = None  # use only the first N pictures
     features: Annotated[str, Kind("NAME")] = "lite0"  # what pictures are compared by: lite0 or inception
 
-    def faces(self) -> Faces:
-        """The pictures of --data, with a word on those that were left out."""
-        from facegen.data import load_faces
-        from facegen.data.pictures import table
-
-        faces = load_faces(self.data, self.image_size, max_images=self.max_images)
-        if faces.report:
-            print(table(faces.report))
-        return faces
-
 
 @flags
 class Shared:
@@ -285,6 +274,7 @@ class Compare(Shared, Trained):
             raise InputError("compare runs in one process, so that all its times are taken alike: start it without torchrun")
 
         from facegen.config import device
+        from facegen.data import load_faces
         from facegen.evaluation.compare import check_settings, chosen_configs, compare
         from facegen.evaluation.features import load_features
         from facegen.show.comparison import reporter, verdicts
@@ -293,7 +283,8 @@ class Compare(Shared, Trained):
         step = max((config.images_per_step for config in configs.values()), default=1) / 1000
         snap = max(self.kimg / 20, step) if self.snap is None else self.snap
         check_settings(configs, self.seeds, snap)  # before the pictures are decoded
-        faces, features, planned = self.faces(), load_features(self.features, on), len(configs) * self.seeds
+        faces = load_faces(self.data, self.image_size, max_images=self.max_images)
+        features, planned = load_features(self.features, on), len(configs) * self.seeds
         print(f"{len(faces)} pictures from {one_line(faces.name)}; {planned} runs of {self.kimg:g} kimg on {on}")
 
         report = reporter(faces, self.outdir, command(self), on, planned)
@@ -330,6 +321,7 @@ class Search(Trained):
         one_of(self, "kimg", "epochs")
 
         from facegen.config import TrainConfig, device
+        from facegen.data import load_faces
         from facegen.evaluation.features import load_features
         from facegen.evaluation.search import check_space, chosen_axes, chosen_settings, search, verdict
         from facegen.show.search import reporter, write_report
@@ -338,7 +330,7 @@ class Search(Trained):
         base = TrainConfig(image_size=self.image_size, seed=self.seed, **given)
         axes = chosen_axes(self.space, self.among or [], given)
         check_space(dataclasses.replace(base, kimg=1e9), axes, self.scores)  # before the pictures are decoded
-        faces = self.faces()
+        faces = load_faces(self.data, self.image_size, max_images=self.max_images)
         kimg = self.epochs * (len(faces) // 2) / 1000 if self.kimg is None else self.kimg
         base = dataclasses.replace(base, kimg=kimg)
         check_space(base, axes, self.scores)

@@ -65,7 +65,6 @@ class Train(OnDevice):
 
     def train(self) -> None:
         from facegen.config import device
-        from facegen.data.pictures import table
         from facegen.training import families
         from facegen.training.fit import fit
 
@@ -77,8 +76,6 @@ class Train(OnDevice):
             print("\n".join(families.take_over(method, start)) if start else "", end="")
             return
         data = families.load_data(config, self.data, self.max_images)
-        if data.report:
-            print(table(data.report))
         data = self.looked_at(data)
         method = families.build(config, on, data)
         print("".join(f"{line}\n" for line in families.take_over(method, start)) if start else "", end="")

@@ -249,13 +249,15 @@ def load_faces(
         pixels, facts = _made(opened.name, settings if cache else None, make)
     if facts["fitted"]:
         say(f"{one_line(opened.path)}: {facts['fitted']}")
-    labels = facts["labels"]
+    labels, rows = facts["labels"], tuple(Row(*row) for row in facts["rows"])
+    if rows:  # which files were left out or converted
+        say(table(rows))
     return Faces(
         images=torch.from_numpy(pixels),
         labels=None if labels is None else torch.tensor(labels, dtype=torch.int64),
         name=opened.name,
         content_hash=facts["hash"],
-        report=tuple(Row(*row) for row in facts["rows"]),
+        report=rows,
     )
 
 

@@ -27,6 +27,8 @@ Weight = Annotated[float, (lambda x: x >= 0, "must not be negative")]
 Share = Annotated[float, (lambda x: 0 <= x <= 1, "must lie between 0 and 1")]
 Beta = Annotated[float, (lambda x: 0 <= x < 1, "Adam's betas lie in [0, 1)")]
 Precision = Literal["auto", "float32", "bfloat16"]
+# Psi of the truncation trick: of everything but sheets and folders of a StyleGAN's faces, which are to look well.
+TRUNC, TRUNC_OF_SHEETS = 1.0, 0.7
 
 
 def flag_of(name: str) -> str:

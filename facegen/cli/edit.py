@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facegen.cli.flags import NET, Kind, Label, Network, OnDevice, Pair, Picture, Psi, file, flags, one_of, verb
+from facegen.config import TRUNC, TRUNC_OF_SHEETS
 from facegen.files import InputError, one_line
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Faces(OnDevice):
 
     network: Network  # a network file, its address, or a name of `facegen models`
     noise_mode: Literal["const", "none"] = "const"  # StyleGAN2's noise: as stored, or none: smoother, the same for all faces
-    trunc: Psi = 1.0  # below 1: more usual faces of the seeds; latents from files stay as they are
+    trunc: Psi = TRUNC  # below 1: more usual faces of the seeds; latents from files stay as they are
     label: Label | None = None  # which class, for a network that has classes
     scale: int | None = None  # enlarge a sheet's faces N times (default: to 96 pixels or more)
 
@@ -151,7 +152,7 @@ class Directions(Faces):
     out: Annotated[Path, Kind("FILE.npz", file(".npz"))] = "directions.npz"  # for `facegen edit`
     sheet: Picture | None = None  # also a picture: a row for each direction, from -3 to 3 standard deviations
     seed: int = 0  # the sheet's face
-    trunc: Psi = 0.7  # below 1: more usual faces of the seeds
+    trunc: Psi = TRUNC_OF_SHEETS  # below 1: more usual faces of the seeds
 
     def run(self) -> None:
         import torch

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facegen.cli.flags import NET, Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, file, flags, verb
+from facegen.config import TRUNC
 from facegen.files import InputError
 
 if TYPE_CHECKING:
-
     pass
 
 MOST_SCALE = 64
@@ -24,7 +24,7 @@ class StyleFlags:
 
     heading = "StyleGAN"
 
-    trunc: Psi = 1.0  # below 1: more usual and less varied faces, 0 is the mean face
+    trunc: Psi = TRUNC  # below 1: more usual and less varied faces, 0 is the mean face
     trunc_cutoff: int | None = None  # truncate only the first N layers, not all
     label: Label | None = None  # which class, for a network that has classes
     noise_mode: Annotated[str, Kind("random|const|none")] = "const"  # StyleGAN2's noise inputs
@@ -84,7 +84,7 @@ class Portrait(OnDevice):
     video: Film | None = None  # also a film: .mp4, .webp or .gif
     seconds: float = 8.0  # the film's playing time
     fade: float = 0.5  # share of the time in which faces change, 0 to 1
-    trunc: Psi = 1.0  # below 1: more usual faces (StyleGAN)
+    trunc: Psi = TRUNC  # below 1: more usual faces (StyleGAN)
     label: Label | None = None  # which class, for a network that has classes
 
     def run(self) -> None:

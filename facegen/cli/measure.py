@@ -27,6 +27,7 @@ from facegen.cli.flags import (
     one_of,
     verb,
 )
+from facegen.config import TRUNC
 from facegen.files import InputError, cache_folder, one_line, replacing_folder
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class OfFakes(OnDevice):
     images: Pictures | None = None  # or pictures that were generated before
     samples: int = 1000  # fakes; papers take 50000
     seed: int = 0  # the first fake's, and of all that is drawn at random
-    trunc: Psi = 1.0  # truncation of a StyleGAN
+    trunc: Psi = TRUNC  # truncation of a StyleGAN
     label: Label | None = None  # which class, for a network that has classes
 
     def fakes(self, size: int | None, on: torch.device) -> tuple[Fakes, int, dict[str, str]]:
@@ -151,7 +152,7 @@ class Spectra(OnDevice):
     count: int = 1000  # at most so many pictures of each
     out: Picture = "spectra.png"  # .png, .jpg or .webp
     size: int | None = None  # side of the pictures (default: the first network's, or that of the pictures in --images)
-    trunc: Psi = 1.0  # truncation (StyleGAN)
+    trunc: Psi = TRUNC  # truncation (StyleGAN)
     label: Label | None = None  # which class, for a network that has classes
 
     def run(self) -> None:

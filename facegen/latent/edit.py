@@ -26,10 +26,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facegen.config import TRUNC
 from facegen.data.kinds import seems
 from facegen.data.packed import to_pixels
 from facegen.files import InputError, replacing
-from facegen.latent.sample import BATCH_64, Labels, evaluating, has_styles, latents, one_hot
+from facegen.latent.sample import (
+    Labels,
+    check_channels,
+    check_trunc,
+    evaluating,
+    has_styles,
+    latents,
+    one_hot,
+    usual_batch,
+)
 
 if typing.TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -46,7 +56,7 @@ EASINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @torch.no_grad()
-def mapped(G: nn.Module, z: Tensor, *, trunc: float = 1.0, cutoff: int | None = None, labels: Labels | None = None) -> Tensor:
+def mapped(G: nn.Module, z: Tensor, *, trunc: float = TRUNC, cutoff: int | None = None, labels: Labels | None = None) -> Tensor:
     """ws [N, num_ws, w_dim] of z [N, z_dim], on the CPU; trunc, cutoff and labels as for `facegen.latent.sample.sample`.
 
     Raises:
@@ -54,8 +64,7 @@ def mapped(G: nn.Module, z: Tensor, *, trunc: float = 1.0, cutoff: int | None = 
     """
     check_styles(G)
     where, c = next(G.parameters()).device, one_hot(G, labels, len(z))
-    if not math.isfinite(trunc):
-        raise InputError(f"truncation must be a number, usually 0 to 1, got {trunc}")
+    check_trunc(trunc)
     parts = []
     with evaluating(G):
         for start in range(0, len(z), 1000):
@@ -66,7 +75,7 @@ def mapped(G: nn.Module, z: Tensor, *, trunc: float = 1.0, cutoff: int | None = 
 
 
 def ws_of(
-    G: nn.Module, seeds: Iterable[int], *, trunc: float = 1.0, cutoff: int | None = None, labels: Labels | None = None
+    G: nn.Module, seeds: Iterable[int], *, trunc: float = TRUNC, cutoff: int | None = None, labels: Labels | None = None
 ) -> Tensor:
     """ws [N, num_ws, w_dim] of the faces of seeds, on the CPU: those that `facegen.latent.sample.sample` shows.
 
@@ -101,14 +110,10 @@ def face_batches(
     check_styles(G)
     if ws.ndim != 3 or tuple(ws.shape[1:]) != (G.num_ws, G.w_dim):
         raise InputError(f"the latents are {list(ws.shape)}, the model's ws are [N, {G.num_ws}, {G.w_dim}]")
-    if G.img_channels not in (1, 3):
-        raise InputError(
-            f"this network makes pictures of {G.img_channels} channels: only 1 (grey) and 3 (colours) can be shown"
-        )
-    batch = max(1, min(BATCH_64, BATCH_64 * 64**2 // G.img_resolution**2))
+    check_channels(G)
     where = next(G.parameters()).device
     with tqdm(total=len(ws), unit="face", disable=None if progress else True) as bar:
-        for part in ws.split(batch):
+        for part in ws.split(usual_batch(G)):
             with torch.no_grad(), evaluating(G):
                 faces = G.synthesis(part.to(where), noise_mode=noise_mode, dtype=dtype)
             if faces.isnan().any():
@@ -339,14 +344,7 @@ def _boundary(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
     return LogisticRegression(C=pull, class_weight="balanced", solver="newton-cholesky", tol=1e-9).fit(x, y)
 
 
-def measured_direction(
-    G: nn.Module,
-    measure: Callable[[Tensor], Tensor],
-    count: int = 1000,
-    seed: int = 0,
-    name: str = "label",
-    noise_mode: str = "const",
-) -> Directions:
+def measured_direction(G: nn.Module, measure: Callable[[Tensor], Tensor], count: int = 1000, name: str = "label") -> Directions:
     """`label_direction` for labels that a function tells, from the pictures of `count` random w.
 
     Args:
@@ -356,9 +354,9 @@ def measured_direction(
     Raises:
         InputError: numbers that do not fit the pictures or are not finite, or what `label_direction` refuses.
     """
-    w = sampled_w(G, count, seed)
+    w = sampled_w(G, count)
     parts = []
-    for faces in face_batches(G, w[:, None].expand(-1, G.num_ws, -1), noise_mode=noise_mode):
+    for faces in face_batches(G, w[:, None].expand(-1, G.num_ws, -1)):
         found = torch.as_tensor(measure(faces)).cpu()
         if found.shape != (len(faces),):
             raise InputError(

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from facegen.config import TRUNC, TRUNC_OF_SHEETS
 from facegen.data.pictures import in_order
 from facegen.files import InputError, replacing_folder
 from facegen.latent.sample import has_styles, sample_batches
@@ -93,7 +94,7 @@ def make_fakes(
     if seed < 0:
         raise InputError(f"seed is {seed}: give 0 or more")
     if trunc is None:
-        trunc = 0.7 if has_styles(G) else 1.0
+        trunc = TRUNC_OF_SHEETS if has_styles(G) else TRUNC
     if same is None:
         from facegen.data.duplicates import unique as same
     dest = Path(dest).expanduser()

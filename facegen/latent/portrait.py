@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from facegen.config import TRUNC
 from facegen.files import InputError
 from facegen.latent.sample import sample
 from facegen.models import pretrained
@@ -61,7 +62,7 @@ def follow(
     seed: int | None = None,
     *,
     every: int = 1,
-    trunc: float = 1.0,
+    trunc: float = TRUNC,
     label: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Followed:
@@ -84,7 +85,7 @@ def follow(
         raise InputError(f"every={every}: give 1 for all snapshots, 2 for each second one, ...")
     if networks:
         return _from_networks(_thinned(networks, every), seed or 0, trunc, label, device)
-    if seed is not None or trunc != 1 or label is not None:
+    if seed is not None or trunc != TRUNC or label is not None:
         raise InputError(
             f"{run} has kept no networks (train with --keep-networks=1): only the first face of its sample grids can be "
             "followed, so leave seed, truncation and class out"

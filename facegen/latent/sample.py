@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facegen.config import TRUNC
 from facegen.data.packed import to_pixels
 from facegen.files import InputError
 from facegen.models.stylegan2 import NOISE_MODES
@@ -87,7 +88,7 @@ def sample(
     G: nn.Module,
     seeds: Iterable[int],
     *,
-    trunc: float = 1.0,
+    trunc: float = TRUNC,
     cutoff: int | None = None,
     labels: Labels | None = None,
     noise_mode: str = "const",
@@ -125,7 +126,7 @@ def sample_batches(
     G: nn.Module,
     seeds: Iterable[int],
     *,
-    trunc: float = 1.0,
+    trunc: float = TRUNC,
     cutoff: int | None = None,
     labels: Labels | None = None,
     noise_mode: str = "const",
@@ -143,7 +144,7 @@ def sample_batches(
     _check_options(G, seeds, trunc, cutoff, noise_mode, batch)
     c = one_hot(G, labels, len(seeds))
     one_by_one = noise_mode == "random" and has_noise(G)
-    batch = 1 if one_by_one else batch or max(1, min(BATCH_64, BATCH_64 * 64**2 // G.img_resolution**2))
+    batch = 1 if one_by_one else batch or usual_batch(G)
     device = next(G.parameters()).device
 
     def make(start: int) -> Tensor:
@@ -152,7 +153,7 @@ def sample_batches(
         c_here = None if c is None else c[start : start + batch].to(device)
         own_noise = _seeded((part[0] + NOISE_STREAM) % 2**63, device) if one_by_one else contextlib.nullcontext()
         with evaluating(G), torch.no_grad(), own_noise:
-            return _as_uint8(_images(G, z, c_here, trunc, cutoff, noise_mode, dtype))
+            return as_faces(_images(G, z, c_here, trunc, cutoff, noise_mode, dtype))
 
     def batches() -> Iterator[Tensor]:
         with tqdm(total=len(seeds), unit="face", disable=None) as bar:
@@ -174,7 +175,12 @@ def _images(
         return G(z)
 
 
-def _as_uint8(images: Tensor) -> Tensor:
+def usual_batch(G: nn.Module) -> int:
+    """How many pictures to make at a time."""
+    return max(1, min(BATCH_64, BATCH_64 * 64**2 // G.img_resolution**2))
+
+
+def as_faces(images: Tensor) -> Tensor:
     """[N, 1 or 3, H, W] in [-1, 1] -> uint8 [N, 3, H, W] on the CPU."""
     if images.isnan().any():
         raise InputError("the network gives NaN: its weights are damaged, or its training diverged; use an earlier snapshot")
@@ -200,6 +206,19 @@ def _check_largest(seeds: list[int]) -> None:
         raise InputError(f"seed {max(seeds)} is too large: a StyleGAN takes seeds below 2^32")
 
 
+def check_channels(G: nn.Module) -> None:
+    """Raises InputError for pictures that are neither grey nor coloured."""
+    channels = getattr(G, "img_channels", 3)
+    if channels not in (1, 3):
+        raise InputError(f"this network makes pictures of {channels} channels: only 1 (grey) and 3 (colours) can be shown")
+
+
+def check_trunc(trunc: float) -> None:
+    """Raises InputError for a truncation that is no number."""
+    if not math.isfinite(trunc):
+        raise InputError(f"truncation must be a number, usually 0 to 1, got {trunc}")
+
+
 def _check_options(
     G: nn.Module, seeds: list[int], trunc: float, cutoff: int | None, noise_mode: str, batch: int | None
 ) -> None:
@@ -207,11 +226,8 @@ def _check_options(
         raise InputError("this network makes no pictures from seeds: it has no z (a CycleGAN translates pictures)")
     if has_styles(G):
         _check_largest(seeds)
-    channels = getattr(G, "img_channels", 3)
-    if channels not in (1, 3):
-        raise InputError(f"this network makes pictures of {channels} channels: only 1 (grey) and 3 (colours) can be shown")
-    if not math.isfinite(trunc):
-        raise InputError(f"truncation must be a number, usually 0 to 1, got {trunc}")
+    check_channels(G)
+    check_trunc(trunc)
     if not has_styles(G) and (trunc != 1 or cutoff is not None):
         raise InputError("this network has no w to truncate (a DCGAN): leave the truncation at 1, without a cutoff")
     if cutoff is not None and not 0 <= cutoff <= G.num_ws:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from facegen.data.packed import to_pixels
+from facegen.config import TRUNC
 from facegen.data.pictures import PICTURE_SUFFIXES
 from facegen.files import InputError
 from facegen.latent.edit import (
@@ -28,7 +28,7 @@ from facegen.latent.edit import (
     ws_of,
 )
 from facegen.latent.project import load_latents
-from facegen.latent.sample import can_move, evaluating, has_styles, latents, moved, seeds_of
+from facegen.latent.sample import as_faces, can_move, evaluating, has_styles, latents, moved, seeds_of, usual_batch
 
 Source = int | Path  # a seed, or an .npz file of latents
 MOST_FACES = 4096  # of one list
@@ -89,7 +89,7 @@ def strengths_of(text: str) -> list[float]:
 
 
 def named_ws(
-    G: nn.Module, sources: Sequence[Source], trunc: float = 1.0, labels: int | None = None
+    G: nn.Module, sources: Sequence[Source], trunc: float = TRUNC, labels: int | None = None
 ) -> tuple[Tensor, list[str]]:
     """ws [N, num_ws, w_dim] of seeds and files in their order, and what each face is called.
 
@@ -117,7 +117,7 @@ def walk_path(
     space: str | None = None,
     loop: bool = False,
     easing: str = "smooth",
-    trunc: float = 1.0,
+    trunc: float = TRUNC,
     labels: int | None = None,
     moving: bool = False,
 ) -> tuple[Tensor, list[str]]:
@@ -162,9 +162,9 @@ def walk_frames(G: nn.Module, path: Tensor, noise_mode: str = "const") -> Iterat
         yield from face_batches(G, path, noise_mode=noise_mode)
         return
     where = next(G.parameters()).device
-    for part in tqdm(path.split(64), unit="batch", disable=None):
+    for part in tqdm(path.split(usual_batch(G)), unit="batch", disable=None):
         with torch.no_grad(), evaluating(G):
-            faces = to_pixels(G(part.to(where))).expand(-1, 3, -1, -1)
+            faces = as_faces(G(part.to(where)))
         yield faces
 
 

@@ -201,7 +201,7 @@ def normalise_noise(buffers: list[Tensor]) -> None:
         buffer.mul_(buffer.square().mean().rsqrt())
 
 
-def face_mask(size: int, softness: float = 0.1) -> Tensor:
+def face_mask(size: int) -> Tensor:
     """Weights [1, size, size] of an FFHQ-framed picture: 1 on the face, falling smoothly to 0.1 in the corners.
 
     An ellipse around the middle of the face, slightly below the picture's: hair, neck and background say little about who
@@ -209,7 +209,7 @@ def face_mask(size: int, softness: float = 0.1) -> Tensor:
     """
     y, x = torch.meshgrid(*[(torch.arange(size) + 0.5) / size] * 2, indexing="ij")
     radius = (((x - 0.5) / 0.38) ** 2 + ((y - 0.55) / 0.46) ** 2).sqrt()
-    return (0.1 + 0.9 * torch.sigmoid((1 - radius) / softness))[None]
+    return (0.1 + 0.9 * torch.sigmoid((1 - radius) / 0.1))[None]
 
 
 # ------------------------------------------------------------------------------------------------------- the search

@@ -241,7 +241,6 @@ def far_from_model(
     perceptual: Perceptual,
     *,
     count: int | None = None,
-    seed: int = 0,
     labels: int | None = None,
 ) -> Reach:
     """Whether a search can succeed, before it: is the target as near to the model's faces as these are to each other?
@@ -254,11 +253,10 @@ def far_from_model(
         target: uint8 [3, H, W].
         perceptual: compares at 64 pixels, whatever the pictures' size.
         count: pictures to make; by default 200, and 64 of pictures above 128 pixels.
-        seed: the first of the seeds to make them of.
     """
     count = count or (200 if G.img_resolution <= 128 else 64)
     where = next(G.parameters()).device
-    own = [_rows(part, perceptual, where) for part in sample(G, range(seed, seed + count), labels=labels).split(16)]
+    own = [_rows(part, perceptual, where) for part in sample(G, range(count), labels=labels).split(16)]
     rows = torch.cat(own)
     apart = torch.cdist(rows, rows).square()
     apart.fill_diagonal_(math.inf)

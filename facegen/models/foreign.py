@@ -142,9 +142,6 @@ def _outline(path: Path) -> object:
     """What a `torch.save` file holds, without its weights: plain dicts, lists and numbers, and a `Weight` for each tensor.
 
     No memory is taken for any tensor, and every tensor has been found to lie inside the file.
-
-    Raises:
-        Refused: not a torch file, damaged, or one that asks for anything that weights do not need.
     """
     need(path.is_file(), "is not there: no such network file")
     with open(path, "rb") as file:
@@ -256,11 +253,7 @@ def _plan_dcgan(shapes: Shapes) -> _Plan | None:
 
 
 def _channel_rule(widths: dict[int, int]) -> dict[str, int]:
-    """channel_base and channel_max with min(channel_base // resolution, channel_max) equal to each given width.
-
-    Raises:
-        Refused: there is no such pair.
-    """
+    """channel_base and channel_max with min(channel_base // resolution, channel_max) equal to each given width."""
     most = max(widths.values())
     # A layer below the maximum pins the base to an interval; one at the maximum gives it a least value.
     low = max(width * resolution for resolution, width in widths.items())
@@ -326,11 +319,7 @@ def _discriminator_names(resolutions: list[int]) -> dict[str, str]:
 
 
 def _plan_generator(shapes: Shapes) -> _Plan:
-    """A rosinality generator.
-
-    Raises:
-        Refused: names or shapes that no generator of ours has.
-    """
+    """A rosinality generator."""
     resolutions = _resolutions(len(_numbers(shapes, "to_rgbs.", ".conv.weight")), "generator")
     layers = len(_numbers(shapes, "style.", ".weight"))
     need(1 <= layers <= 64, f"has {layers} mapping layers; StyleGAN2 has 8")
@@ -352,11 +341,7 @@ def _plan_generator(shapes: Shapes) -> _Plan:
 
 
 def _plan_discriminator(shapes: Shapes) -> _Plan:
-    """A rosinality discriminator.
-
-    Raises:
-        Refused: names or shapes that no discriminator of ours has.
-    """
+    """A rosinality discriminator."""
     resolutions = _resolutions(len(_numbers(shapes, "convs.", ".conv1.0.weight")), "discriminator")
     widths = {4: _dimension(shapes, "final_conv.0.weight", 4, 0)}
     widths |= {r: _dimension(shapes, f"convs.{i}.conv1.0.weight", 4, 0) for i, r in enumerate(reversed(resolutions[1:]), 1)}
@@ -371,11 +356,7 @@ def _plan_discriminator(shapes: Shapes) -> _Plan:
 
 
 def _our_shapes(shapes: Shapes, source: dict[str, str]) -> Shapes:
-    """The shapes of our tensors, made from the file's by dropping the dimensions of one that only the file has.
-
-    Raises:
-        Refused: a tensor is missing, or one is left over that is not a blur kernel.
-    """
+    """The shapes of our tensors, made from the file's by dropping the dimensions of one that only the file has."""
     for theirs in source.values():
         need(theirs in shapes, f"lacks the tensor {theirs}, which a rosinality file of these sizes has")
     left = shapes.keys() - source.values()
@@ -462,11 +443,7 @@ def _build(plan: _Plan, file: dict) -> nn.Module:
 
 
 def _filters_and_noise(plan: _Plan, kernels: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our buffers that the file lacks: the blur filters, w_avg (zero for now) and, from the first versions, the noise.
-
-    Raises:
-        Refused: the file has another blur filter than ours.
-    """
+    """Our buffers that the file lacks: the blur filters, w_avg (zero for now) and, from the first versions, the noise."""
     ours = setup_filter([1, 3, 3, 1])  # [4, 4], sums to 1
     for name, kernel in kernels.items():
         # Before up-sampling their filter is multiplied by 4, the number of pixels that each one becomes.

@@ -28,7 +28,6 @@ def activations(
     layers: Sequence[str] | None = None,
     channels: int | None = None,
     labels: Labels | None = None,
-    noise_mode: str = "const",
 ) -> dict[str, Tensor]:
     """What every layer of a generator gives for some faces, in the order in which the layers are computed.
 
@@ -40,13 +39,12 @@ def activations(
         channels: only so many channels of each layer, those that vary most over the picture, the strongest first. A
             layer of at most three channels (colours) stays whole.
         labels: classes, as for `facegen.latent.sample.sample`; only with z and a network that has classes.
-        noise_mode: of StyleGAN2's noise inputs.
 
     Returns:
         name -> float32 [N, C, H, W] on the CPU.
     """
     chosen = _chosen(_layers(G), layers)
-    return _run(G, z_or_ws, chosen, channels, labels, noise_mode)[0]
+    return _run(G, z_or_ws, chosen, channels, labels)[0]
 
 
 def show_activations(
@@ -56,7 +54,6 @@ def show_activations(
     layers: Sequence[str] | None = None,
     channels: int = 8,
     labels: Labels | None = None,
-    noise_mode: str = "const",
     title: str = "How a face is made, layer by layer",
 ) -> Chart:
     """One row per layer, from the first to the last: its strongest channels, and the picture as far as it has come.
@@ -68,7 +65,7 @@ def show_activations(
         z_or_ws: as for `activations`; only the first face is shown.
         layers: which rows; without it every layer but StyleGAN2's torgb, whose result is the last column.
         channels: how many channels in a row.
-        labels, noise_mode: as for `activations`; the labels are those of all faces in `z_or_ws`.
+        labels: as for `activations`; those of all faces in `z_or_ws`.
         title: the figure's title.
     """
     known = _layers(G)
@@ -77,7 +74,7 @@ def show_activations(
     wanted = {name: module for name, module in known.items() if name in rows or name in colours}
     if labels is not None and z_or_ws.ndim == 2:
         labels = one_hot(G, labels, len(z_or_ws))[:1]  # a network without classes has refused them
-    found, counts, image = _run(G, z_or_ws[:1], wanted, channels, labels, noise_mode)
+    found, counts, image = _run(G, z_or_ws[:1], wanted, channels, labels)
     pictures = _running_colours(G, found) or {list(known)[-1]: image}
     heads = {name: f"{name}\n{found[name].shape[3]} × {found[name].shape[2]}, {counts[name]} channels" for name in rows}
     return _draw({name: found[name] for name in rows}, heads, pictures, title)
@@ -108,12 +105,7 @@ def _layers(G: nn.Module) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def _run(
-    G: nn.Module,
-    z_or_ws: Tensor,
-    modules: dict[str, nn.Module],
-    channels: int | None,
-    labels: Labels | None,
-    noise_mode: str,
+    G: nn.Module, z_or_ws: Tensor, modules: dict[str, nn.Module], channels: int | None, labels: Labels | None
 ) -> tuple[dict[str, Tensor], dict[str, int], Tensor]:
     """The strongest channels that `modules` give, how many channels they have, and the finished pictures; float32, CPU."""
     if channels is not None and channels < 1:
@@ -135,22 +127,22 @@ def _run(
     handles = [module.register_forward_hook(keeper(name)) for name, module in modules.items()]
     try:
         with evaluating(G):
-            image = _pictures(G, z_or_ws.to(device), labels, noise_mode)
+            image = _pictures(G, z_or_ws.to(device), labels)
     finally:
         for handle in handles:
             handle.remove()
     return found, counts, image.float().cpu()
 
 
-def _pictures(G: nn.Module, x: Tensor, labels: Labels | None, noise_mode: str) -> Tensor:
+def _pictures(G: nn.Module, x: Tensor, labels: Labels | None) -> Tensor:
     """Pictures [N, C, H, W] from z [N, z_dim] or ws [N, num_ws, w_dim]."""
     if x.ndim == 2 and x.shape[1] == G.z_dim:
         c = one_hot(G, labels, len(x))
-        return G(x, None if c is None else c.to(x.device), noise_mode=noise_mode) if has_styles(G) else G(x)
+        return G(x, None if c is None else c.to(x.device), noise_mode="const") if has_styles(G) else G(x)
     if has_styles(G) and x.shape[1:] == (G.num_ws, G.w_dim):
         if labels is not None:
             raise InputError("activations: labels go with z; ws have their classes in them, so leave the labels out")
-        return G.synthesis(x, noise_mode=noise_mode)
+        return G.synthesis(x, noise_mode="const")
     ws = f" or ws [N, {G.num_ws}, {G.w_dim}]" if has_styles(G) else ""
     raise InputError(f"activations: needs z [N, {G.z_dim}]{ws}, got {list(x.shape)}")
 

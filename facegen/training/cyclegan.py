@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from facegen.config import CycleConfig, autocast_dtype
+from facegen.config import CycleConfig
 from facegen.data.packed import to_pixels
 from facegen.data.unpaired import Unpaired
 from facegen.files import InputError
@@ -36,8 +36,9 @@ from facegen.models import pretrained
 from facegen.models.cyclegan import PatchDiscriminator, PixelDiscriminator, ResnetGenerator, UnetGenerator
 from facegen.training import processes
 from facegen.training.losses import AdversarialLoss, cycle_loss, gradient_penalty, identity_loss, patch_loss
+from facegen.training.method import Method, Stats
 from facegen.training.schedules import linear_decay
-from facegen.training.steps import Stats, as_stats, frozen
+from facegen.training.steps import as_stats, frozen
 
 LSGAN = patch_loss("lsgan")
 
@@ -290,7 +291,7 @@ FaceDistance = Callable[[Tensor, Tensor], Tensor]
 DIRECTIONS = ("AtoB", "BtoA")
 
 
-class CycleGAN:
+class CycleGAN(Method):
     """Two generators and two discriminators with everything that one training step needs: what `fit` trains.
 
     Args:
@@ -321,36 +322,20 @@ class CycleGAN:
         if config.lambda_face and face is None:
             given = f"--lambda-face={config.lambda_face:g}"
             raise InputError(f"{given} needs something that compares faces: give face, or set it to 0")
-        self.config, self.device, self._epoch = config, torch.device(device), steps_per_epoch
+        super().__init__(config, device)
+        self._epoch = steps_per_epoch
         # Planar memory on CPUs: with 3 channels at full size channels_last was slower there.
         layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
         self.nets = Networks(*(net.to(self.device, memory_format=layout).train() for net in nets))
-        self.opt_G, self.opt_D = (self._adam(pair) for pair in (self.nets[:2], self.nets[2:]))
+        self.networks = self.nets._asdict()
+        weights = [itertools.chain(*(net.parameters() for net in pair)) for pair in (self.nets[:2], self.nets[2:])]
+        self.opt_G, self.opt_D = (self.adam(each, config.lr, config.beta1, config.beta2) for each in weights)
+        self.optimizers = {"G": self.opt_G, "D": self.opt_D}
         seeds = (2 * config.seed + 2 * processes.rank() * 2**32 + letter for letter in range(2))
         self.pool_A, self.pool_B = (ImagePool(config.pool, seed % 2**63) for seed in seeds)
+        self.stores = {"pool_A": self.pool_A, "pool_B": self.pool_B}
         self.loss = patch_loss(config.loss)
-        self.dtype = autocast_dtype(config.precision, self.device)
         self.face, self.g_step = face, g_step
-
-    def _adam(self, pair: tuple[nn.Module, ...]) -> Optimizer:
-        weights = list(itertools.chain(*(net.parameters() for net in pair)))
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(weights, self.config.lr, (self.config.beta1, self.config.beta2), fused=fused)
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """Every network with state, by name: what a checkpoint holds."""
-        return self.nets._asdict()
-
-    @property
-    def optimizers(self) -> dict[str, Optimizer]:
-        """One for each pair of networks."""
-        return {"G": self.opt_G, "D": self.opt_D}
-
-    @property
-    def stores(self) -> dict[str, ImagePool]:
-        """The pools of past fakes, which a resumed run needs too."""
-        return {"pool_A": self.pool_A, "pool_B": self.pool_B}
 
     @property
     def steps(self) -> int:
@@ -360,10 +345,6 @@ class CycleGAN:
     def steps_per_epoch(self, data: Unpaired) -> int:
         """Steps that show the larger domain once."""
         return self._epoch
-
-    def divide(self, stored: int | None = None) -> tuple[None, str]:
-        """Batches go through the networks in one piece."""
-        return None, ""
 
     def check(self, data: Unpaired) -> None:
         """Refuse data that these settings were not made for.
@@ -408,16 +389,13 @@ class CycleGAN:
         stats, fake_A, fake_B = (self._own_step if self.g_step else self._generators)(real_A, real_B)
         fake_A, fake_B = self.pool_A.query(fake_A), self.pool_B.query(fake_B)
         penalty = self._penalty if self.config.loss == "wgangp" else None
-        with self._autocast():
+        with self.autocast():
             stats |= update_discriminators(self.nets, self.opt_D, real_A, real_B, fake_A, fake_B, self.loss, penalty)
         return stats | {"lr": torch.tensor(self.config.lr * factor)}
 
-    def _autocast(self, enabled: bool = True):
-        return torch.autocast(self.device.type, self.dtype, enabled=enabled and self.dtype is not None)
-
     def _generators(self, real_A: Tensor, real_B: Tensor) -> tuple[Stats, Tensor, Tensor]:
         config = self.config
-        with self._autocast():
+        with self.autocast():
             cycle = translate(self.nets, real_A, real_B, identity=config.lambda_identity > 0)
             stats = update_generators(
                 self.nets,
@@ -433,18 +411,15 @@ class CycleGAN:
         return stats, cycle.fake_A, cycle.fake_B
 
     def _own_step(self, real_A: Tensor, real_B: Tensor) -> tuple[Stats, Tensor, Tensor]:
-        with torch.no_grad(), self._autocast():  # what D is shown comes from before the step, as in the package's own
+        with torch.no_grad(), self.autocast():  # what D is shown comes from before the step, as in the package's own
             fake_B, fake_A = _widened(self.nets.G_A(real_A)), _widened(self.nets.G_B(real_B))
-        with self._autocast():
+        with self.autocast():
             result = self.g_step(*self.nets, self.opt_G, real_A, real_B, self.config.lambda_A, self.config.lambda_identity)
         return as_stats(result, "loss_G"), fake_A, fake_B
 
     def _penalty(self, D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        with self._autocast(enabled=False):  # second derivatives lose too much in bfloat16
+        with self.autocast(enabled=False):  # second derivatives lose too much in bfloat16
             return self.config.gp_weight * gradient_penalty(lambda x: D(x).flatten(1).mean(1), real, fake)
-
-    def refresh(self) -> None:
-        """Nothing to prepare before pictures are made."""
 
     @torch.no_grad()
     def sample(self, fixed: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from facegen.models.pretrained import load
 from facegen.models.published import network_file
 from facegen.training.cyclegan import cyclegan_from
 from facegen.training.diagnose import Watch
-from facegen.training.fit import Method, Snapshot
+from facegen.training.fit import Snapshot
+from facegen.training.method import Method
 from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import StyleGAN, stylegan_from, transfer
 from facegen.training.symptoms import RunWatch

@@ -31,18 +31,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from facegen.data.packed import Faces, to_pixels
-from facegen.data.unpaired import Unpaired
+from facegen.data.packed import to_pixels
 from facegen.files import InputError, locked, one_line, plain_folder, replacing, write_text, writing
 from facegen.training import memory, processes
+from facegen.training.method import Data, Method
 from facegen.training.runs import (
     VARYING,
     History,
@@ -58,7 +56,6 @@ from facegen.training.runs import (
 
 CHECKPOINT_FORMAT = 2
 SMALLER = ", or begin in a new folder with a smaller --batch, or of a StyleGAN a smaller --batch-gpu"
-Data = Faces | Unpaired
 
 
 class TrainingError(RuntimeError):
@@ -67,42 +64,6 @@ class TrainingError(RuntimeError):
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C: raised after the current step is finished and a checkpoint of it is written."""
-
-
-class Stateful(Protocol):
-    """Something besides networks and optimisers that a resumed run needs, such as a pool of past fakes."""
-
-    def state_dict(self) -> dict[str, Tensor]: ...
-    def load_state_dict(self, state: dict[str, Tensor]) -> object: ...
-
-
-class Method(Protocol):
-    """What `fit` needs to know of a family of networks: `facegen.training.steps.GAN` and `facegen.training.cyclegan.CycleGAN`.
-
-    config: a dataclass with batch, images_per_step, image_size and seed.
-    steps, steps_per_epoch: of the whole run, and of one pass through the data.
-    stores: what else has a state.
-    divide: decides how many pictures go through the networks at once, as a run that is continued did (`stored`) or by what
-        fits into memory, and gives the number and a line to say about it, or None and "" where batches are not divided.
-    """
-
-    config: object
-    device: torch.device
-    networks: dict[str, nn.Module]
-    optimizers: dict[str, Optimizer]
-    stores: dict[str, Stateful]
-    steps: int
-
-    def steps_per_epoch(self, data: Data) -> float: ...
-    def divide(self, stored: int | None) -> tuple[int | None, str]: ...
-    def check(self, data: Data) -> None: ...
-    def fixed(self, data: Data, n: int) -> Tensor: ...
-    def batch(self, data: Data, step: int) -> list[Tensor]: ...
-    def update(self, step: int, reals: list[Tensor]) -> dict[str, Tensor]: ...
-    def refresh(self) -> None: ...
-    def sample(self, fixed: Tensor) -> Tensor: ...
-    def label(self, step: int) -> str: ...
-    def export(self, path: Path, info: dict[str, object]) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,25 +6,22 @@ Level two of three: the losses know only logits, a step knows networks and an op
 from __future__ import annotations
 
 import contextlib
-import copy
-import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facegen.config import TrainConfig, autocast_dtype
-from facegen.data.packed import Faces, batch_indices, mirror_flags, to_pixels
+from facegen.config import TrainConfig
+from facegen.data.packed import Faces, to_pixels
 from facegen.files import InputError
-from facegen.models import dcgan, pretrained
+from facegen.models import dcgan
 from facegen.training import processes
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.losses import AdversarialLoss, adversarial_loss, gradient_penalty, zero_centred_penalty
+from facegen.training.method import FromNoise, Stats
 from facegen.training.schedules import ema_beta, learning_rate_factor
 
-Stats = dict[str, Tensor]
 BCE = adversarial_loss("bce")
 
 
@@ -115,7 +112,7 @@ class _Augmented(nn.Module):
         return self.D(diff_augment(x, self.policy))
 
 
-class GAN:
+class GAN(FromNoise):
     """A generator and a discriminator with everything that one training step needs: what `fit` trains.
 
     Args:
@@ -138,78 +135,21 @@ class GAN:
         d_step: Callable[..., Stats] | None = None,
         g_step: Callable[..., Stats] | None = None,
     ) -> None:
-        self.config, self.device = config, torch.device(device)
         # channels_last: convolutions run faster on it, on CPUs with bfloat16 units and on GPUs alike; values are the same.
-        self.G = G.to(self.device, memory_format=torch.channels_last).train()
-        self.D = D.to(self.device, memory_format=torch.channels_last).train()
-        self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
-        betas = (config.beta1, config.beta2)
-        fused = self.device.type in ("cpu", "cuda")
-        self.opt_G = torch.optim.Adam(self.G.parameters(), config.lr_G, betas, fused=fused)
-        self.opt_D = torch.optim.Adam(self.D.parameters(), config.lr_D, betas, fused=fused)
+        G, D = (net.to(device, memory_format=torch.channels_last).train() for net in (G, D))
+        super().__init__(G, D, config, device, config.z_size)
+        self.opt_G = self.adam(G.parameters(), config.lr_G, config.beta1, config.beta2)
+        self.opt_D = self.adam(D.parameters(), config.lr_D, config.beta1, config.beta2)
+        self.optimizers = {"G": self.opt_G, "D": self.opt_D}
         self.loss = adversarial_loss(config.loss, config.smooth)
         policy = parse_policy(config.augment)
         self.seen_by_D = _Augmented(self.D, policy) if policy else self.D
-        self.dtype = autocast_dtype(config.precision, self.device)
         self.d_step, self.g_step = d_step, g_step
-
-    stores: dict[str, object] = {}  # noqa: RUF012 - no state besides networks and optimisers
-
-    @property
-    def steps(self) -> int:
-        """G steps in the run."""
-        return self.config.steps
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """Every network with state, by name: what a checkpoint holds."""
-        return {"G": self.G, "D": self.D, "G_ema": self.G_ema}
-
-    @property
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Every optimiser, by name."""
-        return {"G": self.opt_G, "D": self.opt_D}
-
-    def steps_per_epoch(self, data: Faces) -> float:
-        """G steps after which D has seen as many pictures as there are."""
-        return len(data) / self.config.images_per_step
-
-    def divide(self, stored: int | None = None) -> tuple[None, str]:
-        """Batches go through the networks in one piece."""
-        return None, ""
-
-    def check(self, data: Faces) -> None:
-        """Refuse pictures that the networks cannot take.
-
-        Raises:
-            InputError: another size.
-        """
-        size, (height, width) = self.config.image_size, data.images.shape[2:]
-        if (height, width) != (size, size):
-            raise InputError(f"{data.name}: pictures are {width}x{height}, the networks take {size}x{size}")
-
-    def fixed(self, data: Faces, n: int) -> Tensor:
-        """The z's whose pictures are followed through the run, [n, z_size]."""
-        return self.noise(n, -2)
 
     def batch(self, data: Faces, step: int) -> list[Tensor]:
         """The real pictures of a step, one batch [N, 3, S, S] for each D step; N is `batch`, or a process's share of it."""
-        config, reals = self.config, []
-        for part in range(config.d_steps):
-            number = step * config.d_steps + part
-            indices = processes.share(batch_indices(len(data), config.batch, number, config.seed))
-            flips = processes.share(mirror_flags(config.batch, number, config.seed)) if config.mirror else None
-            reals.append(data.batch(indices, flips))
-        return reals
-
-    def label(self, step: int) -> str:
-        """What a kept network of this step is called."""
-        return f"step-{step:08d}"
-
-    def noise(self, n: int, *key: int) -> Tensor:
-        """z [n, z_size] from N(0, 1), a pure function of the seed and `key`; drawn on the CPU, so equal on every device."""
-        generator = torch.Generator().manual_seed(seed_of(self.config.seed, *key))
-        return torch.randn(n, self.config.z_size, generator=generator).to(self.device)
+        d_steps = self.config.d_steps
+        return [self.reals(data, step * d_steps + part)[1] for part in range(d_steps)]
 
     def update(self, step: int, reals: list[Tensor]) -> Stats:
         """One training step: a D update for each batch in `reals`, then a G update. Returns detached scalars."""
@@ -224,28 +164,25 @@ class GAN:
         self._average(step)
         return stats | {"lr_G": torch.tensor(self.config.lr_G * factor), "lr_D": torch.tensor(self.config.lr_D * factor)}
 
-    def _autocast(self, enabled: bool = True):
-        return torch.autocast(self.device.type, self.dtype, enabled=enabled and self.dtype is not None)
-
     def _fast_steps(self, step: int, real: Tensor, z: Tensor, with_G: bool) -> Stats:
         """The package's own steps: one forward pass of G serves both updates, since G does not change in between."""
-        with self._autocast():
+        with self.autocast():
             with contextlib.nullcontext() if with_G else torch.no_grad():
                 fake = self.G(z).float()
             stats = update_D(self.seen_by_D, self.opt_D, real, fake, self.loss, self._penalty(step))
         self._clip()
         if with_G:
-            with self._autocast():  # a new context: the old one may hold casts of the weights that D had before
+            with self.autocast():  # a new context: the old one may hold casts of the weights that D had before
                 stats |= update_G(self.seen_by_D, self.opt_G, fake, self.loss, real)
         return stats
 
     def _own_steps(self, real: Tensor, z: Tensor, with_G: bool) -> Stats:
         d_step, g_step = self.d_step or discriminator_step, self.g_step or generator_step
-        with self._autocast():
+        with self.autocast():
             stats = as_stats(d_step(self.seen_by_D, self.G, self.opt_D, real, z), "loss_D")
         self._clip()
         if with_G:
-            with self._autocast():
+            with self.autocast():
                 stats |= as_stats(g_step(self.seen_by_D, self.G, self.opt_G, z), "loss_G")
         return stats
 
@@ -256,7 +193,7 @@ class GAN:
             return None
 
         def penalty(D: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-            with self._autocast(enabled=False):  # second derivatives lose too much in bfloat16, and gain no time
+            with self.autocast(enabled=False):  # second derivatives lose too much in bfloat16, and gain no time
                 total = config.gp_weight * gradient_penalty(D, real, fake) if config.loss == "wgan-gp" else real.new_zeros(())
                 if config.r1_gamma:
                     total = total + config.r1_gamma / 2 * zero_centred_penalty(D, real)
@@ -303,15 +240,6 @@ class GAN:
         """Pictures uint8 [N, 3, S, S] of the averaged generator in evaluation mode, on the CPU. z: [N, z_size]."""
         pictures = torch.cat([self.G_ema(part.to(self.device)) for part in z.split(64)])
         return to_pixels(pictures)
-
-    def export(self, path: Path, info: dict[str, object]) -> None:
-        """Write the averaged generator and D as one network file, if they are classes that a file can rebuild."""
-        pretrained.save(path, self.G_ema, self.D, info)
-
-
-def seed_of(*key: int) -> int:
-    """A seed that is a pure function of the key: of the run's seed, the step, and what is drawn there."""
-    return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
 
 
 def as_stats(result: object, name: str) -> Stats:

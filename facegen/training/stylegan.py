@@ -13,34 +13,33 @@ process with two parts does.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facegen.config import StyleConfig, autocast_dtype
-from facegen.data.packed import Faces, batch_indices, mirror_flags, to_pixels
+from facegen.config import StyleConfig
+from facegen.data.packed import Faces, to_pixels
 from facegen.files import InputError
-from facegen.models import pretrained, stylegan2, stylegan3
+from facegen.models import stylegan2, stylegan3
 from facegen.models.layers import filter2d
 from facegen.training import memory, processes
 from facegen.training.ada import AdaController, AugmentPipe, next_p
 from facegen.training.augment import diff_augment, parse_policy
 from facegen.training.fit import random_state, set_random_state
 from facegen.training.losses import AdversarialLoss, adversarial_loss, path_lengths, squared_gradients
+from facegen.training.method import FromNoise, Stats, seed_of
 from facegen.training.schedules import ema_beta
-from facegen.training.steps import Stats, frozen, seed_of
+from facegen.training.steps import frozen
 
 PL_DECAY = 0.01  # of the moving average that path lengths are drawn to
 BLUR_SIGMA = 10.0  # pixels: stylegan3-r blurs all that D sees by as much at first
 TRAIN_G, TRAIN_D, PATH, PENALTY = range(4)  # the parts of a step, for the seeds
-BESIDE_Z, BESIDE_LABELS = -2, -3  # for what is drawn outside of a step
+BESIDE_LABELS = -3  # for what is drawn outside of a step
 
 
 def mix_styles(ws: Tensor, others: Tensor, start: int) -> Tensor:
@@ -69,7 +68,7 @@ def blurred(pictures: Tensor, sigma: float) -> Tensor:
 # ------------------------------------------------------------------------------------------------------ the method
 
 
-class StyleGAN:
+class StyleGAN(FromNoise):
     """A StyleGAN2 or StyleGAN3 generator and its discriminator with all that a training step needs.
 
     Args:
@@ -95,30 +94,27 @@ class StyleGAN:
         average: Callable[[nn.Module, nn.Module, float], None] = update_ema,
         rule: Callable[[float, float, float, float], float] = next_p,
     ) -> None:
-        self.config, self.device = config, torch.device(device)
+        super().__init__(G.to(device).train(), D.to(device).train(), config, device, config.z_dim)
         self.penalty, self.mix, self.average, self.rule = penalty, mix, average, rule
-        self.G, self.D = G.to(self.device).train(), D.to(self.device).train()
-        self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
         path = config.pl_interval if config.pl_weight else 0
-        self.opt_G = self._adam(self.G, config.glr, path)
-        self.opt_D = self._adam(self.D, config.dlr, config.r1_interval if config.r1_gamma or config.r2_gamma else 0)
+        self.opt_G = self._lazy_adam(self.G, config.glr, path)
+        self.opt_D = self._lazy_adam(self.D, config.dlr, config.r1_interval if config.r1_gamma or config.r2_gamma else 0)
+        self.optimizers = {"G": self.opt_G, "D": self.opt_D}
         self.loss: AdversarialLoss = adversarial_loss("bce" if config.loss == "logistic" else "relativistic")
-        self.dtype = autocast_dtype(config.precision, self.device)
         self.pipe: AugmentPipe | None = None
         self.controller: AdaController | None = None
         self.augment = self._augmentation()
         self.state = _Running(self.device)
+        self.stores = {"running": self.state} | ({"controller": self.controller} if self.controller else {})
         self._micro = min(config.micro_batch, config.batch // processes.count())
         if config.batch // processes.count() % self._micro:
             share = config.batch // processes.count()
             raise InputError(f"--batch-gpu={config.batch_gpu} does not divide the {share} pictures of each process")
 
-    def _adam(self, net: nn.Module, rate: float, interval: int) -> Optimizer:
+    def _lazy_adam(self, net: nn.Module, rate: float, interval: int) -> Optimizer:
         """Adam; with a lazy penalty slightly slower, since there are interval + 1 gradients where there were interval."""
         share = interval / (interval + 1) if interval else 1.0
-        fused = self.device.type in ("cpu", "cuda")
-        weights = [p for p in net.parameters() if p.requires_grad]
-        return torch.optim.Adam(weights, rate * share, (0.0, 0.99**share), eps=1e-8, fused=fused)
+        return self.adam([p for p in net.parameters() if p.requires_grad], rate * share, 0.0, 0.99**share)
 
     def _augmentation(self) -> Callable[[Tensor], Tensor]:
         config = self.config
@@ -228,57 +224,26 @@ class StyleGAN:
 
     # -- what fit asks for
 
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """Every network with state, by name."""
-        return {"G": self.G, "D": self.D, "G_ema": self.G_ema}
-
-    @property
-    def optimizers(self) -> dict[str, Optimizer]:
-        """Every optimiser, by name."""
-        return {"G": self.opt_G, "D": self.opt_D}
-
-    @property
-    def stores(self) -> dict[str, object]:
-        """The mean path length, and the augmentation's strength with what decides it."""
-        return {"running": self.state} | ({"controller": self.controller} if self.controller else {})
-
-    @property
-    def steps(self) -> int:
-        """Steps in the run."""
-        return self.config.steps
-
-    def steps_per_epoch(self, data: Faces) -> float:
-        """Steps after which D has seen as many pictures as there are."""
-        return len(data) / self.config.batch
-
     def check(self, data: Faces) -> None:
         """Refuse pictures or labels that the networks cannot take.
 
         Raises:
             InputError: another size, or no labels for conditional networks.
         """
-        size, (height, width) = self.config.image_size, data.images.shape[2:]
-        if (height, width) != (size, size):
-            raise InputError(f"{data.name}: pictures are {width}x{height}, the networks take {size}x{size}")
+        super().check(data)
         if self.G.c_dim:
             if data.labels is None:
                 raise InputError(f"{data.name} has no labels (dataset.json), which --cond=1 needs: leave --cond out")
             if int(data.labels.max()) >= self.G.c_dim:
                 raise InputError(f"{data.name} has {int(data.labels.max()) + 1} classes, the networks {self.G.c_dim}")
 
-    def fixed(self, data: Faces, n: int) -> Tensor:
-        """The z's whose pictures are followed through the run, [n, z_dim]."""
-        return self._normal((n, self.config.z_dim), BESIDE_Z).to(self.device)
-
     def batch(self, data: Faces, step: int) -> list[Tensor]:
         """Real pictures [N, 3, S, S] and, for conditional networks, their labels one-hot and those for the fakes."""
-        config = self.config
-        indices = processes.share(batch_indices(len(data), config.batch, step, config.seed))
-        flips = processes.share(mirror_flags(config.batch, step, config.seed)) if config.mirror else None
-        reals = [data.batch(indices, flips)]
+        indices, pictures = self.reals(data, step)
+        reals = [pictures]
         if self.G.c_dim:  # fakes have labels as often as the data has them
-            drawn = processes.share(torch.randint(len(data), (config.batch,), generator=self._generator(step, BESIDE_LABELS)))
+            draws = self.generator(step, BESIDE_LABELS)
+            drawn = processes.share(torch.randint(len(data), (self.config.batch,), generator=draws))
             reals += [F.one_hot(data.labels[i], self.G.c_dim).float().to(self.device) for i in (indices, drawn)]
         return reals
 
@@ -303,9 +268,6 @@ class StyleGAN:
         self._average(step)
         return stats | self._adapt()
 
-    def refresh(self) -> None:
-        """Nothing to prepare before pictures are made."""
-
     @torch.no_grad()
     def sample(self, fixed: Tensor) -> Tensor:
         """Pictures of the averaged generator: z [N, z_dim] -> uint8 [N, 3, S, S] on the CPU; classes take turns."""
@@ -324,17 +286,7 @@ class StyleGAN:
         thousands, rest = divmod(step * self.config.batch, 1000)
         return f"network-snapshot-{thousands:06d}" + (f".{rest:03d}" if rest else "")
 
-    def export(self, path: Path, info: dict[str, object]) -> None:
-        """Write the averaged generator and D as one network file, if they are classes that a file can rebuild."""
-        pretrained.save(path, self.G_ema, self.D, info)
-
     # -- the parts of a step
-
-    def _generator(self, *key: int) -> torch.Generator:
-        return torch.Generator().manual_seed(seed_of(self.config.seed, *key))
-
-    def _normal(self, shape: tuple[int, ...], *key: int) -> Tensor:
-        return torch.randn(shape, generator=self._generator(*key))
 
     @contextlib.contextmanager
     def _part(self, step: int, kind: int, number: int) -> Iterator[Tensor]:

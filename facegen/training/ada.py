@@ -18,6 +18,7 @@ Three decisions make the pipeline fast without a compiled extension:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -356,6 +357,7 @@ PRESETS: dict[str, tuple[str, ...]] = _GROUPS | {
 }
 
 
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)  # what tells modules apart and prints them stays torch's
 class AugmentPipe(nn.Module):
     """The paper's augmentation pipeline (appendix B): fifteen transformations in a fixed order, each applied at random.
 
@@ -363,78 +365,49 @@ class AugmentPipe(nn.Module):
     happens to the other pictures and whatever other transformations do. `pipe.p` is a buffer, 0 at first; change it with
     `pipe.p.fill_(p)`. It stays on the host, where the coins are thrown, whatever device the pipeline is moved to.
 
-    Args:
-        xflip: mirror left and right, in half of the cases.
-        rotate90: turn by 0, 90, 180 or 270 degrees.
-        xint: shift by whole pixels, up to `xint_max` of the width and of the height.
-        scale: enlarge by 2^N(0, scale_std^2).
-        rotate: turn by up to +-180 degrees times `rotate_max`, before and after `aniso`; both together at probability p.
-        aniso: stretch by 2^N(0, aniso_std^2) along x and shrink by as much along y.
-        xfrac: shift by N(0, xfrac_std^2) of the width and of the height.
-        brightness: add N(0, brightness_std^2).
-        contrast: multiply by 2^N(0, contrast_std^2).
-        lumaflip: mirror brightness about mid-grey and keep hue and saturation, in half of the cases.
-        hue: turn the hue by up to +-180 degrees times `hue_max`.
-        saturation: multiply the distance from grey by 2^N(0, saturation_std^2).
-        imgfilter: multiply each of four octave bands by 2^N(0, imgfilter_std^2), and all so that the power expected of a
-            picture is kept; one coin per band, with `imgfilter_bands` as further multipliers, from low to high frequencies.
-        noise: add N(0, s^2) to every number, with s = |N(0, noise_std^2)| for each picture.
-        cutout: set a rectangle of `cutout_size` of the width and of the height to 0, its centre anywhere in the picture.
-
     Raises:
         InputError: a multiplier or a strength that is not a number from 0 to 10, or other than four `imgfilter_bands`.
     """
 
-    def __init__(
-        self,
-        *,
-        xflip: float = 0.0,
-        rotate90: float = 0.0,
-        xint: float = 0.0,
-        scale: float = 0.0,
-        rotate: float = 0.0,
-        aniso: float = 0.0,
-        xfrac: float = 0.0,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        lumaflip: float = 0.0,
-        hue: float = 0.0,
-        saturation: float = 0.0,
-        imgfilter: float = 0.0,
-        noise: float = 0.0,
-        cutout: float = 0.0,
-        xint_max: float = 0.125,
-        scale_std: float = 0.2,
-        rotate_max: float = 1.0,
-        aniso_std: float = 0.2,
-        xfrac_std: float = 0.125,
-        brightness_std: float = 0.2,
-        contrast_std: float = 0.5,
-        hue_max: float = 1.0,
-        saturation_std: float = 1.0,
-        imgfilter_bands: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
-        imgfilter_std: float = 1.0,
-        noise_std: float = 0.1,
-        cutout_size: float = 0.5,
-    ) -> None:
+    xflip: float = 0.0  # mirror left and right, in half of the cases
+    rotate90: float = 0.0  # turn by 0, 90, 180 or 270 degrees
+    xint: float = 0.0  # shift by whole pixels, up to `xint_max` of the width and of the height
+    scale: float = 0.0  # enlarge by 2^N(0, scale_std^2)
+    rotate: float = 0.0  # turn by up to +-180 degrees times `rotate_max`, before and after `aniso`; p is that of both together
+    aniso: float = 0.0  # stretch by 2^N(0, aniso_std^2) along x and shrink by as much along y
+    xfrac: float = 0.0  # shift by N(0, xfrac_std^2) of the width and of the height
+    brightness: float = 0.0  # add N(0, brightness_std^2)
+    contrast: float = 0.0  # multiply by 2^N(0, contrast_std^2)
+    lumaflip: float = 0.0  # mirror brightness about mid-grey and keep hue and saturation, in half of the cases
+    hue: float = 0.0  # turn the hue by up to +-180 degrees times `hue_max`
+    saturation: float = 0.0  # multiply the distance from grey by 2^N(0, saturation_std^2)
+    # Multiply each of four octave bands by 2^N(0, imgfilter_std^2), and all so that the power expected of a picture is kept;
+    # one coin per band, with `imgfilter_bands` as further multipliers, from low to high frequencies.
+    imgfilter: float = 0.0
+    noise: float = 0.0  # add N(0, s^2) to every number, with s = |N(0, noise_std^2)| for each picture
+    cutout: float = 0.0  # set a rectangle of `cutout_size` of the width and of the height to 0, its centre anywhere
+    # How strong:
+    xint_max: float = 0.125
+    scale_std: float = 0.2
+    rotate_max: float = 1.0
+    aniso_std: float = 0.2
+    xfrac_std: float = 0.125
+    brightness_std: float = 0.2
+    contrast_std: float = 0.5
+    hue_max: float = 1.0
+    saturation_std: float = 1.0
+    imgfilter_bands: Sequence[float] = (1.0, 1.0, 1.0, 1.0)
+    imgfilter_std: float = 1.0
+    noise_std: float = 0.1
+    cutout_size: float = 0.5
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.xflip, self.rotate90 = _amount(xflip, "xflip"), _amount(rotate90, "rotate90")
-        self.xint, self.xint_max = _amount(xint, "xint"), _amount(xint_max, "xint_max")
-        self.scale, self.scale_std = _amount(scale, "scale"), _amount(scale_std, "scale_std")
-        self.rotate, self.rotate_max = _amount(rotate, "rotate"), _amount(rotate_max, "rotate_max")
-        self.aniso, self.aniso_std = _amount(aniso, "aniso"), _amount(aniso_std, "aniso_std")
-        self.xfrac, self.xfrac_std = _amount(xfrac, "xfrac"), _amount(xfrac_std, "xfrac_std")
-        self.brightness, self.brightness_std = _amount(brightness, "brightness"), _amount(brightness_std, "brightness_std")
-        self.contrast, self.contrast_std = _amount(contrast, "contrast"), _amount(contrast_std, "contrast_std")
-        self.lumaflip = _amount(lumaflip, "lumaflip")
-        self.hue, self.hue_max = _amount(hue, "hue"), _amount(hue_max, "hue_max")
-        self.saturation, self.saturation_std = _amount(saturation, "saturation"), _amount(saturation_std, "saturation_std")
-        self.imgfilter, self.imgfilter_std = _amount(imgfilter, "imgfilter"), _amount(imgfilter_std, "imgfilter_std")
-        if not isinstance(imgfilter_bands, Sequence) or len(imgfilter_bands) != len(_BAND_POWER):
-            raise InputError(f"imgfilter_bands={imgfilter_bands!r}: give four multipliers, one for each octave band")
-        self.imgfilter_bands = [_amount(band, "imgfilter_bands") for band in imgfilter_bands]
-        self.noise, self.noise_std = _amount(noise, "noise"), _amount(noise_std, "noise_std")
-        self.cutout, self.cutout_size = _amount(cutout, "cutout"), _amount(cutout_size, "cutout_size")
+        if not isinstance(self.imgfilter_bands, Sequence) or len(self.imgfilter_bands) != len(_BAND_POWER):
+            raise InputError(f"imgfilter_bands={self.imgfilter_bands!r}: give four multipliers, one for each octave band")
+        for field in dataclasses.fields(self):
+            value, bands = getattr(self, field.name), field.name == "imgfilter_bands"
+            setattr(self, field.name, [_amount(v, field.name) for v in value] if bands else _amount(value, field.name))
         self.register_buffer("p", torch.zeros((), device="cpu"))
 
     @classmethod

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import make_faces
 
+from facegen.__main__ import main
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces
 from facegen.data.unpaired import drawn_unpaired
@@ -167,6 +168,26 @@ def test_a_run_is_not_begun_with_itself(begun, tmp_path, monkeypatch):
     check_start(tmp_path / "new", begun)
     check_start(begun, tmp_path / "x")
     check_start(begun, "ffhq")
+
+
+def test_the_verb_refuses_to_begin_a_run_with_itself(begun, capsys):
+    command = ["train", "--cfg=stylegan2", "--data=drawn:16", f"--outdir={begun}", f"--resume={begun}"]
+    assert main(command) == 2
+    assert "is this run itself: leave --resume out to continue it" in capsys.readouterr().err
+
+
+def test_info_reads_a_translation_whose_lines_lack_the_epoch(tmp_path, capsys):
+    about = {"config": dataclasses.asdict(CYCLEGAN), "image_size": 32, "images_per_step": 2, "snap_steps": 4, "samples": 2}
+    about["data"] = {"name": "drawn", "hash": "0", "count": 6}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    (tmp_path / "stats.jsonl").write_text('{"step": 6, "kimg": 0.012, "seconds": 70}\n')
+    assert main(["info", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "0.012 kimg, 1 min 10 s" in said and "of 4 epochs" not in said
+    line = '{"step": 6, "kimg": 0.012, "epoch": 2, "seconds": 70, "sec_per_kimg": 5000, "memory_gb": 1}'
+    (tmp_path / "stats.jsonl").write_text(line + "\n")
+    assert main(["info", str(tmp_path)]) == 0
+    assert "2 of 4 epochs, 1 min 10 s, about 1 min 0 s to go" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

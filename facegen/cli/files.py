@@ -21,7 +21,7 @@ class Info:
 
     def run(self) -> None:
         if Path(self.network).is_dir():
-            from facegen.training.progress import run_facts
+            from facegen.training.runs import run_facts
 
             return show_facts(run_facts(Path(self.network)))
 

@@ -132,14 +132,17 @@ class Styles(FromNoise):
     def run(self) -> int | None:
         from facegen.data.packed import common_size, drawn_count
         from facegen.training import processes
+        from facegen.training.runs import FROM_A_NETWORK, check_start
 
+        if self.resume:
+            check_start(self.outdir, self.resume)
         if self.gpus != 1 and "WORLD_SIZE" not in os.environ and not self.dry_run:
             return processes.start(self.gpus, self.argv)
         found = {}
         if "image_size" not in self.given and drawn_count(self.data, 1) is None:
             found["image_size"] = common_size(self.data)
-        if self.resume:  # as the official tools: what the model has learned need not be found again slowly
-            found |= {"ada_kimg": 100.0, "ema_rampup": 0.0}
+        if self.resume:
+            found |= FROM_A_NETWORK
         self.config = dataclasses.replace(self.config, **(found | self.given))
         return super().run()
 

@@ -10,6 +10,8 @@ import json
 import math
 import os
 import re
+import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ from facegen.files import InputError, one_line
 # Numbers of a line of stats.jsonl that are not the same when a run is repeated: seconds trained so far, seconds per thousand
 # pictures since the line before (without the time that snapshots take), and the most memory in GB so far.
 VARYING = ("seconds", "sec_per_kimg", "memory_gb")
+# What a line says of place and time; the rest is how the networks do.
+PLACE = ("step", "kimg", "epoch", *VARYING)
 MOST_CONFIG = 1 << 20  # bytes of config.json, which has a few thousand
 
 
@@ -165,6 +169,48 @@ def cut_grid(path: Path, size: int, n: int) -> Tensor:
             f"{path} is not this run's grid of {n} pictures of {size} pixels ({why}): put the undamaged file back, or remove it"
         ) from None
     return sheet.view(rows, size, columns, size, 3).permute(0, 2, 4, 1, 3).reshape(-1, 3, size, size)[:n].contiguous()
+
+
+# -- what a run says of itself
+
+
+def run_facts(run: Path) -> Iterator[tuple[str, object]]:
+    """Names and values, for `facegen info`: what the run is, how far, how fast and how it stands, also while it goes on.
+
+    Raises:
+        InputError: the folder holds no run, or its files are damaged.
+    """
+    about, stats = read_config(run), read_stats(run / "stats.jsonl")
+    config, data = about["config"], about["data"]
+    yield "run", f"{run}, {recipe_of(config)}, {about['image_size']} pixels"
+    yield "data", f"{data['name']}, {data['count']} pictures"
+    batch, part = config.get("batch"), about.get("micro_batch")
+    yield "batch", f"{batch}, in micro-batches of {part}" if part not in (None, batch) else batch
+    yield from _progress(config, stats) if stats else [("progress", "nothing logged yet")]
+    files = {"sample grids": "samples/step-*.png", "kept networks": "networks/*.safetensors", "checkpoints": "checkpoints/*.pt"}
+    yield "files", ", ".join(f"{len(list(run.glob(pattern)))} {what}" for what, pattern in files.items())
+
+
+def _progress(config: dict, stats: list[dict[str, float]]) -> Iterator[tuple[str, str]]:
+    last = stats[-1]
+    paces = [line["sec_per_kimg"] for line in stats[-20:] if "sec_per_kimg" in line]
+    wanted, done, unit = config.get("kimg"), last["kimg"], "kimg"
+    if wanted is None and "epoch" in last:
+        wanted, done, unit = config["epochs"] + config["epochs_decay"], last["epoch"], "epochs"
+    far = f"{done:.5g} of {wanted:g} {unit}" if wanted is not None else f"{done:.5g} {unit}"
+    to_go = ""
+    if paces and wanted is not None and 0 < done < wanted:
+        to_go = f", about {duration(statistics.median(paces) * last['kimg'] * (wanted / done - 1))} to go"
+    yield "progress", f"{far}, {duration(last['seconds'])}{to_go}"
+    if "memory_gb" in last:
+        yield "pace", f"{statistics.median(paces):.4g} s/kimg, {last['memory_gb']:.2f} GB at most"
+    yield "last line", ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name not in PLACE)
+
+
+def duration(seconds: float) -> str:
+    """5025 -> "1 h 24 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 # -- what a run is continued with

@@ -55,6 +55,7 @@ from facegen.training.runs import (
 )
 
 CHECKPOINT_FORMAT = 2
+CALMER = "Try lower learning rates, or float32 instead of bfloat16, in a new folder"
 SMALLER = ", or begin in a new folder with a smaller --batch, or of a StyleGAN a smaller --batch-gpu"
 
 
@@ -118,17 +119,10 @@ def fit(
         TrainingError: a loss is not finite; the folder keeps the last good checkpoint.
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
-    if not str(outdir):
-        raise InputError("--outdir is empty: name the run's folder")
+    _check_options(outdir, snap_kimg, samples, keep_networks)
     kept = parse_keep(keep)
     if method.device.type == "cpu":
         keep_memory()
-    if not (math.isfinite(snap_kimg) and snap_kimg > 0):
-        raise InputError(f"a snapshot every {snap_kimg:g} kimg (--snap) is not possible: give a number above 0")
-    if samples < 1:
-        raise InputError(f"samples={samples}: give at least 1")
-    if keep_networks < 0:
-        raise InputError(f"--keep-networks={keep_networks}: give 0 for none, or every how many snapshots")
     writer = _summary_writer() if tensorboard else None
     before = random_state()
     run, outdir = None, Path(outdir)
@@ -141,12 +135,25 @@ def fit(
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out_of_memory(error):
             raise
-        raise (run.out_of_memory() if run else TrainingError("out of memory before the first step" + SMALLER)) from None
+        if run is None:
+            raise TrainingError("out of memory before the first step" + SMALLER) from None
+        raise run.stopped(run.step + 1, "out of memory", "End what else uses it and go on" + SMALLER) from None
     finally:
         set_random_state(before)
         if run is not None and run.tensorboard:
             run.tensorboard.close()
     return History.load(outdir)
+
+
+def _check_options(outdir: str | Path, snap_kimg: float, samples: int, keep_networks: int) -> None:
+    if not str(outdir):
+        raise InputError("--outdir is empty: name the run's folder")
+    if not (math.isfinite(snap_kimg) and snap_kimg > 0):
+        raise InputError(f"a snapshot every {snap_kimg:g} kimg (--snap) is not possible: give a number above 0")
+    if samples < 1:
+        raise InputError(f"samples={samples}: give at least 1")
+    if keep_networks < 0:
+        raise InputError(f"--keep-networks={keep_networks}: give 0 for none, or every how many snapshots")
 
 
 def _loop(run: _Run, last: int, on_snapshot: Callable[[Snapshot], None] | None, progress: bool | None) -> None:
@@ -280,10 +287,8 @@ class _Run:
         if self.first:
             self._cut_after(self.step)
             grids = self.outdir / "samples"
-            for path in [
-                *files_of_steps(grids, ".png"),
-                *grids.glob("originals.png"),
-            ]:  # now, and not when the run is at its end
+            # Now, and not when the run is at its end:
+            for path in [*files_of_steps(grids, ".png"), *grids.glob("originals.png")]:
                 cut_grid(path, self.config.image_size, len(self.fixed))
         processes.wait()
 
@@ -374,7 +379,7 @@ class _Run:
             values = dict(zip(stats, processes.average(numbers.to(self.method.device)).tolist()))
             bad = [name for name, value in values.items() if not math.isfinite(value)]
             if bad:
-                raise TrainingError(self._not_finite(place, f"{', '.join(bad)} is not finite"))
+                raise self.stopped(place["step"], f"{', '.join(bad)} is not finite", CALMER)
             self.recent |= values
         measured = self._measured()
         line = place | measured | self.recent
@@ -401,17 +406,12 @@ class _Run:
         values = now - self.clock, pace, memory.peak_gb(self.method.device)
         return {name: round(value, 4) for name, value in zip(VARYING, values)}
 
-    def _not_finite(self, place: dict[str, float], what: str) -> str:
-        return self._stopped(place, what, "Try lower learning rates, or float32 instead of bfloat16, in a new folder")
-
-    def out_of_memory(self) -> TrainingError:
-        place = {"step": self.step + 1, "kimg": (self.step + 1) * self.images_per_step / 1000}
-        return TrainingError(self._stopped(place, "out of memory", "End what else uses it and go on" + SMALLER))
-
-    def _stopped(self, place: dict[str, float], what: str, cure: str) -> str:
+    def stopped(self, step: int, what: str, cure: str) -> TrainingError:
+        """The error that ends a run in this step."""
         kept = files_of_steps(self.outdir / "checkpoints", ".pt")
         good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
-        return f"training stopped at step {place['step']} ({place['kimg']:.2f} kimg): {what}; {good}. {cure}"
+        kimg = step * self.images_per_step / 1000
+        return TrainingError(f"training stopped at step {step} ({kimg:.2f} kimg): {what}; {good}. {cure}")
 
     # -- snapshots
 
@@ -419,8 +419,7 @@ class _Run:
         kimg = self.step * self.images_per_step / 1000
         broken = [name for name, net in self.method.networks.items() if not _finite(net)]
         if broken:  # finite losses in a step that then spoiled the weights: no file may keep them
-            place = {"step": self.step, "kimg": kimg}
-            raise TrainingError(self._not_finite(place, f"weights of {', '.join(broken)} are not finite"))
+            raise self.stopped(self.step, f"weights of {', '.join(broken)} are not finite", CALMER)
         if self.first:
             pictures = self._write_snapshot(kimg)
         self.checkpoint()

@@ -28,18 +28,6 @@ from facegen.training.diagnose import LONG, Alarm, write_alarms
 from facegen.training.fit import Snapshot
 from facegen.training.runs import History, cut_grid, read_config, step_of
 
-SICKNESSES = (
-    "mode collapse",
-    "partial collapse",
-    "discriminator won",
-    "generator won",
-    "oscillation",
-    "memorisation",
-    "droplet artefacts",
-    "colour shift",
-    "texture sticking",
-    "converged",
-)
 HEALTHY = "healthy"  # what a run without findings is called
 ADVICE = {
     "mode collapse": "check that z is drawn from N(0, 1), lower G's learning rate, put batch norm back, or begin again with a "
@@ -58,6 +46,7 @@ ADVICE = {
     "texture sticking": "train a StyleGAN3 if pictures shall move, or leave StyleGAN2's noise inputs out.",
     "converged": "stop here, or lower the learning rates; more time changes nothing.",
 }
+SICKNESSES = tuple(ADVICE)
 
 SIDE = 8  # pictures are compared at SIDE x SIDE, where they are faces and no longer pixels
 FEWEST = 8  # pictures: with fewer, chance decides
@@ -192,8 +181,7 @@ class Look:
     @classmethod
     def at(cls, pictures: Tensor) -> Look:
         """Of uint8 [N, 3, H, W]."""
-        small = [_both_sizes(piece) for piece in pictures.split(256)]  # as floats all would take four times the memory
-        coarse, fine = (torch.cat(parts) for parts in zip(*small))
+        coarse, fine = _small(pictures, SIDE), _small(pictures, 2 * SIDE)
         spots = strongest_spots(pictures[:SOME])
         return cls(coarse, fine, variety(pictures), coarse.std(dim=1).mean().item(), spots)
 
@@ -217,7 +205,8 @@ class Reference:
         d = _distances(some, look.fine)
         d[torch.arange(len(some)), torch.arange(len(some))] = math.inf
         nearest = d.min(dim=1).values.median().item()
-        return cls(look, _median_distance(look.coarse[:SOME]), nearest, look.spots[:, 0].quantile(0.95).item())
+        distance = (F.pdist(look.coarse[:SOME]).median() / math.sqrt(look.coarse.shape[1])).item()
+        return cls(look, distance, nearest, look.spots[:, 0].quantile(0.95).item())
 
 
 def judge(
@@ -426,22 +415,14 @@ def _unit_range(pictures: Tensor) -> Tensor:
     return pictures.float() / 255
 
 
-def _both_sizes(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    x = _unit_range(pictures)
-    return _small(x, SIDE), _small(x, 2 * SIDE)
-
-
-def _small(x: Tensor, side: int) -> Tensor:
-    return F.adaptive_avg_pool2d(x, side).flatten(1)
+def _small(pictures: Tensor, side: int) -> Tensor:
+    """[N, 3 * side * side] in 0..1; of some at once, as floats all would take four times the memory."""
+    return torch.cat([F.adaptive_avg_pool2d(_unit_range(piece), side).flatten(1) for piece in pictures.split(256)])
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     """Root mean square differences [N, M]."""
     return torch.cdist(a, b) / math.sqrt(a.shape[1])
-
-
-def _median_distance(x: Tensor) -> float:
-    return (F.pdist(x).median() / math.sqrt(x.shape[1])).item()
 
 
 def _opponents(colours: Tensor) -> Tensor:
@@ -473,7 +454,7 @@ def _by_verdicts(stats: Sequence[dict[str, float]], loss: str) -> Finding | None
 
 def _collapsed(looks: Sequence[Look], real: Reference | None, distance: float) -> Finding | None:
     n = len(looks[-1].coarse)
-    # Twins in the two last snapshots: one alone may be a moment of bad weather.
+    # Twins in the two last snapshots: one alone may be a fluke.
     # Pale pictures are near to each other without being alike.
     usual = real.look.contrast if real else USUAL_CONTRAST
     share = min(twin_share(look.coarse, distance * min(1.0, look.contrast / usual)) for look in looks[-2:])

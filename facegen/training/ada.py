@@ -416,9 +416,6 @@ class AugmentPipe(nn.Module):
 
         Args:
             name: blit, geom, color, filter, noise, cutout, bg, bgc, bgcf, bgcfn or bgcfnc.
-
-        Raises:
-            InputError: another name.
         """
         if name not in PRESETS:
             raise InputError(f"--augpipe={name} is not known: choose one of {', '.join(PRESETS)}")
@@ -713,11 +710,7 @@ class AdaController:
         return {"p": self.p, "r_t": self.r_t, "steps": self._steps, "signs": signs, "pictures": pictures}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on from `state_dict`; target, kimg and interval stay those of this controller.
-
-        Raises:
-            InputError: a number is missing or is none.
-        """
+        """Go on from `state_dict`; target, kimg and interval stay those of this controller."""
         try:
             p, r_t, signs, pictures = (float(state[key]) for key in ("p", "r_t", "signs", "pictures"))
             steps = int(state["steps"])

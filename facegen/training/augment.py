@@ -55,11 +55,7 @@ POLICIES = {"color": colour, "translation": translation, "cutout": cutout}
 
 
 def parse_policy(policy: str) -> tuple[str, ...]:
-    """ "color,translation" -> ("color", "translation"); "" and "none" -> ().
-
-    Raises:
-        InputError: a name that is not one of color, translation, cutout.
-    """
+    """ "color,translation" -> ("color", "translation"); "" and "none" -> ()."""
     names = tuple(name.strip() for name in policy.split(",") if name.strip() not in ("", "none"))
     for name in names:
         if name not in POLICIES:

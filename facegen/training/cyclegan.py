@@ -224,9 +224,6 @@ class ImagePool:
     Args:
         size: how many pictures are stored; 0 returns every picture as it came.
         seed: of the draws.
-
-    Raises:
-        InputError: a negative size.
     """
 
     def __init__(self, size: int = 50, seed: int = 0) -> None:
@@ -245,9 +242,6 @@ class ImagePool:
 
         Returns:
             As many pictures, detached, on the same device and in the same order, some of them older ones instead.
-
-        Raises:
-            InputError: pictures of another shape than those in the pool.
         """
         if not self.size:
             return images.detach()
@@ -270,11 +264,7 @@ class ImagePool:
         return {"images": images, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on where the pool stood whose `state_dict` this is.
-
-        Raises:
-            InputError: it is not the state of a pool, or that of a larger one; the pool stays as it was.
-        """
+        """Go on where the pool stood whose `state_dict` this is; refuses what is no pool's state, and then stays as it was."""
         images, generator = state.get("images"), state.get("generator")
         if not (isinstance(images, Tensor) and isinstance(generator, Tensor) and images.dim() in (1, 4)):
             raise InputError("this is not the state of an image pool: it needs the tensors images and generator")
@@ -347,11 +337,7 @@ class CycleGAN(Method):
         return self._epoch
 
     def check(self, data: Unpaired) -> None:
-        """Refuse data that these settings were not made for.
-
-        Raises:
-            InputError: another crop, another load size, or another length of an epoch.
-        """
+        """Refuse data that these settings were not made for."""
         config, there = self.config, (data.image_size, data.A.images.shape[2])
         if there != (config.image_size, config.load_size):
             raise InputError(
@@ -469,11 +455,7 @@ def paint(G: nn.Module, pictures: Tensor, batch: int = 8) -> Tensor:
 def cyclegan_from(
     config: CycleConfig, steps_per_epoch: int, device: torch.device | str = "cpu", face: FaceDistance | None = None
 ) -> CycleGAN:
-    """The package's own CycleGAN, built and initialised from the settings and their seed; leaves torch's random state alone.
-
-    Raises:
-        InputError: a generator that cannot take pictures of image_size.
-    """
+    """The package's own CycleGAN, built and initialised from the settings and their seed; leaves torch's random state alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         nets = Networks(_generator(config), _generator(config), _discriminator(config), _discriminator(config))

@@ -33,11 +33,7 @@ OTHERWISE = {"channel_base": "cbase", "channel_max": "cmax", "img_resolution": "
 
 
 def build(config: Recipe, on: torch.device | str, data: Faces | Unpaired | None = None) -> Method:
-    """The method of a recipe, with the package's own networks; without data only to see whether its settings fit.
-
-    Raises:
-        InputError: settings that fit no network, by the names of their flags.
-    """
+    """The method of a recipe, with the package's own networks; without data only to see whether its settings fit."""
     try:
         if isinstance(config, StyleConfig):
             classes = 0 if data is None or data.labels is None else int(data.labels.max()) + 1
@@ -57,11 +53,7 @@ def _as_flag(config: Recipe, name: str) -> str:
 
 
 def load_data(config: Recipe, source: str, max_images: int | None = None) -> Faces | Unpaired:
-    """The pictures that a recipe trains on, at its size.
-
-    Raises:
-        InputError: pictures that cannot be used.
-    """
+    """The pictures that a recipe trains on, at its size."""
     if isinstance(config, CycleConfig):
         return load_unpaired(source, config.load_size, config.image_size, max_images=max_images, seed=config.seed)
     return load_faces(source, config.image_size, max_images=max_images, seed=config.seed)
@@ -80,11 +72,7 @@ def watch(config: Recipe, method: Method, data: Faces | Unpaired) -> Callable[[S
 
 
 def take_over(method: StyleGAN, network: str) -> list[str]:
-    """Begin with the networks of a file or a run: ours or an official one, of this or another size; says what is new.
-
-    Raises:
-        InputError: a network of another kind.
-    """
+    """Begin with the networks of a file or a run: ours or an official one, of this or another size; says what is new."""
     loaded = load(network_file(Path(network) / "network.safetensors" if Path(network).is_dir() else network))
     new, lines = {"G": transfer(loaded.G, method.G)}, []
     transfer(loaded.G, method.G_ema)

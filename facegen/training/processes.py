@@ -34,9 +34,6 @@ def start(count: int, argv: Sequence[str]) -> int:
 
     Returns:
         0, or the exit code of what failed.
-
-    Raises:
-        InputError: no process at all.
     """
     if count < 1:
         raise InputError(f"--gpus={count}: give at least 1")
@@ -102,9 +99,6 @@ def join(device: str = "auto") -> str:
 
     Returns:
         The name of this process's device: with CUDA one for each process, else `device`.
-
-    Raises:
-        InputError: more processes than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         return device

@@ -151,11 +151,7 @@ def join_grid(pictures: Tensor) -> Image.Image:
 
 
 def cut_grid(path: Path, size: int, n: int) -> Tensor:
-    """The pictures of `join_grid` again: uint8 [n, 3, size, size].
-
-    Raises:
-        InputError: no such file, or another picture.
-    """
+    """The pictures of `join_grid` again: uint8 [n, 3, size, size]."""
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     try:
@@ -175,11 +171,7 @@ def cut_grid(path: Path, size: int, n: int) -> Tensor:
 
 
 def run_facts(run: Path) -> Iterator[tuple[str, object]]:
-    """Names and values, for `facegen info`: what the run is, how far, how fast and how it stands, also while it goes on.
-
-    Raises:
-        InputError: the folder holds no run, or its files are damaged.
-    """
+    """Names and values, for `facegen info`: what the run is, how far, how fast and how it stands, also while it goes on."""
     about, stats = read_config(run), read_stats(run / "stats.jsonl")
     config, data = about["config"], about["data"]
     yield "run", f"{run}, {recipe_of(config)}, {about['image_size']} pixels"

@@ -142,9 +142,6 @@ class StyleGAN(FromNoise):
 
         Returns:
             The number, and one line that says so if a batch had to be divided, else "".
-
-        Raises:
-            InputError: not even one picture fits.
         """
         if self.config.batch_gpu:
             return self._micro, ""
@@ -225,11 +222,7 @@ class StyleGAN(FromNoise):
     # -- what fit asks for
 
     def check(self, data: Faces) -> None:
-        """Refuse pictures or labels that the networks cannot take.
-
-        Raises:
-            InputError: another size, or no labels for conditional networks.
-        """
+        """Refuse pictures or labels that the networks cannot take."""
         super().check(data)
         if self.G.c_dim:
             if data.labels is None:

@@ -592,11 +592,7 @@ class RunWatch:
 
 
 def recorded_folder() -> Path:
-    """The folder of the recorded runs: in the course's tree, beside the package or above the working folder.
-
-    Raises:
-        InputError: it is in neither.
-    """
+    """The folder of the recorded runs: in the course's tree, beside the package or above the working folder."""
     here = Path.cwd()
     for root in (Path(__file__).resolve().parents[2], here, here.parent):
         if (folder := root / "assets" / "sick").is_dir():

@@ -121,14 +121,11 @@ def fit(
     """
     _check_options(outdir, snap_kimg, samples, keep_networks)
     kept = parse_keep(keep)
-    if method.device.type == "cpu":
-        keep_memory()
     writer = _summary_writer() if tensorboard else None
-    before = random_state()
     run, outdir = None, Path(outdir)
     method.check(faces)
     try:
-        with contextlib.nullcontext() if processes.rank() else locked(outdir, "a training"):
+        with kept_random_state(), contextlib.nullcontext() if processes.rank() else locked(outdir, "a training"):
             run = _Run(method, faces, outdir, snap_kimg, samples, kept, keep_networks, log_every, resume)
             run.tensorboard = writer(outdir / "tensorboard", purge_step=run.step + 1) if writer and run.first else None
             _loop(run, min(method.steps, stop_at or method.steps), on_snapshot, progress)
@@ -138,10 +135,6 @@ def fit(
         if run is None:
             raise TrainingError("out of memory before the first step" + SMALLER) from None
         raise run.stopped(run.step + 1, "out of memory", "End what else uses it and go on" + SMALLER) from None
-    finally:
-        set_random_state(before)
-        if run is not None and run.tensorboard:
-            run.tensorboard.close()
     return History.load(outdir)
 
 
@@ -160,7 +153,8 @@ def _loop(run: _Run, last: int, on_snapshot: Callable[[Snapshot], None] | None, 
     hidden = None if progress is None else not progress  # None: tqdm decides by whether it is on a terminal
     hidden = hidden if run.first else True
     bar = tqdm(total=run.method.steps, initial=run.step, unit="step", disable=hidden, desc=run.outdir.name)
-    with bar, _deferred_interrupt() as interrupted:
+    tensorboard = contextlib.closing(run.tensorboard) if run.tensorboard else contextlib.nullcontext()
+    with bar, tensorboard, _deferred_interrupt() as interrupted:
         while run.step < last:
             run.advance()
             bar.update()
@@ -191,6 +185,8 @@ class _Run:
         log_every: int,
         resume: bool,
     ) -> None:
+        if method.device.type == "cpu":
+            keep_memory()
         self.method, self.faces, self.outdir, self.keep = method, faces.to(method.device), outdir, keep
         self.keep_networks = keep_networks
         self.config = method.config
@@ -424,11 +420,8 @@ class _Run:
             pictures = self._write_snapshot(kimg)
         self.checkpoint()
         if on_snapshot and self.first:
-            before = random_state()  # a resumed run does not call the hook again: what it draws must not count
-            try:
+            with kept_random_state():  # a resumed run does not call the hook again: what it draws must not count
                 on_snapshot(Snapshot(self.step, kimg, pictures, self.stats, self.outdir))
-            finally:
-                set_random_state(before)
         processes.wait()
         self.since = time.perf_counter(), self.step
 
@@ -597,6 +590,16 @@ def random_state() -> dict[str, object]:
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
     return state
+
+
+@contextlib.contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Afterwards every random generator stands where it stood, whatever was drawn inside."""
+    before = random_state()
+    try:
+        yield
+    finally:
+        set_random_state(before)
 
 
 def set_random_state(state: dict[str, object]) -> None:

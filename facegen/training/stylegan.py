@@ -30,7 +30,7 @@ from facegen.models.layers import filter2d
 from facegen.training import memory, processes
 from facegen.training.ada import AdaController, AugmentPipe, next_p
 from facegen.training.augment import diff_augment, parse_policy
-from facegen.training.fit import random_state, set_random_state
+from facegen.training.fit import kept_random_state
 from facegen.training.losses import AdversarialLoss, adversarial_loss, path_lengths, squared_gradients
 from facegen.training.method import FromNoise, Stats, seed_of
 from facegen.training.schedules import ema_beta
@@ -205,19 +205,19 @@ class StyleGAN(FromNoise):
     @contextlib.contextmanager
     def _unchanged(self) -> Iterator[None]:
         """Afterwards all that has a state is what it was; copies lie in RAM, so that the device is as free as in training."""
-        random, strength = random_state(), None if self.pipe is None else self.pipe.p.clone()
+        strength = None if self.pipe is None else self.pipe.p.clone()
         owners = (self.G, self.D, self.opt_G, self.opt_D)
         kept = [_copied(owner.state_dict()) for owner in owners]
         if self.pipe and self.config.aug == "ada":
             self.pipe.p.fill_(1.0)
         try:
-            yield
+            with kept_random_state():
+                yield
         finally:
             for owner, state in zip(owners, kept):
                 owner.load_state_dict(state)
             if self.pipe is not None:
                 self.pipe.p.copy_(strength)
-            set_random_state(random)
 
     # -- what fit asks for
 

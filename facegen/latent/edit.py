@@ -57,11 +57,7 @@ EASINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @torch.no_grad()
 def mapped(G: nn.Module, z: Tensor, *, trunc: float = TRUNC, cutoff: int | None = None, labels: Labels | None = None) -> Tensor:
-    """ws [N, num_ws, w_dim] of z [N, z_dim], on the CPU; trunc, cutoff and labels as for `facegen.latent.sample.sample`.
-
-    Raises:
-        InputError: a generator without w, or what `sample` refuses of these.
-    """
+    """ws [N, num_ws, w_dim] of z [N, z_dim], on the CPU; trunc, cutoff and labels as for `facegen.latent.sample.sample`."""
     check_styles(G)
     where, c = next(G.parameters()).device, one_hot(G, labels, len(z))
     check_trunc(trunc)
@@ -90,11 +86,7 @@ def ws_of(
 
 
 def check_styles(G: nn.Module) -> None:
-    """Refuse a generator without w.
-
-    Raises:
-        InputError: for a DCGAN, or whatever else has no mapping and synthesis networks.
-    """
+    """Refuse a generator without w."""
     if not has_styles(G):
         raise InputError("this generator has no mapping network and so no w: take a StyleGAN2 or StyleGAN3")
 
@@ -102,11 +94,7 @@ def check_styles(G: nn.Module) -> None:
 def face_batches(
     G: nn.Module, ws: Tensor, *, noise_mode: str = "const", dtype: torch.dtype = torch.float32, progress: bool = True
 ) -> Iterator[Tensor]:
-    """The pictures of ws [N, num_ws, w_dim], batch by batch, each made when it is asked for: uint8 [n, 3, H, W] on the CPU.
-
-    Raises:
-        InputError: ws that are not G's, or a network that gives NaN.
-    """
+    """The pictures of ws [N, num_ws, w_dim], batch by batch, each made when it is asked for: uint8 [n, 3, H, W] on the CPU."""
     check_styles(G)
     if ws.ndim != 3 or tuple(ws.shape[1:]) != (G.num_ws, G.w_dim):
         raise InputError(f"the latents are {list(ws.shape)}, the model's ws are [N, {G.num_ws}, {G.w_dim}]")
@@ -191,9 +179,6 @@ def walk(points: Tensor, frames: int, *, loop: bool = False, easing: str = "smoo
 
 def parse_layers(text: str, num_ws: int) -> list[int]:
     """ "0-3,7" -> [0, 1, 2, 3, 7]; "coarse", "middle" and "fine" are thirds of all layers, "all" is all.
-
-    Raises:
-        InputError: not such a list, or layers that the model has not.
     """
     thirds = [0, math.ceil(num_ws / 3), math.ceil(2 * num_ws / 3), num_ws]
     names = {"all": (0, num_ws)} | {name: (thirds[i], thirds[i + 1]) for i, name in enumerate(("coarse", "middle", "fine"))}
@@ -279,9 +264,6 @@ def factor_directions(
     """The directions to which the styles answer most: eigenvectors of A^T A (Shen and Zhou 2021, SeFa, arXiv:2007.06600).
 
     A stacks the weights that turn w into the styles of the given layers, each row of unit length; no picture is needed.
-
-    Raises:
-        InputError: layers without styles.
     """
     check_styles(G)
     chosen = set(range(G.num_ws)) if layers is None else set(layers)
@@ -317,9 +299,6 @@ def label_direction(w: Tensor, labels: Tensor, name: str = "label") -> Direction
         w: [N, w_dim] of pictures that were rated or measured.
         labels: bool or 0 and 1, [N].
         name: of the attribute.
-
-    Raises:
-        InputError: shapes that do not fit, or too few of one kind.
     """
     y = labels.double()
     if w.ndim != 2 or y.shape != (len(w),) or not bool(((y == 0) | (y == 1)).all()):
@@ -393,11 +372,7 @@ def save_directions(path: str | Path, directions: Directions) -> None:
 
 
 def load_directions(path: str | Path, G: nn.Module | None = None) -> Directions:
-    """Read what `save_directions` wrote.
-
-    Raises:
-        InputError: no such file, not directions, or those of a model with another length of w than G's.
-    """
+    """Read what `save_directions` wrote."""
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -417,11 +392,7 @@ def load_directions(path: str | Path, G: nn.Module | None = None) -> Directions:
 
 
 def chosen(directions: Directions, which: str | int) -> int:
-    """The index of a direction by its number or its name.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The index of a direction by its number or its name."""
     names = [name.casefold() for name in directions.names]
     text = str(which).strip().casefold()
     if text in names:
@@ -455,11 +426,7 @@ def _signed(vectors: Tensor) -> Tensor:
 
 
 def check_relatives(a: nn.Module, b: nn.Module) -> None:
-    """Refuse generators whose weights have no place in each other.
-
-    Raises:
-        InputError: generators without w, or of different kinds or sizes.
-    """
+    """Refuse generators whose weights have no place in each other."""
     check_styles(a)
     check_styles(b)
     if type(a) is not type(b):
@@ -505,9 +472,6 @@ def blended(coarse: nn.Module, fine: nn.Module, from_layer: int, width: float = 
         from_layer: the first style layer (index into ws) that is `fine`'s; 0 is all of `fine`, num_ws all of `coarse`.
         width: layers over which the weights change from one to the other; 0 is a cut.
         mapping: whose mapping network: "coarse" or "fine".
-
-    Raises:
-        InputError: generators of different sizes, or a layer that they have not.
     """
     check_relatives(coarse, fine)
     names, places, others = coarse.state_dict(), _layer_of(coarse), fine.state_dict()
@@ -545,11 +509,7 @@ def _layer_of(G: nn.Module) -> dict[str, int]:
 
 
 def interpolated(a: nn.Module, b: nn.Module, share: float) -> nn.Module:
-    """A generator whose weights lie between two relatives': share 0 is a, 1 is b.
-
-    Raises:
-        InputError: generators of different sizes, or a share outside 0 to 1.
-    """
+    """A generator whose weights lie between two relatives': share 0 is a, 1 is b."""
     if not 0 <= share <= 1:
         raise InputError(f"share={share}: give 0 for the first model to 1 for the second")
     result = blended(a, b, a.num_ws)

@@ -84,10 +84,6 @@ def make_fakes(
         label: the class of all faces, for a network that has classes.
         noise_mode, batch, dtype: as for `sample`.
         same: which of uint8 [N, 3, S, S], S at most 64, to keep, as indices; None for `facegen.data.duplicates.unique`.
-
-    Raises:
-        InputError: an argument that makes no sense, see also `sample`; or a generator that repeats itself too much to ever
-            make `count` different faces. Nothing is written then.
     """
     if count < 1:
         raise InputError(f"count is {count}: ask for at least 1 face")

@@ -44,11 +44,7 @@ class Followed:
 
 
 def kept_networks(run: str | Path) -> list[Path]:
-    """The network files that a run has kept of its snapshots (`--keep-networks`), in the order of training.
-
-    Raises:
-        InputError: the folder holds no run, or one that translates pictures.
-    """
+    """The network files that a run has kept of its snapshots (`--keep-networks`), in the order of training."""
     run = Path(run)
     if not run.is_dir():
         raise InputError(f"{run} is not a folder: give that of a training run")
@@ -76,9 +72,6 @@ def follow(
         trunc: psi of the truncation trick, for a StyleGAN.
         label: the class, for a network that has classes.
         device: where to make the pictures.
-
-    Raises:
-        InputError: no such run or no such face, a seed where no networks were kept, or what `sample` refuses.
     """
     networks = kept_networks(run)
     if every < 1:

@@ -81,11 +81,7 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            InputError: an unknown space, or a number out of range.
-        """
+        """Refuse what cannot work."""
         if self.space not in SPACES:
             raise InputError(f"space={self.space!r} is not known: choose one of {', '.join(SPACES)}")
         if self.steps < 1 or self.tune_steps < 1 or self.patience < 0:
@@ -150,11 +146,7 @@ class Projection:
 
 @torch.no_grad()
 def latent_stats(G: nn.Module, count: int = 10_000, seed: int = 0, labels: int | None = None) -> LatentStats:
-    """Mean and spread of w over `count` random z (appendix D of the paper).
-
-    Raises:
-        InputError: a generator without a w.
-    """
+    """Mean and spread of w over `count` random z (appendix D of the paper)."""
     if not has_styles(G):
         raise InputError("this generator has no mapping network and so no w to project into: take a StyleGAN2 or StyleGAN3")
     where = next(G.parameters()).device
@@ -262,11 +254,7 @@ def project(
 
 
 def check_projectable(G: nn.Module, name: str, labels: int | None = None) -> None:
-    """Refuse, before the work, a generator that nothing can be projected into.
-
-    Raises:
-        InputError: one without w, one whose pictures are not in colour, or a class that it does not have.
-    """
+    """Refuse, before the work, a generator that nothing can be projected into."""
     if not has_styles(G):
         raise InputError(f"{name}: this generator has no w to project into: give a StyleGAN2 or a StyleGAN3")
     if G.img_channels != 3:
@@ -415,11 +403,7 @@ def save_latents(path: str | Path, ws: Tensor) -> None:
 
 
 def load_latents(path: str | Path, G: nn.Module | None = None) -> Tensor:
-    """Read ws float32 [N, num_ws, w_dim] from an .npz; [N, w_dim] becomes the same w for all layers.
-
-    Raises:
-        InputError: no such file, no array `w` in it, or one that does not fit G.
-    """
+    """Read ws float32 [N, num_ws, w_dim] from an .npz; [N, w_dim] becomes the same w for all layers."""
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:

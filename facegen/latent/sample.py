@@ -51,9 +51,6 @@ def has_noise(G: nn.Module) -> bool:
 
 def seeds_of(text: str, flag: str = "--seeds") -> list[int]:
     """ "0-3,7" -> [0, 1, 2, 3, 7].
-
-    Raises:
-        InputError: not such a list, or a very long one.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -243,10 +240,6 @@ def one_hot(G: nn.Module, labels: Labels | None, count: int) -> Tensor | None:
 
     Args:
         labels: as for `sample`. Whole numbers along one axis are classes, one per face; along two axes they are one-hot.
-
-    Raises:
-        InputError: labels where there are no classes, none where there are some, something that is no whole number, a
-            class that does not exist, or another number of labels than of faces.
     """
     classes = getattr(G, "c_dim", 0)
     if not classes:
@@ -343,9 +336,6 @@ def transform(translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) 
 
     Returns:
         float32 [3, 3], in homogeneous coordinates (x to the right, y downwards, 1), the origin in the centre.
-
-    Raises:
-        InputError: a number that is not finite.
     """
     x, y = translate
     if not all(math.isfinite(number) for number in (x, y, rotate)):

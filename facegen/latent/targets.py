@@ -16,11 +16,7 @@ from facegen.files import InputError
 
 
 def read_targets(source: Path, size: int, note: str) -> Iterator[tuple[str, Tensor, str]]:
-    """Each picture of a file, folder or zip: its name, uint8 [3, size, size], and the note with what was done to it.
-
-    Raises:
-        InputError: a picture that cannot be read, or is not square.
-    """
+    """Each picture of a file, folder or zip: its name, uint8 [3, size, size], and the note with what was done to it."""
     taken: set[str] = set()
     with Source(source, single=True) as opened:
         for name in opened.names:

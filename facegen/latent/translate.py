@@ -52,9 +52,6 @@ def kept_epochs(run: str | Path, direction: str = "AtoB") -> dict[int, Path]:
     Args:
         run: the folder of a `train --cfg=cyclegan` run, finished or not.
         direction: "AtoB" or "BtoA".
-
-    Raises:
-        InputError: another direction, or a folder that is no such run.
     """
     _check_run(Path(run), direction)
     names = {
@@ -143,9 +140,6 @@ def translate_folder(G: nn.Module, source: str | Path, dest: str | Path, *, size
         source: one picture, or a folder or zip of them, nested is fine; their largest centred squares are taken.
         dest: a new or empty folder, which appears complete or not at all.
         size: side of the results in pixels: the size that G was trained at, or another multiple of 4.
-
-    Raises:
-        InputError: no usable picture, a size that G cannot take, or a folder that is not empty.
     """
     if size % 4 or not 8 <= size <= 4096:  # other sizes come out larger than they went in
         raise InputError(f"size={size}: give a multiple of 4 from 8 to 4096 pixels")
@@ -233,9 +227,6 @@ def people(
         most: take the first so many people.
         embed: what compares faces; without one identity is judged by coarse structure and colour.
         device: where to translate.
-
-    Raises:
-        InputError: an epoch that was not kept, or nobody to translate.
     """
     run = Path(run)
     kept = kept_epochs(run, direction)

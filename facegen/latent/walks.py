@@ -37,9 +37,6 @@ UNRELATED = 0.1  # below this kinship of their weights two models were trained a
 
 def sources_of(flag: str, text: str) -> list[Source]:
     """ "0-2,me.npz" -> [0, 1, 2, Path("me.npz")].
-
-    Raises:
-        InputError: not such a list, or a file that is not there.
     """
     found: list[int | Path] = []
     for part in (part.strip() for part in text.split(",")):
@@ -64,9 +61,6 @@ def sources_of(flag: str, text: str) -> list[Source]:
 
 def strengths_of(text: str) -> list[float]:
     """ "-1,0,2" -> [-1.0, 0.0, 2.0]; "-2,..,1" -> [-2, -1, 0, 1]; "0,0.5,..,1.5" -> [0, 0.5, 1, 1.5].
-
-    Raises:
-        InputError: not such a list.
     """
     refused = InputError(f"--strengths {text!r}: give numbers such as --strengths=-3,0,3, or --strengths=-3,..,3")
     words = [word.strip() for word in text.split(",")]
@@ -91,11 +85,7 @@ def strengths_of(text: str) -> list[float]:
 def named_ws(
     G: nn.Module, sources: Sequence[Source], trunc: float = TRUNC, labels: int | None = None
 ) -> tuple[Tensor, list[str]]:
-    """ws [N, num_ws, w_dim] of seeds and files in their order, and what each face is called.
-
-    Raises:
-        InputError: a generator without w, or a file whose latents do not fit it.
-    """
+    """ws [N, num_ws, w_dim] of seeds and files in their order, and what each face is called."""
     check_styles(G)
     parts, names = [], []
     for source in sources:
@@ -130,9 +120,6 @@ def walk_path(
 
     Returns:
         ws [F, num_ws, w_dim], or z [F, z_dim] for a generator without w.
-
-    Raises:
-        InputError: what the generator does not have.
     """
     styles = has_styles(G)
     if moving and not can_move(G):
@@ -188,11 +175,7 @@ def edit_frames(
 
 
 def read_ratings(path: Path) -> dict[str, dict[int, int]]:
-    """Ratings from a CSV: name -> {seed: 0 or 1}; the first line is seed,NAME[,NAME...], an empty field is no rating.
-
-    Raises:
-        InputError: no such file, or a line that is none of this, by its number.
-    """
+    """Ratings from a CSV: name -> {seed: 0 or 1}; the first line is seed,NAME[,NAME...], an empty field is no rating."""
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -223,9 +206,6 @@ def rated_directions(G: nn.Module, rated: dict[str, dict[int, int]], labels: int
 
 def relatives(first: str, a: nn.Module, second: str, b: nn.Module) -> tuple[float, str]:
     """How much of their weights two models have in common, and a warning if they were trained apart, or "".
-
-    Raises:
-        InputError: models that do not fit each other.
     """
     try:
         alike = kinship(a, b)

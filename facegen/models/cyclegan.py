@@ -130,11 +130,7 @@ class ResnetGenerator(nn.Module):
         initialise(self)  # N(0, 0.02), appendix 7.1
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] in [-1, 1] -> [N, C_out, H, W] in [-1, 1]; other sizes come out rounded up to multiples of 4.
-
-        Raises:
-            InputError: another number of channels, or a side below 5 pixels.
-        """
+        """x [N, C, H, W] in [-1, 1] -> [N, C_out, H, W] in [-1, 1]; other sizes come out rounded up to multiples of 4."""
         _check_pictures(x, self.img_channels, least=5)  # 5 -> 3 -> 2, the least that can be reflected by one pixel
         return self.model(x)
 
@@ -223,11 +219,7 @@ class UnetGenerator(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] in [-1, 1], H and W multiples of 2**downs -> [N, C_out, H, W] in [-1, 1].
-
-        Raises:
-            InputError: another number of channels, or another size.
-        """
+        """x [N, C, H, W] in [-1, 1], H and W multiples of 2**downs -> [N, C_out, H, W] in [-1, 1]."""
         _check_pictures(x, self.img_channels, least=2**self.downs, multiple=2**self.downs)
         return self.model(x)
 
@@ -237,9 +229,6 @@ def receptive_field(layers: int) -> int:
 
     Walk back from one logit: a convolution of kernel k and stride s that has to make r pixels reads (r - 1) s + k of
     them (pix2pix appendix 6.1.2 names the networks after this number; "70x70 PatchGAN" is 3 layers).
-
-    Raises:
-        InputError: fewer than one layer.
     """
     _check_arguments("instance", layers=layers)
     side = 1
@@ -283,11 +272,7 @@ class PatchDiscriminator(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] in [-1, 1] -> logits [N, 1, H', W'], with H' = H // 2**layers - 2; no sigmoid.
-
-        Raises:
-            InputError: another number of channels, or a side below 3 * 2**layers pixels.
-        """
+        """x [N, C, H, W] in [-1, 1] -> logits [N, 1, H', W'], with H' = H // 2**layers - 2; no sigmoid."""
         _check_pictures(x, self.img_channels, self._least)
         return self.model(x)
 
@@ -323,10 +308,6 @@ class PixelDiscriminator(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, C, H, W] in [-1, 1] -> logits [N, 1, H, W]; no sigmoid.
-
-        Raises:
-            InputError: another number of channels, or a side below 2 pixels.
-        """
+        """x [N, C, H, W] in [-1, 1] -> logits [N, 1, H, W]; no sigmoid."""
         _check_pictures(x, self.img_channels, least=2)  # one pixel has no spread to normalise by
         return self.net(x)

@@ -189,9 +189,6 @@ def _settle_spectral_norm(m: nn.Module) -> None:
 
 def initialise(net: nn.Module, kind: str = "normal") -> nn.Module:
     """Initialise a whole network in place: "normal" N(0, 0.02), "xavier", "kaiming" or "orthogonal"; returns it.
-
-    Raises:
-        InputError: another kind.
     """
     _choice("init", kind, INITS)
     return net.apply(lambda m: initialise_module(m, kind))

@@ -77,9 +77,6 @@ class FaceEmbedding(nn.Module):
         """Unit vectors [N, dims], float32, for pictures [N, 3, H, W] in [-1, 1] and in FFHQ framing.
 
         All is computed in float32, inside autocast too: small differences between embeddings are what is learned from.
-
-        Raises:
-            InputError: another shape, or a side below 32 pixels.
         """
         _check_pictures(images)
         with torch.autocast(images.device.type, enabled=False):
@@ -91,9 +88,6 @@ def identity_similarity(embed: Callable[[Tensor], Tensor], a: Tensor, b: Tensor)
     """Cosines [N] between the faces in a and b, [N, 3, H, W] in [-1, 1]: 1 is the same vector, near 0 another person.
 
     What separates the same person from another differs between embeddings: see each one's numbers.
-
-    Raises:
-        InputError: a and b are not equally many, or not pictures.
     """
     if len(a) != len(b):
         raise InputError(f"there are {len(a)} pictures on one side and {len(b)} on the other: give pairs")

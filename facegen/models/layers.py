@@ -273,9 +273,6 @@ def upfirdn2d(
     Returns:
         [N, C, H', W'] with H' = (H * up + padding - Kh) // down + 1, likewise W'.
 
-    Raises:
-        InputError: a factor below 1, an ill-formed padding, or a picture that is smaller than the filter.
-
     No gradient reaches the filter: it is a constant of the architecture.
     """
     if x.ndim != 4 or not x.is_floating_point():
@@ -521,11 +518,7 @@ ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
 def activation_gain(act: str) -> float:
-    """The gain that `bias_act` uses for an activation unless told otherwise.
-
-    Raises:
-        InputError: an activation that is not in ACTIVATIONS.
-    """
+    """The gain that `bias_act` uses for an activation unless told otherwise."""
     if act not in _ACTIVATIONS:
         raise InputError(f"activation {act!r} is not known: choose one of {', '.join(ACTIVATIONS)}")
     return _ACTIVATIONS[act][1]
@@ -550,9 +543,6 @@ def bias_act(
         alpha: slope of "lrelu" for negative inputs, 0.2 unless given.
         gain: factor on the result; by default the activation's own, sqrt(2) for relu, lrelu and swish, else 1.
         clamp: the result stays within [-clamp, clamp].
-
-    Raises:
-        InputError: an unknown activation.
     """
     gain = activation_gain(act) if gain is None else gain
     function, _, usual_alpha = _ACTIVATIONS[act]

@@ -81,11 +81,7 @@ class Perceptual(nn.Module):
         return f"{self.name} {self.hash}".strip()
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Rows float32 [N, d] for pictures [N, 3, H, W] in [-1, 1]; d depends on H and W.
-
-        Raises:
-            InputError: another shape, or a side below 16 pixels.
-        """
+        """Rows float32 [N, d] for pictures [N, 3, H, W] in [-1, 1]; d depends on H and W."""
         if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
             raise InputError(f"pictures are {pictures.dtype} {list(pictures.shape)}: give floats [N, 3, H, W] in [-1, 1]")
         if min(pictures.shape[2:]) < LEAST_SIDE:

@@ -61,9 +61,6 @@ def save(path: str | Path, G: nn.Module, D: nn.Module | None = None, info: dict[
         path: should end in .safetensors.
         G, D: networks of the package (`can_save`).
         info: the command, kimg, data, licence: whatever `plain_json` takes.
-
-    Raises:
-        InputError: a network of another class, or something in `info` or the networks' settings that JSON cannot hold.
     """
     tensors, classes = {}, {}
     for part, net in (("G", G), ("D", D)):
@@ -93,9 +90,6 @@ def plain_json(value: object, name: str, depth: int = 0) -> object:
         value: what to copy.
         name: what it is called in an error.
         depth: how many dicts and lists stand around it.
-
-    Raises:
-        InputError: anything else, NaN or infinity, or more than `MAX_DEPTH` dicts and lists within each other.
     """
     if depth > MAX_DEPTH:
         raise InputError(f"{one_line(name)}: more than {MAX_DEPTH} dicts and lists within each other; make it flatter")
@@ -115,9 +109,6 @@ def plain_json(value: object, name: str, depth: int = 0) -> object:
 
 def file_format(path: Path) -> str:
     """By the first bytes: ".safetensors" (ours), ".pkl" (an official snapshot) or ".pt" (a PyTorch file).
-
-    Raises:
-        InputError: none of these; the line says what it looks like.
     """
     with open(path, "rb") as file:
         start = file.read(16)

@@ -155,9 +155,6 @@ def network_file(path_url_or_name: str | os.PathLike[str]) -> Path:
     """A file on this computer for whatever names a network: a file's path, an address, or a name from the table.
 
     A file of that name wins over a published network of that name.
-
-    Raises:
-        InputError: neither a file, nor an address, nor a known name; or what `fetch_network` refuses.
     """
     text = os.fspath(path_url_or_name)
     if is_address(text) or (text in PUBLISHED and not Path(text).is_file()):

@@ -117,9 +117,6 @@ def network(
         settings: its constructor arguments, as the file gives them; they are checked here.
         shapes: of the file's tensors, by their names in the state dict.
         read: the tensor of a name, in memory that belongs to nobody else; called only when every shape fits.
-
-    Raises:
-        InputError: an unknown class or argument, an argument out of range, or names or shapes that do not fit.
     """
     if not isinstance(kind, str) or kind not in CLASSES:
         raise InputError(f"the file names a network of class {reprlib.repr(kind)}; known are {', '.join(CLASSES)}")

@@ -32,11 +32,7 @@ def defaults(kind: type[nn.Module]) -> dict[str, object]:
 
 
 def options(name: str, given: Mapping[str, object] | None, known: Collection[str]) -> dict[str, object]:
-    """A dict of constructor arguments, checked: a misspelt name would otherwise surface far away from here.
-
-    Raises:
-        InputError: a name that is not known.
-    """
+    """A dict of constructor arguments, checked: a misspelt name would otherwise surface far away from here."""
     unknown = sorted(set(given or {}) - set(known))
     if unknown:
         raise InputError(f"{name} has no {', '.join(unknown)}; it knows {', '.join(known)}")

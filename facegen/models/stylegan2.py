@@ -207,9 +207,6 @@ class Mapping(nn.Module):
             truncation_psi: 1 is all of w, 0 the average face: w_avg + psi * (w - w_avg) (Karras et al. 2019, appendix B).
             truncation_cutoff: truncate only the first so many layers.
             update_emas: let this batch's mean move w_avg; for training.
-
-        Raises:
-            InputError: noise or a label that is missing, of the wrong length or number; a truncation that cannot be made.
         """
         parts = []
         if self.z_dim > 0:
@@ -246,11 +243,7 @@ class Mapping(nn.Module):
 
 
 def widths(img_resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
-    """Channels at each resolution from 4 up: half as many whenever the picture doubles, but never above channel_max.
-
-    Raises:
-        InputError: a resolution that is not 4, 8, 16, ... or widths that leave a layer without channels.
-    """
+    """Channels at each resolution from 4 up: half as many whenever the picture doubles, but never above channel_max."""
     if not isinstance(img_resolution, int) or img_resolution < 4 or img_resolution & (img_resolution - 1):
         raise InputError(f"img_resolution={img_resolution}: StyleGAN2 makes pictures of 4, 8, 16, 32, ... pixels")
     channels = {2**i: min(channel_base // 2**i, channel_max) for i in range(2, img_resolution.bit_length())}
@@ -480,9 +473,6 @@ class Synthesis(nn.Module):
         Args:
             noise_mode: "random", "const" (always the same) or "none".
             dtype: of the features: the parameters' type unless given; bfloat16 is two to three times faster on a CPU.
-
-        Raises:
-            InputError: ws of another shape, an unknown noise mode.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise InputError(f"ws has the shape {list(ws.shape)}, this network takes [N, {self.num_ws}, {self.w_dim}]")
@@ -625,11 +615,7 @@ class MinibatchStd(nn.Module):
         self.group_size, self.num_channels = group_size, num_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C + num_channels, H, W].
-
-        Raises:
-            InputError: a batch that cannot be dealt into groups.
-        """
+        """[N, C, H, W] -> [N, C + num_channels, H, W]."""
         n, c, h, w = x.shape
         g = max(n if self.group_size is None else min(self.group_size, n), 1)
         f = self.num_channels
@@ -773,9 +759,6 @@ class Discriminator(nn.Module):
 
         Args:
             dtype: of the features; the parameters' type unless given.
-
-        Raises:
-            InputError: pictures of another shape, or a label that is missing.
         """
         if img.shape[1:] != (self.img_channels, self.img_resolution, self.img_resolution):
             want = [self.img_channels, self.img_resolution, self.img_resolution]

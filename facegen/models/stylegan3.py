@@ -290,9 +290,6 @@ class Synthesis(nn.Module):
             update_emas: let this batch move the running magnitudes; for training.
             dtype: of the features: the parameters' type unless given. bfloat16 moves the picture by a few per cent of its
                 range: a preview.
-
-        Raises:
-            InputError: ws of another shape.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise InputError(f"ws has the shape {list(ws.shape)}, this network takes [N, {self.num_ws}, {self.w_dim}]")

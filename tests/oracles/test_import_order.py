@@ -37,8 +37,8 @@ INSIDE = {(a, b) for a, b in EDGES if b.split(".")[0] == "facegen" and a != b}
 
 
 def floor(module: str) -> int:
-    """Where in ROOMS a module lies, -1 outside; verbs/ is what cli/ will be."""
-    part = f"{module}.".split(".")[1].replace("verbs", "cli")
+    """Where in ROOMS a module lies, -1 outside."""
+    part = f"{module}.".split(".")[1]
     return ROOMS.index(part) if part in ROOMS else -1
 
 

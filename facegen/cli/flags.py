@@ -132,10 +132,10 @@ def parser_of(cls: type, abbreviations: bool = True) -> argparse.ArgumentParser:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for base in cls.__mro__:  # the verb's own flags first
         group = parser.add_argument_group(base.heading) if "heading" in vars(base) else parser
-        for name in [name for name in vars(base).get("__annotations__", ()) if name in fields]:
+        for name in [name for name in inspect.get_annotations(base) if name in fields]:
             default = fields.pop(name).default
-            shown = f" (default: {default})" if default not in (None, False, "", dataclasses.MISSING) else ""
-            add_flag(group, name, hints[name], explained[name], default, shown)
+            says_nothing = default is None or default is False or default in ("", dataclasses.MISSING)
+            add_flag(group, name, hints[name], explained[name], default, "" if says_nothing else f" (default: {default})")
     return parser
 
 

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from facegen.data.drawn import ATTRIBUTE_NAMES
 from facegen.data.packed import Faces, content_hash, drawn_count, fitted, load_faces, nothing_usable
-from facegen.data.pictures import Source, decode_all, say
+from facegen.data.pictures import Source, decode_all, say, table
 from facegen.evaluation import features
 from facegen.evaluation.distances import wilson_interval
 from facegen.evaluation.measure import Fakes
@@ -202,17 +202,17 @@ def compare_attributes(real: Mapping[str, Labels], fake: Mapping[str, Labels], *
 
     found = []
     for attribute, (a, b, names) in _paired(real, fake).items():
-        table = np.array([list(_counts(side, names).values()) for side in (a, b)])
-        table = table[:, table.sum(0) > 0]
-        statistic, p, freedom, expected = chi2_contingency(table, correction=False)
+        counts = np.array([list(_counts(side, names).values()) for side in (a, b)])
+        counts = counts[:, counts.sum(0) > 0]
+        statistic, p, freedom, expected = chi2_contingency(counts, correction=False)
         exact = bool(expected.min() < SPARSE) and freedom > 0
         if exact:
             draws = np.random.default_rng(seed)
-            shuffled = draws.multivariate_hypergeometric(table.sum(0), int(table[0].sum()), size=PERMUTATIONS)
+            shuffled = draws.multivariate_hypergeometric(counts.sum(0), int(counts[0].sum()), size=PERMUTATIONS)
             gaps = (shuffled - expected[0]) ** 2  # both rows have the same one, the columns' sums being fixed
             theirs = (gaps / expected[0] + gaps / expected[1]).sum(1)
             p = (1 + int((theirs >= statistic * (1 - 1e-12)).sum())) / (1 + PERMUTATIONS)
-        size = math.sqrt(float(statistic) / table.sum())
+        size = math.sqrt(float(statistic) / counts.sum())
         found.append(AttributeTest(attribute, float(statistic), int(freedom), size, float(p), exact))
     adjusted = holm([test.p for test in found])
     return [dataclasses.replace(test, adjusted=p) for test, p in zip(found, adjusted)]
@@ -779,6 +779,8 @@ def labelled_faces(source: str | Path, known: Mapping[str, Mapping[str, str]], s
         raise InputError(f"{source}: none of its pictures has these labels: the CSV's first column must name the files")
     if line := fitted(sizes, size):
         say(f"{source}: {line}")
+    if rows:  # which files were left out or converted
+        say(table(rows))
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
     columns = map(np.array, zip(*labels))
     return Labelled(images, names, dict(zip(known, columns)), Path(source), unlabelled)

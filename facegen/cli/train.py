@@ -73,12 +73,14 @@ class Train(OnDevice):
         if self.dry_run:
             facts = dataclasses.asdict(config) | {"device": f"{on}, {method.dtype or 'torch.float32'}", "steps": self.length()}
             print("\n".join(f"{name:15} {value}" for name, value in facts.items()))
-            print("\n".join(families.take_over(method, start)) if start else "", end="")
+            for line in families.take_over(method, start) if start else ():
+                print(line)
             return
         data = families.load_data(config, self.data, self.max_images)
         data = self.looked_at(data)
         method = families.build(config, on, data)
-        print("".join(f"{line}\n" for line in families.take_over(method, start)) if start else "", end="")
+        for line in families.take_over(method, start) if start else ():
+            print(line)
         said, kimg, kept, done = self.plan(data)
         print(f"{said} of {config.batch} on {on}")
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facegen.config import CycleConfig, StyleConfig, TrainConfig, flag_of
+from facegen.config import CycleConfig, Recipe, StyleConfig, flag_of
 from facegen.data.packed import Faces, load_faces
 from facegen.data.unpaired import Unpaired, load_unpaired
 from facegen.files import InputError
@@ -24,10 +24,7 @@ from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import StyleGAN, stylegan_from, transfer
 from facegen.training.symptoms import RunWatch
 
-Recipe = TrainConfig | CycleConfig | StyleConfig
 FOLLOWED = 16  # people whose translations are followed through a run
-
-
 # What the networks' constructors call some settings.
 OTHERWISE = {"channel_base": "cbase", "channel_max": "cmax", "img_resolution": "image_size", "freeze_layers": "freezed"}
 

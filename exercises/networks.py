@@ -1,0 +1,111 @@
+"""What probes do with a learner's network; like `exercises.probing`, it runs next to the learner's code and judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from exercises.probing import Answer, plain
+
+
+def structure(net: Any) -> Answer:
+    """Whether it is a module, which layers it hides from optimisers, and {name: [shape, whether it trains]} of its weights."""
+    if not isinstance(net, nn.Module):
+        return {"module": False, "kind": type(net).__name__}
+    known, hidden = set(net.modules()), []
+    for module in known:
+        for attribute, value in vars(module).items():
+            inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+            if any(isinstance(item, nn.Module) and item not in known for item in inside):
+                hidden.append([attribute, type(value).__name__])
+    parameters = {name: [list(p.shape), p.requires_grad] for name, p in net.named_parameters()}
+    return {"module": True, "kind": type(net).__name__, "hidden": hidden, "parameters": parameters}
+
+
+def gradients(net: nn.Module, result: Tensor) -> Answer:
+    """Whether a result has a graph, and {name: the largest entry of its gradient, or None without one} of all parameters."""
+    named = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    if not (isinstance(result, Tensor) and result.requires_grad and named):
+        return {"graph": False, "reached": {}}
+    found = torch.autograd.grad(result, list(named.values()), allow_unused=True)
+    return {"graph": True, "reached": {n: None if g is None else float(g.abs().max()) for n, g in zip(named, found)}}
+
+
+@torch.no_grad()
+def rows(net: nn.Module, x: Tensor) -> Answer:
+    """The result of x in evaluation mode, the same again, and that of each row alone."""
+    net.eval()
+    together = net(x)
+    alone = torch.cat([net(row[None]).reshape(1, *together.shape[1:]) for row in x])
+    return {"together": together, "again": plain(net(x)), "alone": alone}
+
+
+@torch.no_grad()
+def neighbours(net: nn.Module, x: Tensor, seed: int) -> Answer:
+    """The result of x[0] in training mode, in a batch with x[1] and in one with x[2]; with the same dropout, if any."""
+    found = []
+    for other in (x[1], x[2]):
+        torch.default_generator.manual_seed(seed)
+        found.append(plain(net.train()(torch.stack([x[0], other]))[0]))
+    return {"one": found[0], "other": found[1]}
+
+
+def driven(net: nn.Module, x: Tensor, direction: int, done: Callable[[Tensor], bool], limit: int = 25) -> Tensor:
+    """Train a network until its results are `done` with going up (+1) or down (-1): shows what they can reach at all.
+
+    Sound networks of any kind get there in about 5 steps.
+    """
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    result = net(x)
+    for _ in range(limit):
+        if done(result) or not result.requires_grad:
+            break
+        optimizer.zero_grad()
+        (-direction * result.mean()).backward()
+        optimizer.step()
+        result = net(x)
+    return result.detach()
+
+
+class _Filling(TorchFunctionMode):
+    """Gives each weight, when it is first used, the next numbers of a generator; so networks of one design become equal."""
+
+    _USING = (F.conv2d, F.conv_transpose2d, F.linear)
+
+    def __init__(self, net: nn.Module, seed: int) -> None:
+        super().__init__()
+        self.left = {id(p): p for p in net.parameters()}
+        self.g = torch.Generator().manual_seed(seed)
+        self.shapes: list[list[int]] = []
+
+    def __torch_function__(self, function: Callable, types: Any, args: Sequence = (), kwargs: dict | None = None) -> Any:
+        weight = args[1] if len(args) > 1 else (kwargs or {}).get("weight")
+        if function in self._USING and id(weight) in self.left:
+            self.left.pop(id(weight))
+            inputs = (
+                weight.shape[1:].numel() if function is not F.conv_transpose2d else weight.shape[0] * weight[0, 0].numel() / 4
+            )
+            with torch.no_grad():
+                weight.copy_(1.5 * torch.randn(weight.shape, generator=self.g) / inputs**0.5)
+            self.shapes.append(list(weight.shape))
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def filled(net: nn.Module, x: Tensor, seed: int) -> list[list[int]]:
+    """Fill the filters and matrices with numbers of a seed, in the order of their use on x; returns their shapes in it.
+
+    Their spread keeps the size of values, biases become 0 and scales of norms 1: two networks of one design then have the
+    same weights, however they were written.
+    """
+    for name, p in net.named_parameters():
+        if p.dim() == 1:
+            p.fill_(1.0 if name.endswith("weight") else 0.0)
+    with _Filling(net.eval(), seed) as filling:
+        net(x)
+    return filling.shapes

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What a number must be: a test, and its words.
 Count = Annotated[int, (lambda n: n >= 1, "must be at least 1")]
+Several = Annotated[int, (lambda n: n >= 2, "must be at least 2")]
 Whole = Annotated[int, (lambda n: n >= 0, "must not be negative")]
 Seed = Annotated[int, (lambda n: 0 <= n < 2**63, "must lie between 0 and 2**63 - 1")]
 Positive = Annotated[float, (lambda x: x > 0, "must be greater than 0")]
@@ -36,19 +37,25 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def check_values(given: object) -> None:
+    """Refuse a recipe, or a verb, with a value that its field's annotation does not allow. None says nothing."""
+    for name, kind in typing.get_type_hints(type(given), include_extras=True).items():
+        value, flag = getattr(given, name), flag_of(name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"{flag}={value}: must be a finite number")
+        if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
+            raise InputError(f"{flag}={value!r} is not known: choose one of {', '.join(typing.get_args(kind))}")
+        for part in (kind, *typing.get_args(kind)):  # Count, or Count | None
+            for rule in getattr(part, "__metadata__", ()):
+                if isinstance(rule, tuple) and value is not None and not rule[0](value):
+                    raise InputError(f"{flag}={value}: {rule[1]}")
+
+
 class Recipe:
     """What all recipes share: settings that cannot work are refused in one line, before anything is built."""
 
     def __post_init__(self) -> None:
-        for name, kind in typing.get_type_hints(type(self), include_extras=True).items():
-            value, flag = getattr(self, name), flag_of(name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise InputError(f"{flag}={value}: must be a finite number")
-            if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
-                raise InputError(f"{flag}={value!r} is not known: choose one of {', '.join(typing.get_args(kind))}")
-            for holds, words in getattr(kind, "__metadata__", ()):
-                if not holds(value):
-                    raise InputError(f"{flag}={value}: {words}")
+        check_values(self)
         self.check()
 
     @property

@@ -124,13 +124,13 @@ def test_generate_passes_every_option_on(styled, tmp_path):
         ("moving", "--translate 1,2,3", "two numbers"),
         ("moving", "--translate a,b", "two numbers"),
         ("moving", "--translate nan,0", "must be numbers"),
-        ("moving", "--rotate inf", "must be numbers"),
-        ("moving", "--trunc nan", "must be a number"),
+        ("moving", "--rotate inf", "--rotate=inf"),
+        ("moving", "--trunc nan", "--trunc=nan"),
         ("moving", "--trunc 0.5 --trunc-cutoff 100", "cutoff"),
         ("moving", "--trunc-cutoff 2", "give --trunc PSI too"),
         ("plain", "--noise-mode loud", "random, const, none"),
-        ("plain", "--scale 0", "from 1 to 64"),
-        ("plain", "--scale 65", "from 1 to 64"),
+        ("plain", "--scale 0", "between 1 and 64"),
+        ("plain", "--scale 65", "between 1 and 64"),
     ],
 )
 def test_generate_refuses_in_one_line(styled, network, options, words, tmp_path, capsys):

@@ -65,10 +65,7 @@ class Align:
         from facegen.data.photos import align, default_warnings
 
         warnings = self.warnings or default_warnings(self.source, self.out)
-        report = align(self.source, self.out, self.size, zoom=self.zoom, warnings=warnings)
-        print(report)
-        if any(check.warnings for check in report.checks):
-            print(f"pictures of the warnings: {warnings / 'warnings.html'}")
+        print(align(self.source, self.out, self.size, zoom=self.zoom, warnings=warnings))
 
 
 @verb("get pictures", "prepare-unpaired --a drawn:200 --b uncanny:200 --count 100 --dest data/face2fake")
@@ -89,18 +86,9 @@ class PrepareUnpaired:
     def run(self) -> None:
         from facegen.data.prepare import prepare_unpaired
 
-        report = prepare_unpaired(
-            self.a,
-            self.b,
-            self.dest,
-            count=self.count,
-            test=self.test,
-            seed=self.seed,
-            size=self.size,
-            reframe=False if self.reframe is None else self.reframe,
-            copies=self.keep_copies,
-        )
-        print(report)
+        how = {"size": self.size, "reframe": False if self.reframe is None else self.reframe, "copies": self.keep_copies}
+        chosen = {"count": self.count, "test": self.test, "seed": self.seed}
+        print(prepare_unpaired(self.a, self.b, self.dest, **chosen, **how))
 
 
 @verb("get pictures", "fakes --network assets/weights/dcgan-64.safetensors --count 100 --dest data/fakes")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 from facegen.cli.flags import Kind, file, verb
-from facegen.files import InputError, one_line
+from facegen.files import one_line
 
 
 @verb("look into files", "info assets/weights/stylegan2-64.safetensors")
@@ -20,17 +19,15 @@ class Info:
     network: Annotated[str, Kind("FILE|URL|NAME|RUN", positional=True)]
 
     def run(self) -> None:
-        if Path(self.network).is_dir():
-            from facegen.training.runs import run_facts
-
-            return show_facts(run_facts(Path(self.network)))
-
         from facegen.models.pretrained import claims, describe, load
-        from facegen.models.published import find, network_file
+        from facegen.models.published import licence_of, network_file
+        from facegen.training.runs import run_facts
 
-        path, known = network_file(self.network), find(self.network)
+        if Path(self.network).is_dir():
+            return show_facts(run_facts(Path(self.network)))
+        path = network_file(self.network)
         loaded = load(path)
-        show_facts(describe(path, loaded, known and known.licence))
+        show_facts(describe(path, loaded, licence_of(self.network)))
         print("the file says:")
         show_facts((f"  {name}", value) for name, value in claims(path, loaded))
 
@@ -51,15 +48,10 @@ class Convert:
 
     def run(self) -> None:
         from facegen.models.pretrained import convert
-        from facegen.models.published import find, network_file
+        from facegen.models.published import licence_of, network_file
 
-        source, known = network_file(self.source), find(self.source)
-        if self.dest.exists() and self.dest.samefile(source):
-            raise InputError(f"{self.dest}: this is the file to convert; give the new one another name")
-        parts, left_out = convert(source, self.dest, known and known.licence)
-        for name in left_out:
-            print(f"facegen: {one_line(name)} is left out: it is not plain JSON", file=sys.stderr)
-        print(f"{self.dest}: {parts} of {source.name}")
+        source = network_file(self.source)
+        print(f"{self.dest}: {convert(source, self.dest, licence_of(self.source))} of {source.name}")
 
 
 @verb("look into files", "models")

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from facegen.config import flag_of
+from facegen.config import check_values, device, flag_of
 from facegen.files import InputError, one_line
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NET = "--network assets/weights/stylegan2-64.safetensors"  # of the examples
 WIDTH = 100  # columns of the help
+FILMS = (".mp4", ".gif", ".webp")
 GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files", "teach")
 VERBS: dict[str, type] = {}
 
@@ -92,9 +93,10 @@ def overview(start: str = "") -> str:
 
 def parse(argv: Sequence[str], cls: type) -> Any:
     """The verb's object for a command line, ready to `run`."""
-    if hasattr(cls, "parse"):
-        return cls.parse(joined(argv))
-    return cls(**vars(parser_of(cls).parse_args(joined(argv))))
+    words = joined(argv)
+    given = cls.parse(words) if hasattr(cls, "parse") else cls(**vars(parser_of(cls).parse_args(words)))
+    check_values(given)
+    return given
 
 
 def joined(argv: Sequence[str]) -> list[str]:
@@ -295,11 +297,12 @@ Data = Annotated[str, Kind("DIR|ZIP|drawn:N")]
 Folder = Annotated[Path, Kind("DIR", folder)]
 Run = Annotated[Path, Kind("RUN", Path, positional=True)]
 Picture = Annotated[Path, Kind("FILE", file(".png", ".jpg", ".jpeg", ".webp"))]
-Film = Annotated[Path, Kind("FILE", file(".mp4", ".gif", ".webp"))]
+Film = Annotated[Path, Kind("FILE", file(*FILMS))]
 Pair = Annotated[tuple[float, float], Kind("X,Y", pair_of)]
 YesNo = Annotated[bool, Kind("0|1", yes_no)]
 Psi = Annotated[float, Kind("PSI", float, ("--trunc", "--truncation"))]
 Label = Annotated[int, Kind("K", int, ("--class",))]
+Scale = Annotated[int, (lambda n: 1 <= n <= 64, "must lie between 1 and 64")]
 
 
 @flags
@@ -310,7 +313,6 @@ class OnDevice:
 
     def generator(self, network: str = "") -> nn.Module:
         """The generator of --network, or of another file, on --device."""
-        from facegen.config import device
         from facegen.models.pretrained import load
         from facegen.models.published import network_file
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from facegen.cli.flags import NET, Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, file, flags, verb
-from facegen.config import TRUNC
+from facegen.cli.flags import (
+    NET,
+    Film,
+    Folder,
+    Kind,
+    Label,
+    Network,
+    OnDevice,
+    Pair,
+    Picture,
+    Psi,
+    Run,
+    Scale,
+    file,
+    flags,
+    verb,
+)
+from facegen.config import TRUNC, device
 from facegen.files import InputError
 
-if TYPE_CHECKING:
-    pass
-
-MOST_SCALE = 64
 FILM_WIDTH = 512  # pixels
 Direction = Literal["AtoB", "BtoA"]
 
@@ -27,7 +38,7 @@ class StyleFlags:
     trunc: Psi = TRUNC  # below 1: more usual and less varied faces, 0 is the mean face
     trunc_cutoff: int | None = None  # truncate only the first N layers, not all
     label: Label | None = None  # which class, for a network that has classes
-    noise_mode: Annotated[str, Kind("random|const|none")] = "const"  # StyleGAN2's noise inputs
+    noise_mode: Literal["random", "const", "none"] = "const"  # StyleGAN2's noise inputs
     translate: Pair | None = None  # StyleGAN3: move the picture right and down, in picture widths, such as -0.1,0
     rotate: Annotated[float | None, Kind("DEG", float)] = None  # StyleGAN3: turn the picture counter-clockwise
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 may be faster
@@ -41,32 +52,24 @@ class Generate(OnDevice, StyleFlags):
     seeds: Annotated[str, Kind("LIST")] = "0-63"  # one face per seed: 0-63 or 1,5,12-20
     grid: Picture | None = None  # write all faces into one picture
     outdir: Folder | None = None  # write one picture per seed into this folder
-    scale: int = 1  # enlarge the grid's pictures N times
+    scale: Scale = 1  # enlarge the grid's pictures N times
 
     def run(self) -> None:
         if not self.grid and not self.outdir:
             raise InputError("nothing to write: give --grid FILE for one picture, --outdir DIR for one per seed, or both")
-        if not 1 <= self.scale <= MOST_SCALE:
-            raise InputError(f"--scale {self.scale}: give a whole number from 1 to {MOST_SCALE}")
         if self.trunc_cutoff is not None and self.trunc == 1:
             raise InputError("--trunc-cutoff does nothing without truncation: give --trunc PSI too, such as --trunc 0.7")
 
         import torch
 
         from facegen.latent.sample import moved, sample_batches, seeds_of
-        from facegen.models.stylegan2 import NOISE_MODES
-        from facegen.show.grids import check_fits, grid_size, save_faces
+        from facegen.show.grids import save_faces
 
-        if self.noise_mode not in NOISE_MODES:
-            raise InputError(f"--noise-mode {self.noise_mode!r}: choose one of {', '.join(NOISE_MODES)}")
         seeds, G = seeds_of(self.seeds), self.generator()
-        still = self.translate is None and self.rotate is None
         style = {"trunc": self.trunc, "cutoff": self.trunc_cutoff, "labels": self.label, "noise_mode": self.noise_mode}
-        with contextlib.nullcontext() if still else moved(G, self.translate or (0.0, 0.0), self.rotate or 0.0):
+        with moved(G, self.translate, self.rotate):
             batches = sample_batches(G, seeds, **style, dtype=getattr(torch, self.precision))
-            if self.grid:
-                check_fits(self.grid, *grid_size(len(seeds), G.img_resolution * self.scale))
-            save_faces(batches, seeds, self.outdir, self.grid, self.scale)
+            save_faces(batches, G.img_resolution, seeds, self.outdir, self.grid, self.scale)
         print(f"{len(seeds)} faces: {', '.join(str(path) for path in (self.grid, self.outdir) if path)}")
 
 
@@ -88,10 +91,8 @@ class Portrait(OnDevice):
     label: Label | None = None  # which class, for a network that has classes
 
     def run(self) -> None:
-        from facegen.config import device
         from facegen.latent.portrait import follow
         from facegen.show import portrait, save_film
-        from facegen.show.grids import kimg_text
         from facegen.show.video import check_film
 
         if self.video:
@@ -99,9 +100,7 @@ class Portrait(OnDevice):
         on = device(self.device)
         face = follow(self.directory, self.seed, every=self.every, trunc=self.trunc, label=self.label, device=on)
         portrait(face, title=f"{face.name[0].upper()}{face.name[1:]} through training").save(self.out)
-        first, last = (kimg_text(face.kimg[i]) for i in (0, -1))
-        count = len(face.kimg)
-        print(f"{self.out}: {face.name} in {count} snapshot{'s' if count > 1 else ''}, {first} to {last} kimg")
+        print(f"{self.out}: {face}")
         if self.video:
             save_film(face, self.video, seconds=self.seconds, fade=self.fade, width=FILM_WIDTH)
             print(f"{self.video}: {self.video.stat().st_size / 1e6:.1f} MB")
@@ -119,13 +118,10 @@ class Translate(OnDevice):
     size: int | None = None  # side of the results (default: as the network was trained)
 
     def run(self) -> None:
-        from facegen.config import device
-        from facegen.latent.translate import SIZE, load_translator, translate_folder
+        from facegen.latent.translate import load_translator, trained_size, translate_folder
 
         G, info = load_translator(self.network, self.direction, self.epoch)
-        config = info.get("config")
-        trained = config.get("image_size") if isinstance(config, dict) else None
-        size = self.size if self.size is not None else trained if type(trained) is int else SIZE
+        size = trained_size(info) if self.size is None else self.size
         print(translate_folder(G.to(device(self.device)), self.source, self.outdir, size=size))
 
 
@@ -144,7 +140,6 @@ class Gallery(OnDevice):
     title: Annotated[str, Kind("TEXT")] = "Translated faces, epoch by epoch"  # of the page
 
     def run(self) -> None:
-        from facegen.config import device
         from facegen.latent.sample import seeds_of
         from facegen.latent.translate import people
         from facegen.models.identity import load_identity

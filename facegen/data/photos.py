@@ -455,6 +455,7 @@ class AlignReport:
         several: files with several faces, of which the largest was taken.
         rows: every file that was left out or about which there is something to say.
         checks: what was found in each picture that could be read.
+        page: pictures of the warnings, if there are warnings and a folder for them.
     """
 
     dest: Path
@@ -464,6 +465,7 @@ class AlignReport:
     several: tuple[str, ...] = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
     checks: tuple[PhotoCheck, ...] = field(default=(), repr=False)
+    page: Path | None = None
 
     @property
     def faceless(self) -> tuple[str, ...]:
@@ -485,7 +487,8 @@ class AlignReport:
                 lines.append(f"{what.format(f'{len(files):,}')}: {', '.join(files[:10])}{more}")
         told = {*self.faceless, *self.several}
         rest = [row for row in self.rows if row.file not in told]
-        return "\n".join([*lines, *([table(rest)] if rest else [])])
+        page = [f"pictures of the warnings: {self.page}"] if self.page else []
+        return "\n".join([*lines, *([table(rest)] if rest else []), *page])
 
 
 def align(
@@ -541,7 +544,8 @@ def align(
             checks.write(place if inside else Path(warnings).expanduser())
         if not count:
             raise _nothing_framed(opened, rows, checks.all)
-    return AlignReport(dest, count, len(opened.names), size, tuple(several), tuple(rows), checks.all)
+    page = Path(warnings) / "warnings.html" if warnings is not None and any(check.warnings for check in checks.all) else None
+    return AlignReport(dest, count, len(opened.names), size, tuple(several), tuple(rows), checks.all, page)
 
 
 def default_warnings(source: str | Path, dest: str | Path) -> Path:

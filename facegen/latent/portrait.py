@@ -23,7 +23,7 @@ from facegen.config import TRUNC
 from facegen.files import InputError
 from facegen.latent.sample import sample
 from facegen.models import pretrained
-from facegen.training.runs import History, read_config
+from facegen.training.runs import History, kimg_text, read_config
 
 T = TypeVar("T")
 
@@ -41,6 +41,11 @@ class Followed:
     samples: Tensor
     kimg: list[float]
     name: str
+
+    def __str__(self) -> str:
+        count = len(self.kimg)
+        first, last = (kimg_text(kimg) for kimg in (self.kimg[0], self.kimg[-1]))
+        return f"{self.name} in {count} snapshot{'s' if count > 1 else ''}, {first} to {last} kimg"
 
 
 def kept_networks(run: str | Path) -> list[Path]:

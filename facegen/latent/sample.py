@@ -347,8 +347,8 @@ def transform(translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) 
 
 
 @contextlib.contextmanager
-def moved(G: nn.Module, translate: tuple[float, float] = (0.0, 0.0), rotate: float = 0.0) -> Iterator[nn.Module]:
-    """Inside the block, a StyleGAN3 generator makes pictures moved and turned as `transform` says.
+def moved(G: nn.Module, translate: tuple[float, float] | None = None, rotate: float | None = None) -> Iterator[nn.Module]:
+    """Inside the block, a StyleGAN3 generator makes pictures moved and turned as `transform` says; without either as ever.
 
         with moved(G, translate=(0.1, 0)):
             faces = sample(G, range(8))
@@ -356,12 +356,15 @@ def moved(G: nn.Module, translate: tuple[float, float] = (0.0, 0.0), rotate: flo
     Raises:
         InputError: another kind of network, whose input cannot be moved.
     """
+    if translate is None and rotate is None:
+        yield G
+        return
     if not can_move(G):
         raise InputError("only a StyleGAN3 network can translate or rotate its pictures: this one draws on a fixed grid")
     matrix = G.synthesis.input.transform
     before = matrix.detach().clone()
     with torch.no_grad():
-        matrix.copy_(transform(translate, rotate))
+        matrix.copy_(transform(translate or (0.0, 0.0), rotate or 0.0))
     try:
         yield G
     finally:

@@ -9,7 +9,7 @@ print(translate_folder(G, "data/face2fake/testA", "results", size=128))
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -86,6 +86,13 @@ def load_translator(
     if info.get("direction") in DIRECTIONS and info["direction"] != direction:
         raise InputError(f"{path} translates {info['direction']}: leave --direction at that, or give the file of {direction}")
     return G, info
+
+
+def trained_size(info: Mapping[str, object]) -> int:
+    """Pixels of the pictures that a network was trained on, by what its file says; `SIZE` where it does not say."""
+    config = info.get("config")
+    size = config.get("image_size") if isinstance(config, dict) else None
+    return size if type(size) is int else SIZE
 
 
 def _check_run(run: Path, direction: str) -> None:

@@ -19,11 +19,14 @@ from facegen.latent.edit import (
     check_styles,
     face_batches,
     faces_of,
+    factor_directions,
     joined,
     kinship,
     label_direction,
     mapped,
     moved_along,
+    parse_layers,
+    principal_directions,
     walk,
     ws_of,
 )
@@ -126,7 +129,7 @@ def walk_path(
         raise InputError("only a StyleGAN3 network can turn or shift its pictures: this one draws on a fixed grid")
     if space == "z" or (space is None and not styles):
         if any(isinstance(source, Path) for source in sources):
-            raise InputError("this generator has no w: walk between seeds")
+            raise InputError("a file holds latents in w, which have no z: walk between seeds, or leave --space z out")
         names, points = [f"seed {seed}" for seed in sources], latents(G, sources)
     else:
         points, names = named_ws(G, sources, trunc, labels)
@@ -143,20 +146,35 @@ def walk_path(
     return path, names
 
 
-def walk_frames(G: nn.Module, path: Tensor, noise_mode: str = "const") -> Iterator[Tensor]:
-    """The pictures of a path from `walk_path`, uint8 [N, 3, H, W], batch by batch."""
-    if path.ndim == 3:
+def walk_frames(
+    G: nn.Module,
+    path: Tensor,
+    noise_mode: str = "const",
+    *,
+    turn: float | None = None,
+    shift: tuple[float, float] | None = None,
+    loop: bool = False,
+) -> Iterator[Tensor]:
+    """The pictures of a path from `walk_path`, uint8 [N, 3, H, W], batch by batch, each made when it is asked for.
+
+    Args:
+        turn, shift: degrees, and picture widths to the right and down, by which a StyleGAN3's picture moves on the way.
+        loop: as for `walk_path`; the shift then comes back.
+    """
+    if turn is not None or shift is not None:
+        yield from _moving_frames(G, path, turn or 0.0, shift or (0.0, 0.0), loop)
+    elif path.ndim == 3:
         yield from face_batches(G, path, noise_mode=noise_mode)
-        return
-    where = next(G.parameters()).device
-    for part in tqdm(path.split(usual_batch(G)), unit="batch", disable=None):
-        with torch.no_grad(), evaluating(G):
-            faces = as_faces(G(part.to(where)))
-        yield faces
+    else:
+        where = next(G.parameters()).device
+        for part in tqdm(path.split(usual_batch(G)), unit="batch", disable=None):
+            with torch.no_grad(), evaluating(G):
+                faces = as_faces(G(part.to(where)))
+            yield faces
 
 
-def moving_frames(G: nn.Module, ws: Tensor, turn: float, shift: tuple[float, float], loop: bool) -> Iterator[Tensor]:
-    """The same while the picture turns by `turn` degrees and shifts; one by one, because all of a batch move alike."""
+def _moving_frames(G: nn.Module, ws: Tensor, turn: float, shift: tuple[float, float], loop: bool) -> Iterator[Tensor]:
+    """One by one, because all of a batch move alike."""
     count = len(ws)
     for i in tqdm(range(count), unit="face", disable=None):
         even = i / (count if loop else max(1, count - 1))
@@ -198,10 +216,36 @@ def read_ratings(path: Path) -> dict[str, dict[int, int]]:
     return rated
 
 
-def rated_directions(G: nn.Module, rated: dict[str, dict[int, int]], labels: int | None = None) -> Directions:
-    """A direction for each name of `read_ratings`."""
+def find_directions(
+    G: nn.Module,
+    method: str,
+    *,
+    count: int = 10,
+    samples: int = 10_000,
+    layers: str | None = None,
+    ratings: Path | None = None,
+    labels: int | None = None,
+) -> Directions:
+    """Directions in w by `principal_directions` ("pca"), `factor_directions` ("factor") or `label_direction` ("labels").
+
+    Args:
+        count: how many, of the first two.
+        samples: random w that "pca" looks at.
+        layers: as for `layers_of`; "factor" looks at only them.
+        ratings: a CSV for "labels", as for `read_ratings`: a direction for each of its names.
+    """
+    if method == "pca":
+        return principal_directions(G, count, samples, labels=labels)
+    if method == "factor":
+        return factor_directions(G, count, layers_of(G, layers), labels=labels)
+    rated = read_ratings(ratings)
     ws = {name: ws_of(G, seeds, labels=labels)[:, 0] for name, seeds in rated.items()}
     return joined(label_direction(ws[name], torch.tensor([*seeds.values()]), name) for name, seeds in rated.items())
+
+
+def layers_of(G: nn.Module, text: str | None) -> list[int] | None:
+    """As `parse_layers`; None, for all, where nothing is said."""
+    return None if text is None else parse_layers(text, G.num_ws)
 
 
 def relatives(first: str, a: nn.Module, second: str, b: nn.Module) -> tuple[float, str]:

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegen.data.kinds import looks_like
+from facegen.data.pictures import say
 from facegen.files import InputError, one_line, replacing, sha256_of
 from facegen.models import rebuild
 from facegen.models.rebuild import CLASSES
@@ -203,27 +204,35 @@ def _rebuild(part: str, entry: dict, file: safe_open) -> nn.Module:
 MOST_CLAIMS = 60
 
 
-def convert(path: Path, dest: Path, licence: str | None = None) -> tuple[str, list[str]]:
+def check_another(dest: Path, *sources: Path) -> None:
+    """Refuse to write a network over one of those that it is made of."""
+    for source in sources:
+        if dest.exists() and dest.samefile(source):
+            raise InputError(f"{dest}: this is {source} itself; give the new one another name")
+
+
+def convert(path: Path, dest: Path, licence: str | None = None) -> str:
     """Write a network of any format as a file of ours, with what its own file says of it.
 
     Args:
         licence: of a published network.
 
     Returns:
-        "G" or "G and D", and the names of what the file says that is not plain JSON and was left out.
+        "G" or "G and D". What its file says that is not plain JSON is left out, and named on stderr.
     """
-    loaded, info, left_out = load(path), {}, []
+    check_another(dest, path)
+    loaded, info = load(path), {}
     for name, value in loaded.info.items():
         try:
             info |= plain_json({name: value}, "info")
         except InputError:
-            left_out.append(name)
+            say(f"facegen: {one_line(name)} is left out: it is not plain JSON")
     if licence is not None:
         info["licence"] = licence
     info.pop("format", None)
     info["converted_from"] = {"file": path.name, "sha256": sha256_of(path), "format": format_name(path, loaded)}
     save(dest, loaded.G, loaded.D, info)
-    return "G and D" if loaded.D is not None else "G", left_out
+    return "G and D" if loaded.D is not None else "G"
 
 
 def format_name(path: Path, loaded: Loaded) -> str:

@@ -107,11 +107,17 @@ def find(url_or_name: str) -> Published | None:
     return PUBLISHED.get(url_or_name) or next((known for known in PUBLISHED.values() if known.url == address), None)
 
 
+def licence_of(name: str) -> str | None:
+    """That of a published network; None of others."""
+    known = find(name)
+    return known and known.licence
+
+
 def origin(name: str) -> dict[str, object]:
     """What a new file says of a network that it was made of: file, sha256, and the licence where it is known."""
-    path, known = network_file(name), find(name)
+    path, licence = network_file(name), licence_of(name)
     facts: dict[str, object] = {"file": path.name, "sha256": sha256_of(path)}
-    return facts if known is None else {**facts, "licence": known.licence}
+    return facts if licence is None else {**facts, "licence": licence}
 
 
 def short_name(name: str) -> str:

@@ -23,7 +23,8 @@ from facegen.models import pretrained
 from facegen.pages import render
 from facegen.show import report
 from facegen.show.figures import CYCLE, DASHES, INK, KIMG, Chart, _dress
-from facegen.show.grids import grid, kimg_text, save_image
+from facegen.show.grids import grid, save_image
+from facegen.training.runs import kimg_text
 
 SHOWN = 64  # faces in a grid, in rows of 8
 MARKERS = ("o", "s", "^", "D")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import html
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Sequence
 
 import ipywidgets
 import torch
@@ -19,9 +18,8 @@ from torch import Tensor, nn
 
 from facegen.files import InputError
 from facegen.latent.edit import Directions, check_styles, faces_of, mixed, moved_along, walk
-from facegen.show.grids import SYNTHETIC, as_uint8, check_fits, grid, png_of, save_image, with_png
+from facegen.show.grids import as_uint8, grid, png_of, with_png
 
-MOST_FACES = 4096  # of a sheet
 TILE = 96  # screen pixels that a face of a sheet has at least
 GAP = 2  # pixels between the faces of a sheet
 APART = 10  # pixels between sources and results
@@ -75,45 +73,6 @@ def sheet(
             if not (sources and r == c == 0):
                 canvas.paste(Image.fromarray(tiles[r * len(columns) + c].permute(1, 2, 0).contiguous().numpy()), (x, y))
     return canvas
-
-
-def check_sheet(
-    path: Path, size: int, rows: Sequence[str], columns: Sequence[str], scale: int | None = None, sources: bool = False
-) -> None:
-    """Refuse, before the work, a `sheet` that could not be written or opened."""
-    if scale is not None and not 1 <= scale <= 64:
-        raise InputError(f"--scale {scale}: give a whole number from 1 to 64")
-    if len(rows) * len(columns) > MOST_FACES:
-        raise InputError(f"{path}: {len(rows)} x {len(columns)} faces are too many; ask for fewer")
-    check_fits(path, *sheet_size(size, rows, columns, scale, sources))
-
-
-def save_sheet(
-    path: Path, faces: Tensor, rows: Sequence[str], columns: Sequence[str], scale: int | None = None, sources: bool = False
-) -> None:
-    """Write a `sheet`, marked as synthetic."""
-    save_image(sheet(faces, rows, columns, scale=scale, sources=sources), path, synthetic=SYNTHETIC)
-
-
-def save_strip(
-    path: Path, size: int, batches: Iterable[Tensor], names: Sequence[str], frames: int, loop: bool, scale: int | None = None
-) -> int:
-    """Write the frames of a walk as a sheet with a row from each face to the next, and return how many rows it has.
-
-    Args:
-        size: pixels of a face.
-        batches: the frames, uint8 [N, 3, H, W]; they are made only if the sheet can be written.
-        names: of the faces on the way.
-        frames: from each face to the next.
-    """
-    single = len(names) == 1
-    legs = 1 if single else len(names) - (not loop)
-    columns = [f"{i / frames:.0%}" for i in range(frames + (not single))]
-    check_sheet(path, size, names[:legs], columns, scale)
-    faces = torch.cat(list(batches))
-    order = [(leg * frames + i) % len(faces) for leg in range(legs) for i in range(len(columns))]
-    save_sheet(path, faces[order], names[:legs], columns, scale)
-    return legs
 
 
 def _tile_scale(size: int) -> int:

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from facegen.files import InputError, replacing
+from facegen.training.runs import kimg_text
 
 # The longest side in pixels that each format of a picture can have; PNG itself has no bound that matters.
 LONGEST = {".png": 1 << 20, ".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
@@ -146,13 +147,19 @@ def save_image(picture: Image.Image | torch.Tensor, path: str | Path, *, synthet
 
 
 def save_faces(
-    batches: Iterable[torch.Tensor], seeds: Sequence[int], folder: Path | None, sheet: Path | None, scale: int = 1
+    batches: Iterable[torch.Tensor], size: int, seeds: Sequence[int], folder: Path | None, sheet: Path | None, scale: int = 1
 ) -> None:
     """Write generated faces, marked as synthetic: each into a folder as soon as it is made, or all as one grid, or both.
 
+    Args:
+        size: pixels of a face.
+
     Raises:
+        InputError: a grid that could not be written or opened, before a face is made.
         KeyboardInterrupt: says how many faces are written.
     """
+    if sheet:
+        check_fits(sheet, *grid_size(len(seeds), size * scale))
     kept, written = [], 0  # faces stay in memory only for the grid
     try:
         for faces in batches:
@@ -243,13 +250,6 @@ def snapshots_of(history: object) -> Snapshots:
         raise InputError("all snapshots must have the same shape [N, 3, H, W]")
     images = torch.stack([as_uint8(images) for images in samples])
     return Snapshots(images, None if kimg is None else [float(k) for k in kimg], list(getattr(history, "stats", ())))
-
-
-def kimg_text(kimg: float) -> str:
-    """A number of kimg with three digits and no exponent: 0, 0.064, 6.40, 12.0, 1500."""
-    if kimg == 0 or kimg >= 100:
-        return f"{kimg:.0f}"
-    return f"{kimg:.1f}" if kimg >= 10 else f"{kimg:.2f}" if kimg >= 1 else f"{kimg:.3g}"
 
 
 def _is_finite(value: object) -> bool:

@@ -22,7 +22,8 @@ from facegen.models import pretrained
 from facegen.pages import render
 from facegen.show import report
 from facegen.show.figures import BLUE, GREEN, INK, KIMG, VERMILION, Chart, _dress
-from facegen.show.grids import grid, kimg_text
+from facegen.show.grids import grid
+from facegen.training.runs import kimg_text
 
 WIDTH = 560  # of a plot on the page, in CSS pixels
 PAGE_EVERY = 60  # seconds between two writings of the page

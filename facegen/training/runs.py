@@ -205,6 +205,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def kimg_text(kimg: float) -> str:
+    """A number of kimg with three digits and no exponent: 0, 0.064, 6.40, 12.0, 1500."""
+    if kimg == 0 or kimg >= 100:
+        return f"{kimg:.0f}"
+    return f"{kimg:.1f}" if kimg >= 10 else f"{kimg:.2f}" if kimg >= 1 else f"{kimg:.3g}"
+
+
 # -- what a run is continued with
 
 # What `train --resume` sets where the user does not: what a network has learned need not be found again slowly.

@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from exercises.judging import Mistake, close, shown
+from exercises.judging import GRADIENT, Mistake, close, shown
 from exercises.probing import STUB, Answer, Case, answers_of, call_with_case, settled
 
 SEED = 2024  # of the cases in a notebook
 SIZES = (
     r"must match|mat1 and mat2|broadcast|shapes|size mismatch|inconsistent tensor size|Sizes of"  # what PyTorch and NumPy say
 )
+
+_CUT = "the values are right, but not this gradient: is a part cut off by a detach, .data, no_grad, or a new tensor?"
 
 # What PyTorch and Python say, and what a beginner most often did, wherever it happens. An exercise's own hints come first.
 _HINTS = {
@@ -113,15 +115,17 @@ class Exercise:
             return ""
         at, key = differing[0][0]
         failed = [number for number, of in differing[0] if of == key]
-        mistake = next((text for text, values in known.wrong.items() if self._agree(got, values, failed, key)), self.rule)
+        mistake = next((text for text, values in known.wrong.items() if self._agree(got, values, failed, key)), None)
+        otherwise = _CUT if key.startswith(GRADIENT) else self.rule
         call = self.call(cases[at]) if self.call else self.component
         what = f"{key} of {call}" if key else call
-        return f"{self.component}: {what} is {shown(got[at][key], known.right[0][at][key])}: {mistake}"
+        return f"{self.component}: {what} is {shown(got[at][key], known.right[0][at][key])}: {mistake or otherwise}"
 
     def _differences(self, got: Sequence[Comparable | None], wants: Sequence[Comparable | None]) -> list[tuple[int, str]]:
-        """(number of the case, key) of all values that are not as they should be."""
+        """(number of the case, key) of all values that are not as they should be, gradients last."""
         pairs = enumerate(zip(got, wants))
-        return [(at, key) for at, (a, b) in pairs for key in b or () if not close(a[key], b[key], self.tolerance)]
+        found = [(at, key) for at, (a, b) in pairs for key in b or () if not close(a[key], b[key], self.tolerance)]
+        return sorted(found, key=lambda difference: difference[1].startswith(GRADIENT))
 
     def _agree(self, got: Sequence[Comparable], values: Sequence[Comparable | None], failed: Sequence[int], key: str) -> bool:
         """Whether a mistake gives the same wrong values in all cases that failed."""

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from exercises.probing import Answer, Other
 
+GRADIENT = "the gradient for "  # keys that begin so are looked at once all results are right
+
 
 class Mistake(Exception):
     """What a judge found; its text becomes the one line that the learner reads."""
@@ -33,6 +35,11 @@ def tensor(value: Any, what: str) -> Tensor:
     require(isinstance(value, Tensor), f"{what} is a {kind_of(value)}, expected a tensor")
     require(value.isfinite().all(), f"{what} contains NaN or infinity")
     return value
+
+
+def gradients(found: Any, *names: str) -> dict[str, Tensor]:
+    """What has to equal the reference's gradients, of an answer's "gradients"; `names` are those of the tensors."""
+    return {key: tensor(g, key) for key, g in zip([GRADIENT + name for name in names], found, strict=True)}
 
 
 def number(value: Any, what: str = "the result") -> Tensor:

@@ -96,6 +96,25 @@ def called(component: Callable, *arguments: Any) -> Answer:
     return {"value": plain(value), "changed": changed}
 
 
+def called_with_gradients(component: Callable, *arguments: Any) -> Answer:
+    """As `called`; "gradients" has those of the result for each tensor among the arguments, if none was changed in place."""
+    answer = called(component, *copied(arguments))
+    if answer["changed"]:
+        return answer
+    given = [a.requires_grad_() if isinstance(a, Tensor) else a for a in copied(arguments)]
+    tensors = [a for a in given if isinstance(a, Tensor)]
+    return answer | {"gradients": gradients_for(tensors, component(*given))}
+
+
+def gradients_for(tensors: Sequence[Tensor], result: Any) -> list[Tensor]:
+    """The gradient for each tensor of a weighted sum of a result; 0 where nothing flows back."""
+    if not (isinstance(result, Tensor) and result.requires_grad):
+        return [torch.zeros_like(t) for t in tensors]
+    weights = torch.arange(1, result.numel() + 1).cos().reshape(result.shape)
+    found = torch.autograd.grad((result * weights).sum(), tensors, allow_unused=True)
+    return [torch.zeros_like(t) if g is None else plain(g) for t, g in zip(tensors, found)]
+
+
 def call_with_case(component: Callable, case: Case) -> Answer:
     """The usual probe: the case holds the arguments, in the order of the signature."""
     return called(component, *case.values())

@@ -115,17 +115,23 @@ class Exercise:
             return ""
         at, key = differing[0][0]
         failed = [number for number, of in differing[0] if of == key]
-        mistake = next((text for text, values in known.wrong.items() if self._agree(got, values, failed, key)), None)
-        otherwise = _CUT if key.startswith(GRADIENT) else self.rule
+        explaining = [text for text, values in known.wrong.items() if self._agree(got, values, failed, key)]
+        # First of all one that gives the same everywhere, also where that is right.
+        explaining.sort(key=lambda text: any(map(self._unlike, got, known.wrong[text])))
+        mistake = next(iter(explaining), _CUT if key.startswith(GRADIENT) else self.rule)
         call = self.call(cases[at]) if self.call else self.component
         what = f"{key} of {call}" if key else call
-        return f"{self.component}: {what} is {shown(got[at][key], known.right[0][at][key])}: {mistake or otherwise}"
+        return f"{self.component}: {what} is {shown(got[at][key], known.right[0][at][key])}: {mistake}"
 
     def _differences(self, got: Sequence[Comparable | None], wants: Sequence[Comparable | None]) -> list[tuple[int, str]]:
         """(number of the case, key) of all values that are not as they should be, gradients last."""
         pairs = enumerate(zip(got, wants))
         found = [(at, key) for at, (a, b) in pairs for key in b or () if not close(a[key], b[key], self.tolerance)]
         return sorted(found, key=lambda difference: difference[1].startswith(GRADIENT))
+
+    def _unlike(self, got: Comparable | None, other: Comparable | None) -> bool:
+        """Whether two answers to a case differ in a value that both have."""
+        return any(not close(got[key], value, self.tolerance) for key, value in (other or {}).items() if got and key in got)
 
     def _agree(self, got: Sequence[Comparable], values: Sequence[Comparable | None], failed: Sequence[int], key: str) -> bool:
         """Whether a mistake gives the same wrong values in all cases that failed."""

@@ -10,6 +10,7 @@ import functools
 import importlib
 import pkgutil
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,7 @@ class Exercise:
         if hint is None and kind == "TypeError" and failure["refused"]:
             hint = "check the signature, it has to be as the exercise says"
         start, end = f"{self.component} raised {kind}{place}: ", f" -- {hint}" if hint else ""
-        return start + text[: max(20, min(120, 290 - len(start) - len(end)))] + end
+        return start + textwrap.shorten(text, max(20, min(120, 290 - len(start) - len(end))), placeholder=" ...") + end
 
 
 class _Known(NamedTuple):

@@ -55,6 +55,27 @@ def number(value: Any, what: str = "the result") -> Tensor:
     return torch.tensor([float(held)], dtype=torch.float64)
 
 
+def two(value: Any, first: str, second: str, what: str = "numbers") -> tuple[Any, Any]:
+    """The two parts that a component returned, as a tuple, a list, a tensor or an array."""
+    require(value is not None, "the result is None: is the return statement missing?")
+    held = value.value if isinstance(value, Other) and value.kind == "ndarray" else value
+    found = list(held) if type(held) in (tuple, list) or (isinstance(held, Tensor) and held.dim()) else None
+    of = "" if found is None else f" of {len(found)}"
+    require(
+        found is not None and len(found) == 2,
+        f"the result is a {kind_of(value)}{of}, expected two {what}: return {first}, {second}",
+    )
+    return found[0], found[1]
+
+
+def two_numbers(value: Any, first: str, second: str) -> Tensor:
+    """float64 [2] of two finite numbers that a component returned."""
+    found = [number(part, name) for part, name in zip(two(value, first, second), (first, second))]
+    for part, name in zip(found, (first, second)):
+        require(part.isfinite().all(), f"{name} is {float(part)}, expected a number")
+    return torch.cat(found)
+
+
 def kind_of(value: Any) -> str:
     """The name of the type that a component returned."""
     return value.kind if isinstance(value, Other) else type(value).__name__

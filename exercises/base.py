@@ -118,7 +118,10 @@ class Exercise:
         failed = [number for number, of in differing[0] if of == key]
         explaining = [text for text, values in known.wrong.items() if self._agree(got, values, failed, key)]
         # First of all one that gives the same everywhere, also where that is right.
-        explaining.sort(key=lambda text: any(map(self._unlike, got, known.wrong[text])))
+        elsewhere = {text: any(map(self._unlike, got, known.wrong[text])) for text in explaining}
+        explaining.sort(key=elsewhere.__getitem__)
+        if key.startswith(GRADIENT):  # results are right then, so a mistake with others explains nothing
+            explaining = [text for text in explaining if not elsewhere[text]]
         mistake = next(iter(explaining), _CUT if key.startswith(GRADIENT) else self.rule)
         call = self.call(cases[at]) if self.call else self.component
         what = f"{key} of {call}" if key else call

@@ -99,7 +99,7 @@ class Exercise:
                 problem = self._problem(answers, seed)
             except Mistake as mistake:
                 problem = f"{self.component}: {mistake}"
-            except (LookupError, TypeError, ValueError, AttributeError):  # what came back is no answer of this probe
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError):  # no answer of this probe
                 problem = f"{self.component}: its answers are not of the kind that was asked for"
         return " ".join(problem.split())
 

@@ -24,7 +24,7 @@ def require(ok: bool | Tensor, mistake: str) -> None:
 def untouched(answer: Answer, *names: str) -> None:
     """Refuse a component that changed arguments in place; `names` are those of all arguments."""
     changed = [names[number] for number in answer["changed"] if number < len(names)]
-    require(not changed, f"it changed {' and '.join(changed)} in place: make a new tensor")
+    require(not changed, f"it changed {' and '.join(changed)} in place: make a new tensor (no +=, *= or mul_ on an argument)")
 
 
 def tensor(value: Any, what: str) -> Tensor:

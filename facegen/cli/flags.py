@@ -7,6 +7,7 @@ flag that must be given. What several verbs have stands in base classes; one wit
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -16,12 +17,12 @@ import textwrap
 import types
 import typing
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from facegen.config import check_values, device, flag_of
-from facegen.files import InputError, one_line
+from facegen.files import InputError, one_line, replacing_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -233,6 +234,14 @@ def one_of(given: Any, *names: str) -> tuple[str, Any]:
     if len(there) != 1:
         raise InputError(f"give {' or '.join(map(flag_of, names))}{', not both' if there else ''}")
     return flag_of(there[0]), getattr(given, there[0])
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that is filled completely or not at all, and named in the end."""
+    with replacing_folder(path) as folder:
+        yield folder
+    print(f"written: {one_line(path)}")
 
 
 # -- what makes a value of a text

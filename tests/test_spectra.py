@@ -162,7 +162,7 @@ def test_the_command_finds_the_checkerboard(folder, capsys):
     [
         ([], "give 1 to 7 sets"),
         (["--images={}/board", "--out={}/a.txt"], "must end in .png, .jpg or .webp"),
-        (["--images={}/board", "--count=1"], "--count 1: give at least 2"),
+        (["--images={}/board", "--count=1"], "--count=1: must be at least 2"),
         (["--network={}/net.safetensors", "--size=64"], "makes pictures of 32 pixels, not 64"),
         (["--network={}/nothing.safetensors"], "no such network file"),
     ],

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import sys
-import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,15 +21,14 @@ from facegen.cli.flags import (
     command,
     file,
     flags,
+    new_folder,
     one_of,
     verb,
 )
-from facegen.config import TRUNC
-from facegen.files import InputError, cache_folder, one_line, replacing_folder
+from facegen.config import TRUNC, Several, TrainConfig, device
+from facegen.files import InputError, cache_folder, names_in, one_line
 
 if TYPE_CHECKING:
-    import torch
-
     from facegen.evaluation.measure import Fakes
 
 Pictures = Annotated[str, Kind("DIR|ZIP")]
@@ -50,11 +46,11 @@ class OfFakes(OnDevice):
     trunc: Psi = TRUNC  # truncation of a StyleGAN
     label: Label | None = None  # which class, for a network that has classes
 
-    def fakes(self, size: int | None, on: torch.device) -> tuple[Fakes, int, dict[str, str]]:
+    def fakes(self, size: int | None) -> tuple[Fakes, int, dict[str, str]]:
         """The fakes, the side of their pictures, and a hash that tells them from others."""
         from facegen.evaluation.measure import fakes_of
 
-        options = {"size": size, "trunc": self.trunc, "label": self.label, "device": on}
+        options = {"size": size, "trunc": self.trunc, "label": self.label, "device": device(self.device)}
         return fakes_of(self.network, self.images, self.samples, self.seed, **options)
 
 
@@ -82,17 +78,12 @@ class Evaluate(OfFakes):
     cache: Annotated[str | None, Kind("DIR|none")] = None
 
     def run(self) -> None:
-        import torch
-
-        from facegen.config import device
         from facegen.data import load_faces
-        from facegen.evaluation import measure as m
-        from facegen.show.evaluation import difference_text, evaluation_text, save_neighbours
+        from facegen.evaluation.measure import Settings, metric_names, read_results
+        from facegen.show.evaluation import evaluate_into
 
-        theirs = m.read_results(self.against) if self.against else None
-        on = device(self.device)
-        settings = m.Settings(
-            metrics=m.metric_names(self.metrics, network=self.network is not None),
+        settings = Settings(
+            metrics=metric_names(self.metrics, network=self.network is not None),
             seed=self.seed,
             features=self.features,
             resizings=("clean", "legacy") if self.resize == "both" else (self.resize,),
@@ -101,23 +92,12 @@ class Evaluate(OfFakes):
             ppl_space=self.ppl_space,
             ppl_ends=self.ppl_sampling == "end",
             cache=None if self.cache == "none" else Path(self.cache) if self.cache else cache_folder("features"),
-            device=on,
+            device=device(self.device),
         )
-        with replacing_folder(self.outdir) as folder, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            fakes, size, about = self.fakes(self.size, on)
-            faces = load_faces(self.data, size)
-            evaluation = m.measure(fakes, faces, settings, theirs)
-            m.write_results(folder / "results.json", evaluation, {"torch": torch.__version__, "device": on.type, **about})
-            if evaluation.copies is not None:
-                save_neighbours(folder / "neighbours.png", evaluation.copies, fakes, faces)
-        print(evaluation_text(evaluation))
-        for text in (*(str(one.message) for one in caught), *evaluation.warnings):
-            print(f"facegen: note: {one_line(text, 500)}", file=sys.stderr)
-        if theirs is not None:
-            print(f"\nAgainst {one_line(self.against.name)}, measured the same way:")
-            print(difference_text(m.compare_results(evaluation.results, theirs)))
-        print(f"written: {one_line(self.outdir)}")
+        theirs = read_results(self.against) if self.against else None
+        with new_folder(self.outdir) as folder:
+            fakes, size, about = self.fakes(self.size)
+            print(evaluate_into(folder, fakes, load_faces(self.data, size), settings, about, theirs))
 
 
 @verb("measure", "diagnose runs/first")
@@ -149,29 +129,17 @@ class Spectra(OnDevice):
     network: list[Network] | None = None  # a network to make pictures with; may be given several times
     # or pictures that were generated before, at best of that size: scaling changes spectra; may be given several times
     images: list[Pictures] | None = None
-    count: int = 1000  # at most so many pictures of each
+    count: Several = 1000  # at most so many pictures of each
     out: Picture = "spectra.png"  # .png, .jpg or .webp
     size: int | None = None  # side of the pictures (default: the first network's, or that of the pictures in --images)
     trunc: Psi = TRUNC  # truncation (StyleGAN)
     label: Label | None = None  # which class, for a network that has classes
 
     def run(self) -> None:
-        networks, folders = self.network or [], self.images or []
-        if not 1 <= len(networks) + len(folders) <= 7:
-            how = "--network FILE or --images DIR, each as often as you like"
-            raise InputError(f"give 1 to 7 sets to compare with --data: {how}")
-        if self.count < 2:
-            raise InputError(f"--count {self.count}: give at least 2")
+        from facegen.show.spectra import save_spectra
 
-        from facegen.evaluation.spectra import spectra_of
-        from facegen.show.spectra import short_names, show_spectra, spectra_text
-
-        nets, how = {name: self.generator(name) for name in networks}, {"trunc": self.trunc, "labels": self.label}
-        real, sets, chance = spectra_of(self.data, nets, folders, self.count, self.size, **how)
-        short = short_names(sets)
-        show_spectra(real, {short[name]: one for name, one in sets.items()}, chance).save(self.out)
-        about = f"against {real.pictures} real pictures of {real.size} pixels; mean over high, largest over all frequencies"
-        print(f"{spectra_text(self.data, real, sets, chance)}\n{one_line(self.out)}: {about}")
+        nets, how = {name: self.generator(name) for name in self.network or []}, {"trunc": self.trunc, "labels": self.label}
+        print(save_spectra(self.out, self.data, nets, self.images or [], self.count, self.size, **how))
 
 
 @verb("measure", f"audit {NET} --data drawn:1000 --labels measured --attributes colour,background --outdir audited")
@@ -192,45 +160,28 @@ class Audit(OfFakes):
     count: int | None = None  # how many pictures (default: as many as there are)
 
     def run(self) -> None:
-        names = list(dict.fromkeys(word.strip() for word in self.attributes.split(",") if word.strip()))
+        from facegen.evaluation.audit import USUAL_SIZE, audited
+        from facegen.show.audit import save_resampled, write_audit
+
         if bool(self.resample) != bool(self.out):
             raise InputError("--resample TARGET.json and --out belong together: give both or neither")
         if not self.outdir and not self.resample:
             raise InputError("give --outdir for the audit's report, or --resample and --out for a resampled data set")
+        names = names_in(self.attributes)
         if not names:
             raise InputError("--attributes: give at least one")
+        pictures = (self.data, self.labels, names)
         if self.resample:
-            self.write_resampled(names)
-        if self.outdir:
-            with replacing_folder(self.outdir) as folder:
-                print(self.write_counts(names, folder))
-            print(f"written: {one_line(self.outdir)}")
-
-    def write_resampled(self, names: list[str]) -> None:
-        from facegen.evaluation.audit import LEAST_SIZE, USUAL_SIZE, labelled, read_target, write_resampled
-        from facegen.show.audit import resampled_text
-
-        target = read_target(self.resample)
-        # Only labels that are measured need pixels; others take pictures of any size.
-        size = self.image_size or (USUAL_SIZE if self.labels == "measured" else LEAST_SIZE)
-        there = labelled(self.data, self.labels, names, size)
-        indices, weights, path = write_resampled(there, target, self.out, self.count, self.seed)
-        print(resampled_text(there.labels, indices, weights, target))
-        print(f"written: {one_line(self.out)}, {one_line(path)}")
-
-    def write_counts(self, names: list[str], folder: Path) -> str:
-        """Count, write the report, and return its text."""
-        from facegen.config import device
-        from facegen.evaluation.audit import USUAL_SIZE, audited
-        from facegen.show.audit import write_audit
-
-        on, fakes, size, about = device(self.device), None, self.image_size or USUAL_SIZE, {}
-        if self.network or self.images:
-            fakes, size, about = self.fakes(self.image_size, on)
-            about = {"name": fakes.name, **about, "fake": fakes.count, "seed": self.seed, "trunc": self.trunc}
-        found, notes, protocol = audited(self.data, self.labels, names, size, fakes, about, self.seed, on)
-        title = f"Audit of {Path(self.network or self.images or self.data).name}"
-        return write_audit(found, folder, title, notes, protocol, command(self))
+            print(save_resampled(*pictures, self.resample, self.out, size=self.image_size, count=self.count, seed=self.seed))
+        if not self.outdir:
+            return
+        with new_folder(self.outdir) as folder:
+            fakes, size, about = None, self.image_size or USUAL_SIZE, {}
+            if self.network or self.images:
+                fakes, size, about = self.fakes(self.image_size)
+            found, notes, protocol = audited(*pictures, size, fakes, about, self.seed, device(self.device))
+            title = f"Audit of {Path(self.network or self.images or self.data).name}"
+            print(write_audit(found, folder, title, notes, protocol, command(self)))
 
 
 @flags
@@ -271,27 +222,17 @@ class Compare(Shared, Trained):
     samples: int = 2000  # fakes per measurement, at most half as many as there are pictures
 
     def run(self) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise InputError("compare runs in one process, so that all its times are taken alike: start it without torchrun")
-
-        from facegen.config import device
         from facegen.data import load_faces
         from facegen.evaluation.compare import check_settings, chosen_configs, compare
         from facegen.evaluation.features import load_features
-        from facegen.show.comparison import reporter, verdicts
+        from facegen.show.comparison import reporter
 
         configs, on = chosen_configs(self.cfgs, vars(self), self.set or []), device(self.device)
-        step = max((config.images_per_step for config in configs.values()), default=1) / 1000
-        snap = max(self.kimg / 20, step) if self.snap is None else self.snap
-        check_settings(configs, self.seeds, snap)  # before the pictures are decoded
-        faces = load_faces(self.data, self.image_size, max_images=self.max_images)
-        features, planned = load_features(self.features, on), len(configs) * self.seeds
-        print(f"{len(faces)} pictures from {one_line(faces.name)}; {planned} runs of {self.kimg:g} kimg on {on}")
-
-        report = reporter(faces, self.outdir, command(self), on, planned)
-        options = {"seeds": self.seeds, "snap_kimg": snap, "samples": self.samples, "device": on}
-        found = compare(faces, configs, self.outdir, features, on_run=report, **options)
-        print("\n".join([*verdicts(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'table.md'}"]))
+        check_settings(configs, self.seeds, self.snap)  # before the pictures are decoded
+        faces, features = load_faces(self.data, self.image_size, max_images=self.max_images), load_features(self.features, on)
+        report = reporter(faces, configs, self.seeds, self.outdir, command(self), on)
+        options = {"seeds": self.seeds, "snap_kimg": self.snap, "samples": self.samples, "device": on}
+        compare(faces, configs, self.outdir, features, on_run=report, **options)
 
 
 @verb("measure", "search --data drawn:1000 --kimg 2 --trials 8 --image-size 32 --set conv_dim=16 --among conv_dim=8,16,32")
@@ -319,27 +260,23 @@ class Search(Trained):
     scores: int = 4
 
     def run(self) -> None:
-        one_of(self, "kimg", "epochs")
-
-        from facegen.config import TrainConfig, device
         from facegen.data import load_faces
         from facegen.evaluation.features import load_features
         from facegen.evaluation.search import check_space, chosen_axes, chosen_settings, search, verdict
         from facegen.show.search import reporter, write_report
 
-        on, given = device(self.device), chosen_settings(self.set or [])
-        base = TrainConfig(image_size=self.image_size, seed=self.seed, **given)
+        one_of(self, "kimg", "epochs")
+        given, on, typed = chosen_settings(self.set or []), device(self.device), command(self)
+        kimg = 1e9 if self.kimg is None else self.kimg  # how many an epoch has is known with the pictures
+        base = TrainConfig(image_size=self.image_size, seed=self.seed, kimg=kimg, **given)
         axes = chosen_axes(self.space, self.among or [], given)
-        check_space(dataclasses.replace(base, kimg=1e9), axes, self.scores)  # before the pictures are decoded
+        check_space(base, axes, self.scores)  # before the pictures are decoded
         faces = load_faces(self.data, self.image_size, max_images=self.max_images)
-        kimg = self.epochs * (len(faces) // 2) / 1000 if self.kimg is None else self.kimg
-        base = dataclasses.replace(base, kimg=kimg)
-        check_space(base, axes, self.scores)
+        if self.epochs is not None:
+            base = replace(base, kimg=self.epochs * (len(faces) // 2) / 1000)
         features, shown = load_features(self.features, on), f"{len(faces)} pictures from {one_line(faces.name)}"
-        print(f"{shown}; {self.trials} trials of {kimg:g} kimg over {len(axes)} settings on {on}")
+        print(f"{shown}; {self.trials} trials of {base.kimg:g} kimg over {len(axes)} settings on {on}")
         options = {"trials": self.trials, "rungs": self.scores, "samples": self.samples, "confirm": self.confirm}
-        found = search(
-            faces, base, self.outdir, features, axes=axes, device=on, on_trial=reporter(self.outdir, command(self)), **options
-        )
-        write_report(found, self.outdir, command(self))
-        print("\n".join([verdict(found), f"done: {self.outdir / 'index.html'}, {self.outdir / 'best.json'}"]))
+        report = reporter(self.outdir, typed)
+        found = search(faces, base, self.outdir, features, axes=axes, device=on, on_trial=report, **options)
+        print(f"{verdict(found)}\ndone: {write_report(found, self.outdir, typed)}, {self.outdir / 'best.json'}")

@@ -845,20 +845,21 @@ def audited(
     names: Sequence[str],
     size: int,
     fakes: Fakes | None,
-    about: Mapping[str, object],
+    about: Mapping[str, str],
     seed: int,
     device: torch.device,
 ) -> tuple[Audit, list[str], dict[str, object]]:
     """Audit a data set, as `labelled` knows it, beside fakes of that size; with notes, and the protocol of it all.
 
     Args:
-        about: what the protocol says of the fakes.
+        about: a hash of the fakes.
         device: where classifiers' features are computed.
     """
     real, see, pictures = labelled(source, labels, names, size), None, None
     if fakes is not None:
         pictures = fakes.pictures(range(fakes.count)).expand(-1, 3, -1, -1)
         see = None if labels == "measured" else features.load_features("lite0", device)
+        about = {"name": fakes.name, **about, "fake": fakes.count, "seed": seed, "trunc": fakes.trunc}
     protocol = {"labels": labels, "attributes": names, **about, **({"features": str(see)} if see else {})}
     protocol |= {"image_size": size, "data": content_hash(real.images), "real": len(real.images)}
     notes = [f"{real.unlabelled:,} pictures without all the labels were left out"] if real.unlabelled else []

@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import gc
 import math
+import os
 import platform
 import re
 import statistics
@@ -36,7 +37,7 @@ from facegen.data.packed import Faces
 from facegen.evaluation.distances import frechet_distance, kid, precision_recall
 from facegen.evaluation.features import Features
 from facegen.evaluation.trials import check_folder, read_json, refuse_another, setting_value, train_measured, write_json
-from facegen.files import InputError, locked
+from facegen.files import InputError, locked, names_in
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.training.families import build
@@ -48,6 +49,7 @@ QUANTITIES = tuple(NAMES)
 EQUAL, EQUAL_STYLED = ("kimg", "image_size", "mirror"), ("cbase", "cmax")  # for all recipes, for all StyleGANs
 NEIGHBOURS = 3  # of precision and recall
 FEWEST = 8  # pictures on either side of a distance
+SNAPSHOTS = 20  # of a run, unless told
 MOST_REAL = 5000  # pictures in each half of the real ones
 Config = TrainConfig | StyleConfig
 COMPARABLE = tuple(name for name, recipe in RECIPES.items() if not isinstance(recipe, CycleConfig))
@@ -240,7 +242,7 @@ def compare(
     features: Features,
     *,
     seeds: int = 3,
-    snap_kimg: float,
+    snap_kimg: float | None = None,
     samples: int = 2000,
     device: torch.device | str = "cpu",
     on_run: Callable[[Comparison], None] | None = None,
@@ -255,7 +257,7 @@ def compare(
     Args:
         faces: the pictures that all train on and are measured against.
         configs: name of a recipe -> its settings, whose `seed` is replaced by 0 to seeds - 1.
-        snap_kimg: thousands of pictures between two snapshots, all of which are measured.
+        snap_kimg: thousands of pictures between two snapshots, all of which are measured; None for `SNAPSHOTS` in a run.
         samples: fakes per measurement.
         on_run: called with what is known whenever a run has ended or been measured again, and at the end.
 
@@ -264,7 +266,7 @@ def compare(
         Interrupted: Ctrl-C, after a checkpoint of the current step.
     """
     outdir, device = Path(outdir), torch.device(device)
-    check_settings(configs, seeds, snap_kimg)
+    snap_kimg = check_settings(configs, seeds, snap_kimg)
     for config in configs.values():
         build(config, "cpu").check(faces)
     judge = Judge(faces, features, samples, next(iter(configs.values())).mirror)
@@ -294,7 +296,7 @@ def chosen_configs(cfgs: str, shared: Mapping[str, object], settings: Sequence[s
         settings: CFG.NAME=VALUE.
     """
     configs: dict[str, Config] = {}
-    for cfg in dict.fromkeys(word.strip() for word in cfgs.split(",") if word.strip()):
+    for cfg in names_in(cfgs):
         if cfg not in COMPARABLE:
             raise InputError(f"--cfgs: {cfg!r} is not known: choose among {', '.join(COMPARABLE)}")
         fields = {field.name for field in dataclasses.fields(RECIPES[cfg])}
@@ -311,8 +313,10 @@ def chosen_configs(cfgs: str, shared: Mapping[str, object], settings: Sequence[s
     return configs
 
 
-def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) -> None:
-    """Refuse what would be no fair comparison, or none at all."""
+def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float | None) -> float:
+    """Refuse what would be no fair comparison, or none at all; returns `snap_kimg`, or where it is None what is usual."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("compare runs in one process, so that all its times are taken alike: start it without torchrun")
     for cfg in configs:
         if cfg not in COMPARABLE:
             raise InputError(f"--cfgs: {cfg!r} cannot be compared: choose among {', '.join(COMPARABLE)}")
@@ -328,6 +332,8 @@ def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) 
     if any(config.cond for config in styled):
         raise InputError("--set stylegan.cond=1: the comparison is one of networks without classes, set it to 0")
     kimg, batch = everything[0].kimg, max(config.images_per_step for config in everything)
+    if snap_kimg is None:
+        snap_kimg = max(kimg / SNAPSHOTS, batch / 1000)
     if not (math.isfinite(snap_kimg) and snap_kimg > 0):
         raise InputError(f"--snap {snap_kimg:g}: give the thousands of pictures between two snapshots")
     if kimg < snap_kimg:
@@ -336,6 +342,7 @@ def check_settings(configs: Mapping[str, Config], seeds: int, snap_kimg: float) 
         )
     if round(snap_kimg * 1000, 6) < batch:
         raise InputError(f"--snap {snap_kimg:g} is less than one step of {batch} pictures: snap later, or lower the batch")
+    return snap_kimg
 
 
 def _same(name: str, configs: Sequence[Config]) -> None:

@@ -41,7 +41,7 @@ from facegen.evaluation.equivariance import KINDS, NAMES, Decibels, drawer, equi
 from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
 from facegen.evaluation.neighbours import LEAST, Memorised, memorised
 from facegen.evaluation.spectra import UPPER, spectrum
-from facegen.files import InputError, sha256_of, write_text
+from facegen.files import InputError, names_in, sha256_of, write_text
 from facegen.latent.edit import slerp
 from facegen.latent.sample import Labels, evaluating, has_styles, one_hot, sample, sample_batches
 from facegen.models.perceptual import Perceptual, load_perceptual
@@ -142,7 +142,7 @@ def metric_names(text: str, network: bool) -> tuple[str, ...]:
     """ "fid, kid" -> ("fid", "kid"); "all" are those that can be measured, some of them only of a network."""
     if text == "all":
         return tuple(name for name, metric in METRICS.items() if network or "network" not in metric.needs)
-    return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    return tuple(names_in(text.lower()))
 
 
 # ------------------------------------------------------------------------------------------------------------ fakes
@@ -182,7 +182,7 @@ class Generated:
 class Stored:
     """Pictures that were generated before, at most `count` of them and in random order."""
 
-    G = None
+    G, trunc = None, 1.0
 
     def __init__(self, faces: Faces, count: int, seed: int = 0) -> None:
         self.count = _enough(min(count, len(faces)))

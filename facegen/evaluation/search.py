@@ -46,7 +46,7 @@ from facegen.data.packed import Faces, content_hash
 from facegen.evaluation.distances import kid
 from facegen.evaluation.features import Features, Protocol, cached_features
 from facegen.evaluation.trials import check_folder, plain, refuse_another, setting_value, train_measured, write_json
-from facegen.files import InputError, locked
+from facegen.files import InputError, locked, names_in
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.training.families import build
@@ -193,7 +193,7 @@ def chosen_axes(space: str | None, among: Sequence[str], given: Mapping[str, Val
     usual, own = {axis.name: axis for axis in SPACE}, dict(_axis(text) for text in among)
     names = [name for name in usual if name not in given]
     if space is not None:
-        names = [name for name in (part.strip() for part in space.split(",")) if name]
+        names = names_in(space)
     for name in names:
         if name not in usual and name not in own:
             known = ", ".join(usual)

@@ -25,6 +25,7 @@ from facegen.files import InputError
 from facegen.latent.sample import Labels, sample
 
 UPPER = 0.5  # the frequency, in units of the highest along an axis, from which `distance` counts
+MOST_SETS = 7  # to compare with the real pictures: as many as a figure has colours
 LEAST = 1e-12  # power of what is nothing at all: -120 dB; rounding to 256 levels alone has -59 dB
 BATCH_NUMBERS = 1 << 22  # pixel values at a time
 
@@ -123,6 +124,9 @@ def spectra_of(
         size: of all pictures; by default the first network's, or what suits the first folder.
         trunc, labels: as for `facegen.latent.sample.sample`.
     """
+    if not 1 <= len(nets) + len(folders) <= MOST_SETS:
+        how = "--network FILE or --images DIR, each as often as you like"
+        raise InputError(f"give 1 to {MOST_SETS} sets to compare with --data: {how}")
     sizes = [getattr(G, "img_resolution", None) for G in nets.values()]
     size = size or (sizes[0] if sizes else common_size(folders[0]))
     for name, own in zip(nets, sizes):

@@ -9,8 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from facegen.evaluation.audit import Audit, Difference, Share, effective_size
-from facegen.evaluation.audit import shares as count
+from facegen.evaluation.audit import (
+    LEAST_SIZE,
+    USUAL_SIZE,
+    Audit,
+    Difference,
+    Share,
+    effective_size,
+    labelled,
+    read_target,
+    write_resampled,
+)
+from facegen.evaluation.audit import shares as count_shares
 from facegen.files import InputError, one_line, write_text
 from facegen.pages import render
 from facegen.show import report
@@ -128,14 +138,24 @@ def write_audit(
     return text
 
 
-def resampled_text(
-    labels: Mapping[str, np.ndarray], indices: np.ndarray, weights: np.ndarray, target: Mapping[str, Mapping[str, float]]
+def save_resampled(
+    data: str, kind: str, names: Sequence[str], target: Path, out: Path, *, size: int | None, count: int | None, seed: int
 ) -> str:
-    """The shares of each value before and after resampling, those that were asked for, and how often pictures come."""
+    """Write a data set with other shares, as `write_resampled`; returns the shares before and after, and the files, as text.
+
+    Args:
+        data, kind, names: the pictures and their labels, as for `labelled`.
+        target: a file for `read_target`.
+        size: of the pictures whose labels are measured.
+    """
+    goals = read_target(target)
+    # Only labels that are measured need pixels; others take pictures of any size.
+    there = labelled(data, kind, names, size or (USUAL_SIZE if kind == "measured" else LEAST_SIZE))
+    indices, weights, path = write_resampled(there, goals, out, count, seed)
     rows = []
-    for name, column in labels.items():
-        before, goal = count(column), target.get(name, {})
-        after = count(column[indices], list(before))
+    for name, column in there.labels.items():
+        before, goal = count_shares(column), goals.get(name, {})
+        after = count_shares(column[indices], list(before))
         for value, share in before.items():
             wanted = f"{goal[value]:.1%}" if value in goal else None
             rows.append((name, value, f"{share.share:.1%}", wanted, f"{after[value].share:.1%}"))
@@ -143,7 +163,8 @@ def resampled_text(
     return (
         f"{table(rows, ('attribute', 'value', 'before', 'target', 'after'))}\n"
         f"{len(indices):,} pictures, {len(times):,} different ones, the most frequent {times.max():,} times; "
-        f"worth {effective_size(weights):,.0f} of {len(weights):,} by Kish's count"
+        f"worth {effective_size(weights):,.0f} of {len(weights):,} by Kish's count\n"
+        f"written: {one_line(out)}, {one_line(path)}"
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from facegen.config import StyleConfig
 from facegen.data.packed import Faces
-from facegen.evaluation.compare import QUANTITIES, Comparison, Measurement, Run, Spread, spread
+from facegen.evaluation.compare import QUANTITIES, Comparison, Config, Measurement, Run, Spread, spread
 from facegen.evaluation.trials import plain
 from facegen.files import InputError, one_line, replacing, write_text
 from facegen.latent.sample import sample
@@ -82,13 +82,19 @@ def write_report(
     return outdir / "index.html"
 
 
-def reporter(faces: Faces, outdir: Path, command: str, device: torch.device, planned: int) -> Callable[[Comparison], None]:
-    """What to call after each of the `planned` runs: it writes the report and prints a line."""
+def reporter(
+    faces: Faces, configs: Mapping[str, Config], seeds: int, outdir: Path, command: str, device: torch.device
+) -> Callable[[Comparison], None]:
+    """Says what will be compared; returns what to call after each run: it writes the report and prints a line or the last."""
+    planned, kimg = len(configs) * seeds, next(iter(configs.values())).kimg
+    print(f"{len(faces)} pictures from {one_line(faces.name)}; {planned} runs of {kimg:g} kimg on {device}")
 
     def tell(so_far: Comparison) -> None:
         run, page = so_far.runs[-1], write_report(so_far, faces, outdir, command=command, device=device)
         last = f"KID x 1000 is {run.snapshots[-1].kid * 1000:.3g}" if run.finished else run.failed
         print(f"{len(so_far.runs)} of {planned}: {run.cfg}, seed {run.seed}: {last}; {page}")
+        if so_far.finished:
+            print("\n".join([*verdicts(so_far), f"done: {page}, {outdir / 'table.md'}"]))
 
     return tell
 

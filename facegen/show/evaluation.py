@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from facegen.data.packed import Faces
-from facegen.evaluation.measure import Evaluation, Fakes, Result, ResultPair
+from facegen.data.pictures import say
+from facegen.evaluation.measure import (
+    Evaluation,
+    Fakes,
+    Result,
+    ResultPair,
+    Settings,
+    compare_results,
+    measure,
+    write_results,
+)
 from facegen.evaluation.neighbours import Memorised
 from facegen.files import one_line
 from facegen.show.figures import show_grid
@@ -16,6 +27,35 @@ from facegen.show.text import table
 
 SHOWN = 8  # fakes in the picture of neighbours
 HEADERS = ("score", "value", "95 % interval", "better", "pictures", "fakes", "held-out real")
+
+
+def evaluate_into(
+    folder: Path,
+    fakes: Fakes,
+    faces: Faces,
+    settings: Settings,
+    about: dict[str, object],
+    theirs: Sequence[Result] | None = None,
+) -> str:
+    """Measure, write results.json and a picture of the nearest neighbours, and return the numbers as text; notes go to stderr.
+
+    Args:
+        about: what else results.json says.
+        theirs: results to compare with.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = measure(fakes, faces, settings, theirs)
+    about = {"torch": torch.__version__, "device": torch.device(settings.device).type, **about}
+    write_results(folder / "results.json", found, about)
+    if found.copies is not None:
+        save_neighbours(folder / "neighbours.png", found.copies, fakes, faces)
+    for text in (*(str(one.message) for one in caught), *found.warnings):
+        say(f"facegen: note: {one_line(text, 500)}")
+    if theirs is None:
+        return evaluation_text(found)
+    pairs = compare_results(found.results, theirs)
+    return f"{evaluation_text(found)}\n\nAgainst the other results, measured the same way:\n{difference_text(pairs)}"
 
 
 def evaluation_text(evaluation: Evaluation) -> str:

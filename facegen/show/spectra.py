@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from facegen.evaluation.spectra import UPPER, Spectrum, difference, distance
+from torch import nn
+
+from facegen.config import TRUNC
+from facegen.evaluation.spectra import UPPER, Spectrum, difference, distance, spectra_of
 from facegen.files import InputError, one_line
 from facegen.show.figures import BLACK, CYCLE, DASHES, FAINT, Chart, _dress
 from facegen.show.text import table
@@ -56,8 +59,22 @@ def show_spectra(
     return figure
 
 
-def spectra_text(data: str, real: Spectrum, sets: Mapping[str, Spectrum], chance: tuple[Spectrum, Spectrum]) -> str:
-    """The distances of sets from the real pictures of `data`, as a table."""
+def save_spectra(
+    out: Path,
+    data: str,
+    nets: Mapping[str, nn.Module],
+    folders: Sequence[str],
+    count: int,
+    size: int | None = None,
+    *,
+    trunc: float = TRUNC,
+    labels: int | None = None,
+) -> str:
+    """Draw what `spectra_of` finds, and return the distances from the real pictures as a table."""
+    real, sets, chance = spectra_of(data, nets, folders, count, size, trunc=trunc, labels=labels)
+    short = short_names(sets)
+    show_spectra(real, {short[name]: one for name, one in sets.items()}, chance).save(out)
     rows = [[name, one.pictures, distance(one, real), float((one.db - real.db).abs().max())] for name, one in sets.items()]
     rows.append([f"{data}, half against half", chance[0].pictures, distance(*chance), None])
-    return table(rows, ["pictures", "number", "distance, dB", "largest, dB"])
+    about = f"against {real.pictures} real pictures of {real.size} pixels; mean over high, largest over all frequencies"
+    return f"{table(rows, ['pictures', 'number', 'distance, dB', 'largest, dB'])}\n{one_line(out)}: {about}"

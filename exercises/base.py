@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,22 +110,23 @@ class Exercise:
         got = [self.judge(case, answer) for case, answer in zip(cases, answers) if "error" not in answer]
         if answers and "error" in answers[-1]:
             return self._explained(answers[-1])
-        known = _known(self, seed)
-        differing = [self._differences(got, wants) for wants in known.right]
+        rights = _right(self, seed)
+        differing = [self._differences(got, wants) for wants in rights]
         if not all(differing):
             return ""
         at, key = differing[0][0]
         failed = [number for number, of in differing[0] if of == key]
-        explaining = [text for text, values in known.wrong.items() if self._agree(got, values, failed, key)]
+        wrong = _wrong(self, seed)
+        explaining = [text for text, values in wrong.items() if self._agree(got, values, failed, key)]
         # First of all one that gives the same everywhere, also where that is right.
-        elsewhere = {text: any(map(self._unlike, got, known.wrong[text])) for text in explaining}
+        elsewhere = {text: any(map(self._unlike, got, wrong[text])) for text in explaining}
         explaining.sort(key=elsewhere.__getitem__)
         if key.startswith(GRADIENT):  # results are right then, so a mistake with others explains nothing
             explaining = [text for text in explaining if not elsewhere[text]]
         mistake = next(iter(explaining), _CUT if key.startswith(GRADIENT) else self.rule)
         call = self.call(cases[at]) if self.call else self.component
         what = f"{key} of {call}" if key else call
-        return f"{self.component}: {what} is {shown(got[at][key], known.right[0][at][key])}: {mistake}"
+        return f"{self.component}: {what} is {shown(got[at][key], rights[0][at][key])}: {mistake}"
 
     def _differences(self, got: Sequence[Comparable | None], wants: Sequence[Comparable | None]) -> list[tuple[int, str]]:
         """(number of the case, key) of all values that are not as they should be, gradients last."""
@@ -154,31 +155,30 @@ class Exercise:
         return start + textwrap.shorten(text, max(20, min(120, 290 - len(start) - len(end))), placeholder=" ...") + end
 
 
-class _Known(NamedTuple):
-    """What the right components and the mistakes give in the cases of a seed."""
-
-    right: list[list[Comparable | None]]
-    wrong: dict[str, list[Comparable | None]]
-
-
 @functools.lru_cache(maxsize=32)  # a bank asks for the same seeds many times
-def _known(exercise: Exercise, seed: int) -> _Known:
-    cases = exercise.cases_of(seed)
+def _right(exercise: Exercise, seed: int) -> list[list[Comparable | None]]:
+    """What each right component gives in the cases of a seed."""
+    right = (exercise.reference, *exercise.also)
+    return [[exercise.judge(case, answer) for case, answer in _asked(exercise, component, seed)] for component in right]
 
-    def asked(component: Any) -> list[tuple[Case, Answer]]:
-        return list(zip(cases, answers_of(exercise.probe, component, cases, seed)))
 
-    def values(wrong: Any) -> list[Comparable | None]:
-        found: list[Comparable | None] = []
-        for case, answer in asked(wrong):
+@functools.lru_cache(maxsize=32)
+def _wrong(exercise: Exercise, seed: int) -> dict[str, list[Comparable | None]]:
+    """The same for each mistake; None where it is refused for a reason of its own."""
+    found: dict[str, list[Comparable | None]] = {}
+    for text, component in exercise.mistakes.items():
+        found[text] = []
+        for case, answer in _asked(exercise, component, seed):
             try:
-                found.append(None if "error" in answer else exercise.judge(case, answer))
-            except Mistake:  # refused for a reason of its own
-                found.append(None)
-        return found
+                found[text].append(None if "error" in answer else exercise.judge(case, answer))
+            except Mistake:
+                found[text].append(None)
+    return found
 
-    right = [[exercise.judge(*pair) for pair in asked(component)] for component in (exercise.reference, *exercise.also)]
-    return _Known(right, {text: values(wrong) for text, wrong in exercise.mistakes.items()})
+
+def _asked(exercise: Exercise, component: Any, seed: int) -> list[tuple[Case, Answer]]:
+    cases = exercise.cases_of(seed)
+    return list(zip(cases, answers_of(exercise.probe, component, cases, seed)))
 
 
 # -- the course's list

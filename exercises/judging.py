@@ -149,9 +149,22 @@ def rows_alone(answer: Answer, what: str) -> None:
 
 
 def neighbours_apart(answer: Answer) -> None:
-    """Refuse batch statistics in training mode (an answer of `neighbours`)."""
-    one, other = tensor(answer["one"], "the result"), tensor(answer["other"], "the result")
+    """Refuse batch statistics in training mode, and running ones in evaluation mode (an answer of `neighbours`)."""
+    one, other, before, after = (tensor(answer[name], "the result") for name in ("one", "other", "before", "after"))
     require(
         (one - other).abs().max() <= 1e-3 * float(one.std()) + 1e-6,
         "in training a picture's result depends on the others of its batch: batch norm, expected InstanceNorm2d",
     )
+    require(
+        (before - after).abs().max() <= 1e-3 * float(after.std()) + 1e-6,
+        "in eval mode a result depends on what was seen in training: running statistics (track_running_stats), expected"
+        " InstanceNorm2d(channels), which measures each picture",
+    )
+
+
+def sound(answer: Answer, pictures: Tensor) -> None:
+    """Refuse a network that cannot learn or that mixes pictures (an answer of `observed` whose result has the right shape)."""
+    gradients_reach(answer["structure"], answer["gradients"])
+    if len(pictures) > 2:
+        rows_alone(answer["rows"], "pictures")
+        neighbours_apart(answer["neighbours"])

@@ -10,7 +10,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from exercises.probing import Answer, plain
+from exercises.probing import Answer, called, plain
+
+
+def observed(net: Any, x: Tensor, expected: Sequence[int], seed: int) -> Answer:
+    """What a network makes of pictures; less where it is no module, changes x, or gives another shape than `expected`.
+
+    `structure`, `called`, and "gradients"; for three pictures or more "rows" and "neighbours"; then "filters", the shapes
+    of what `filled` has filled, and "known", the result with them in evaluation mode.
+    """
+    answer = {"structure": structure(net)}
+    if not answer["structure"]["module"]:
+        return answer
+    answer |= called(net, x)
+    if answer["changed"] or not isinstance(answer["value"], Tensor) or list(answer["value"].shape) != list(expected):
+        return answer
+    result = net(x)
+    answer["gradients"] = gradients(net, (result * torch.randn_like(result)).sum())
+    if len(x) > 2:
+        answer |= {"rows": rows(net, x), "neighbours": neighbours(net, x, seed)}
+    answer["filters"] = filled(net, x, seed)
+    with torch.no_grad():
+        return answer | {"known": plain(net.eval()(x))}
 
 
 def structure(net: Any) -> Answer:
@@ -47,12 +68,15 @@ def rows(net: nn.Module, x: Tensor) -> Answer:
 
 @torch.no_grad()
 def neighbours(net: nn.Module, x: Tensor, seed: int) -> Answer:
-    """The result of x[0] in training mode, in a batch with x[1] and in one with x[2]; with the same dropout, if any."""
-    found = []
+    """The result of x[0] in training mode, in a batch with x[1] and in one with x[2]; with the same dropout, if any.
+
+    "before" and "after" are its results in evaluation mode.
+    """
+    before, found = plain(net.eval()(x[:1])), []
     for other in (x[1], x[2]):
         torch.default_generator.manual_seed(seed)
         found.append(plain(net.train()(torch.stack([x[0], other]))[0]))
-    return {"one": found[0], "other": found[1]}
+    return {"one": found[0], "other": found[1], "before": before, "after": plain(net.eval()(x[:1]))}
 
 
 def driven(net: nn.Module, x: Tensor, direction: int, done: Callable[[Tensor], bool], limit: int = 25) -> Tensor:

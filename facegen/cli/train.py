@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
 import os
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from facegen.cli.flags import Data, Folder, Kind, OnDevice, add_settings, flags, parser_of, verb
-from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
-from facegen.files import InputError
-
-if TYPE_CHECKING:
-    from facegen.data.packed import Faces
-    from facegen.data.unpaired import Unpaired
+from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig, Whole, device
 
 
 @verb("train", "train --cfg=dcgan --data drawn:2048 --outdir runs/first --image-size=32 --conv-dim=16 --kimg=20")
@@ -51,63 +44,21 @@ class Train(OnDevice):
         return train
 
     def run(self) -> int | None:
-        from facegen.training import processes
+        from facegen.training import families, processes
         from facegen.training.fit import parse_keep
 
         parse_keep(self.keep)  # before the pictures are decoded
-        self.device = processes.join(self.device)
-        # Of several processes one speaks.
-        with contextlib.redirect_stdout(io.StringIO()) if processes.rank() else contextlib.nullcontext():
-            try:
-                self.train()
-            finally:
-                processes.leave()
+        with processes.together(self.device) as name:
+            on, start = device(name), getattr(self, "resume", None)
+            if self.dry_run:
+                print(families.dry_run(self.config, on, start))
+                return
+            options = {"keep": self.keep, "resume": not self.new, "tensorboard": self.tensorboard, "start": start}
+            families.train(self.config, self.data, self.outdir, on, max_images=self.max_images, **self.snapshots(), **options)
 
-    def train(self) -> None:
-        from facegen.config import device
-        from facegen.training import families
-        from facegen.training.fit import fit
-
-        on, config, start = device(self.device), self.config, getattr(self, "resume", None)
-        method = families.build(config, on)  # settings that fit no network are refused before the pictures are decoded
-        if self.dry_run:
-            facts = dataclasses.asdict(config) | {"device": f"{on}, {method.dtype or 'torch.float32'}", "steps": self.length()}
-            print("\n".join(f"{name:15} {value}" for name, value in facts.items()))
-            for line in families.take_over(method, start) if start else ():
-                print(line)
-            return
-        data = families.load_data(config, self.data, self.max_images)
-        data = self.looked_at(data)
-        method = families.build(config, on, data)
-        for line in families.take_over(method, start) if start else ():
-            print(line)
-        said, kimg, kept, done = self.plan(data)
-        print(f"{said} of {config.batch} on {on}")
-        try:
-            watch = families.watch(config, method, data)
-        except InputError as error:
-            watch = None
-            print(f"no alarms during training: {error}")
-        followed = families.FOLLOWED if isinstance(config, CycleConfig) else 64
-        options = {"keep": self.keep, "resume": not self.new, "on_snapshot": watch, "tensorboard": self.tensorboard}
-        fit(method, data, self.outdir, snap_kimg=kimg, samples=followed, keep_networks=kept, **options)
-        print(f"done: {done}")
-
-    # What a family does otherwise:
-
-    def length(self) -> object:
-        """What --dry-run calls the run's length."""
-        return self.config.steps
-
-    def looked_at(self, data: Faces | Unpaired) -> Faces | Unpaired:
-        """The pictures, after what is to be said of them."""
-        return data
-
-    def plan(self, data: Faces | Unpaired) -> tuple[str, float, int, str]:
-        """What to say first, kimg between snapshots, snapshots whose networks are kept (every so many), what to say last."""
-        said = f"{len(data)} pictures from {data.name}; {self.config.steps} steps"
-        done = f"{self.outdir / 'network.safetensors'}, pictures in {self.outdir / 'samples'}"
-        return said, self.snap * getattr(self, "tick", 1.0), self.keep_networks, done
+    def snapshots(self) -> dict[str, object]:
+        """What a family says otherwise: when there is a snapshot, and whether its networks are kept."""
+        return {"snap_kimg": self.snap * getattr(self, "tick", 1.0), "keep_networks": self.keep_networks}
 
 
 @flags
@@ -157,32 +108,10 @@ class Translation(Train):
 
     # a folder with trainA and trainB, see `facegen prepare-unpaired`, or N drawn faces in each domain
     data: Annotated[str, Kind("DIR|drawn:N")] = "drawn:1000"
-    keep_epochs: int = 0  # keep the networks of every Nth epoch for `translate` and `gallery`; 0 chooses about 20 epochs
+    keep_epochs: Whole = 0  # keep the networks of every Nth epoch for `translate` and `gallery`; 0 chooses about 20 epochs
     reframe: bool = False  # frame the faces of both domains alike before training
     no_framing_check: bool = False  # do not compare how faces are framed
 
-    def run(self) -> int | None:
-        if self.keep_epochs < 0:
-            raise InputError(f"--keep-epochs {self.keep_epochs}: give 1 for every epoch, 10 for every tenth, or 0")
-        self.epochs = self.config.epochs + self.config.epochs_decay
-        return super().run()
-
-    def length(self) -> str:
-        return f"{self.epochs} epochs"
-
-    def looked_at(self, data: Unpaired) -> Unpaired:
-        from facegen.data.framing import framing_lines
-        from facegen.data.unpaired import reframed
-
-        if self.reframe:
-            data = reframed(data)
-            print("framing: the faces of both domains are framed alike now")
-        elif not self.no_framing_check:
-            print("\n".join(framing_lines(data)))
-        return data
-
-    def plan(self, data: Unpaired) -> tuple[str, float, int, str]:
-        batch, steps = self.config.batch, data.steps_per_epoch(self.config.batch)
-        said = f"{len(data.A)} pictures of A, {len(data.B)} of B; {self.epochs} epochs of {steps} steps"
-        done = f"look with `facegen gallery {self.outdir}`, use with `facegen translate --network {self.outdir} ...`"
-        return said, steps * batch / 1000, self.keep_epochs or max(1, self.epochs // 20), done
+    def snapshots(self) -> dict[str, object]:
+        framing = "alike" if self.reframe else "unchecked" if self.no_framing_check else "checked"
+        return {"keep_networks": self.keep_epochs, "framing": framing}

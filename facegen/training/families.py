@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +11,19 @@ import torch
 from torch import Tensor
 
 from facegen.config import CycleConfig, Recipe, StyleConfig, flag_of
+from facegen.data.framing import framing_lines
 from facegen.data.packed import Faces, load_faces
-from facegen.data.unpaired import Unpaired, load_unpaired
+from facegen.data.unpaired import Unpaired, load_unpaired, reframed
 from facegen.files import InputError
 from facegen.models.identity import LEAST_SIDE, face_distance, load_identity
 from facegen.models.pretrained import load
 from facegen.models.published import network_file
 from facegen.training.cyclegan import cyclegan_from
 from facegen.training.diagnose import Watch
-from facegen.training.fit import Snapshot
+from facegen.training.fit import Snapshot, fit
 from facegen.training.method import Method
 from facegen.training.steps import dcgan_from
-from facegen.training.stylegan import StyleGAN, stylegan_from, transfer
+from facegen.training.stylegan import stylegan_from, transfer
 from facegen.training.symptoms import RunWatch
 
 FOLLOWED = 16  # people whose translations are followed through a run
@@ -68,8 +70,76 @@ def watch(config: Recipe, method: Method, data: Faces | Unpaired) -> Callable[[S
     return RunWatch(data.images, config.loss)
 
 
-def take_over(method: StyleGAN, network: str) -> list[str]:
-    """Begin with the networks of a file or a run: ours or an official one, of this or another size; says what is new."""
+def dry_run(config: Recipe, on: torch.device, start: str | None = None) -> str:
+    """All that a run with these settings would be, a line each; and what would be new in the networks of `start`."""
+    method = build(config, on)
+    steps = f"{config.epochs + config.epochs_decay} epochs" if isinstance(config, CycleConfig) else config.steps
+    facts = dataclasses.asdict(config) | {"device": f"{on}, {method.dtype or 'torch.float32'}", "steps": steps}
+    return "\n".join([*(f"{name:15} {value}" for name, value in facts.items()), *take_over(method, start)])
+
+
+def train(
+    config: Recipe,
+    source: str,
+    outdir: Path,
+    on: torch.device,
+    *,
+    max_images: int | None = None,
+    start: str | None = None,
+    framing: str = "checked",
+    snap_kimg: float = 10.0,
+    keep_networks: int = 0,
+    keep: str = "last:2",
+    resume: bool = True,
+    tensorboard: bool = False,
+) -> None:
+    """Train a recipe on the pictures of `source`, and say what is done.
+
+    Args:
+        start: a file or a run with whose networks a StyleGAN begins.
+        framing: of a translation's faces: "alike" frames those of both domains alike, "checked" compares them, "unchecked".
+        snap_kimg, keep_networks: as for `fit`. A translation has a snapshot after each epoch, and keeps 20 if this is 0.
+        keep, resume, tensorboard: as for `fit`.
+    """
+    build(config, on)  # settings that fit no network are refused before the pictures are decoded
+    data, followed = load_data(config, source, max_images), 64
+    if isinstance(config, CycleConfig):
+        data, followed = _framed(data, framing), FOLLOWED
+        epochs, steps = config.epochs + config.epochs_decay, data.steps_per_epoch(config.batch)
+        snap_kimg, keep_networks = steps * config.batch / 1000, keep_networks or max(1, epochs // 20)
+        said = f"{len(data.A)} pictures of A, {len(data.B)} of B; {epochs} epochs of {steps} steps"
+        done = f"look with `facegen gallery {outdir}`, use with `facegen translate --network {outdir} ...`"
+    else:
+        said = f"{len(data)} pictures from {data.name}; {config.steps} steps"
+        done = f"{outdir / 'network.safetensors'}, pictures in {outdir / 'samples'}"
+    method = build(config, on, data)
+    print("\n".join([*take_over(method, start), f"{said} of {config.batch} on {on}"]))
+    try:
+        hook = watch(config, method, data)
+    except InputError as error:
+        hook = None
+        print(f"no alarms during training: {error}")
+    options = {"keep": keep, "keep_networks": keep_networks, "resume": resume, "tensorboard": tensorboard}
+    fit(method, data, outdir, snap_kimg=snap_kimg, samples=followed, on_snapshot=hook, **options)
+    print(f"done: {done}")
+
+
+def _framed(data: Unpaired, framing: str) -> Unpaired:
+    if framing == "alike":
+        data = reframed(data)
+        print("framing: the faces of both domains are framed alike now")
+    elif framing == "checked":
+        print("\n".join(framing_lines(data)))
+    return data
+
+
+def take_over(method: Method, network: str | None) -> list[str]:
+    """Begin with the networks of a file or a run: ours or an official one, of this or another size; says what is new.
+
+    Without any nothing is done.
+    """
+    if network is None:
+        return []
     loaded = load(network_file(Path(network) / "network.safetensors" if Path(network).is_dir() else network))
     new, lines = {"G": transfer(loaded.G, method.G)}, []
     transfer(loaded.G, method.G_ema)

@@ -7,6 +7,7 @@ make the step that one process would have made with the whole batch. In a single
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import socket
@@ -118,6 +119,17 @@ def leave() -> None:
     """Part from the other processes; call it before the program ends."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def together(device: str) -> Iterator[str]:
+    """`join`, and in the end `leave`; yields the device's name. Of several processes one speaks."""
+    name = join(device)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) if rank() else contextlib.nullcontext():
+            yield name
+    finally:
+        leave()
 
 
 def count() -> int:

@@ -124,8 +124,8 @@ class Exercise:
         if key.startswith(GRADIENT):  # results are right then, so a mistake with others explains nothing
             explaining = [text for text in explaining if not elsewhere[text]]
         mistake = next(iter(explaining), _CUT if key.startswith(GRADIENT) else self.rule)
-        call = self.call(cases[at]) if self.call else self.component
-        what = f"{key} of {call}" if key else call
+        call = self.call(cases[at]) if self.call else ""
+        what = f"{key} of {call}" if key and call else key or call or "the result"
         return f"{self.component}: {what} is {shown(got[at][key], rights[0][at][key])}: {mistake}"
 
     def _differences(self, got: Sequence[Comparable | None], wants: Sequence[Comparable | None]) -> list[tuple[int, str]]:

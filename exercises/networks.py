@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from exercises.probing import Answer, called, plain
+from exercises.probing import Answer, Case, called, flat, plain
 
 
 def observed(net: Any, x: Tensor, expected: Sequence[int], seed: int) -> Answer:
@@ -133,3 +133,60 @@ def filled(net: nn.Module, x: Tensor, seed: int) -> list[list[int]]:
     with _Filling(net.eval(), seed) as filling:
         net(x)
     return filling.shapes
+
+
+# -- training steps, on networks that are watched
+
+
+class Watched(nn.Module):
+    """`formula(x, *weights)` as a network that writes down what it is given, and whether it is in training mode then."""
+
+    def __init__(self, formula: Callable[..., Tensor], weights: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.formula, self.weights = formula, nn.ParameterList(weights)
+        self.given: list[Tensor] = []
+        self.modes: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.given.append(plain(x))
+        self.modes.append(self.training)
+        return self.formula(x, *self.weights)
+
+
+def stepped(step: Callable, formulas: dict[str, Callable[..., Tensor]], case: Case) -> Answer:
+    """What step(*networks, optimizer, *inputs, **options) returned and left behind; the optimiser holds those that `train`."""
+    nets = {name: Watched(formula, case["nets"][name]) for name, formula in formulas.items()}
+    for name, gradients in case["stale"].items():
+        for p, gradient in zip(nets[name].parameters(), gradients):
+            p.grad = gradient
+    optimizer = torch.optim.SGD([p for name in case["train"] for p in nets[name].parameters()], lr=case["rate"])
+    updates: list[int] = []
+    optimizer.register_step_post_hook(lambda *_: updates.append(1))
+    answer = called(lambda *inputs: step(*nets.values(), optimizer, *inputs, **case["options"]), *case["inputs"].values())
+    return answer | {"updates": len(updates), "nets": {name: _left(net) for name, net in nets.items()}}
+
+
+def _left(net: Watched) -> Answer:
+    parameters = list(net.parameters())
+    return {
+        "weights": flat(parameters),
+        "gradients": flat(p.grad for p in parameters),
+        "trainable": all(p.requires_grad for p in parameters),
+        "training": net.training,
+        "given": net.given,
+        "modes": net.modes,
+    }
+
+
+def gan_stepped(step: Callable, case: Case) -> Answer:
+    """`stepped` for a small discriminator, whose logits have the case's axes, and a generator."""
+
+    def verdicts(x: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+        hidden = F.linear(x.flatten(1), a, b)
+        hidden = F.batch_norm(hidden, None, None, training=True) if case["batch_norm"] else hidden
+        return F.linear(hidden.tanh(), c, d).reshape(len(x), *case["axes"])
+
+    def pictures(z: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return F.linear(z.flatten(1), a, b).tanh().reshape(len(z), *case["picture"])
+
+    return stepped(step, {"D": verdicts, "G": pictures}, case)

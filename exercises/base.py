@@ -148,7 +148,8 @@ class Exercise:
         kind, text, place = failure["error"], failure["text"], failure["place"]
         if kind == "NotImplementedError" and (open_ := STUB.fullmatch(text)):
             return f"{open_[1]} is not written yet: fill in its cell, run it, and run this check again"
-        hint = next((hint for pattern, hint in {**self.hints, **_HINTS}.items() if re.search(pattern, text)), None)
+        hints = [*self.hints.items(), *_HINTS.items()]
+        hint = next((hint for pattern, hint in hints if re.search(pattern, text)), None)
         if hint is None and kind == "TypeError" and failure["refused"]:
             hint = "check the signature, it has to be as the exercise says"
         start, end = f"{self.component} raised {kind}{place}: ", f" -- {hint}" if hint else ""

@@ -161,8 +161,8 @@ def plain(value: Any, depth: int = 0) -> Any:
         return plain(value.item(), depth) if isinstance(value, (np.number, np.bool_)) else Other(kind.__name__)
     if kind is np.ndarray and value.dtype.kind in "biuf":
         return Other("ndarray", torch.from_numpy(np.ascontiguousarray(value)).clone())
-    if depth < 4 and kind in (list, tuple):
-        return kind(plain(item, depth + 1) for item in value)
+    if depth < 4 and isinstance(value, (list, tuple)):  # such as what topk returns
+        return (list if isinstance(value, list) else tuple)(plain(item, depth + 1) for item in value)
     if depth < 4 and isinstance(value, Mapping):
         return {str(key): plain(item, depth + 1) for key, item in value.items()}
     return Other(kind.__name__)

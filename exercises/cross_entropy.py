@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from exercises.judging import between, gradients, number, require, shape, untouched
+from exercises.judging import between, gradients, loss, shape, untouched
 from exercises.probing import Answer, Case
 
 Loss = Callable[[Tensor, float], Tensor]  # of logits and the number that is the target
@@ -34,14 +34,11 @@ def call_of(name: str) -> Callable[[Case], str]:
 def judge_loss(case: Case, answer: Answer) -> dict[str, Tensor]:
     logits, value = case["logits"], answer["value"]
     untouched(answer, "logits")
-    require(not isinstance(value, float), "returned a float, expected a tensor: .item() cuts the gradient off")
-    one = not isinstance(value, Tensor) or value.numel() == 1
-    require(one, f"the loss of logits {shape(logits)} is a tensor of that many values, expected one number: the mean")
-    loss = number(value, f"the loss of logits {shape(logits)}")
+    value = loss(value, f"logits {shape(logits)}")
     if logits.abs().max() >= LARGE:  # under a name of its own, since what is wrong elsewhere is named there; with NaN
         (gradient,) = answer["gradients"]
-        return {"the loss at large logits": loss, "the gradient for large logits": gradient.reshape(logits.shape)}
-    return {"": loss, **gradients(answer["gradients"], "logits")}
+        return {"the loss at large logits": value, "the gradient for large logits": gradient.reshape(logits.shape)}
+    return {"": value, **gradients(answer["gradients"], "logits")}
 
 
 # -- mistakes

@@ -55,6 +55,14 @@ def number(value: Any, what: str = "the result") -> Tensor:
     return torch.tensor([float(held)], dtype=torch.float64)
 
 
+def loss(value: Any, what: str) -> Tensor:
+    """float64 [1] of a loss of `what`: a tensor of one number, since no gradient flows back from anything else."""
+    require(not isinstance(value, float), "returned a float, expected a tensor: .item() cuts the gradient off")
+    one = not isinstance(value, Tensor) or value.numel() == 1
+    require(one, f"the loss of {what} is a tensor of many values, expected one number: the mean")
+    return number(value, f"the loss of {what}")
+
+
 def two(value: Any, first: str, second: str, what: str = "numbers") -> tuple[Any, Any]:
     """The two parts that a component returned, as a tuple, a list, a tensor or an array."""
     require(value is not None, "the result is None: is the return statement missing?")

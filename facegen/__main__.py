@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from facegen import __version__
-from facegen.cli import data, edit, files, make, measure, project, train  # noqa: F401  they declare their verbs
+from facegen.cli import data, edit, files, make, measure, project, train, trials  # noqa: F401  they declare their verbs
 from facegen.cli.flags import find_verb, overview, parse
 from facegen.course import cli  # noqa: F401
 from facegen.files import InputError, one_line

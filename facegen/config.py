@@ -27,6 +27,7 @@ Positive = Annotated[float, (lambda x: x > 0, "must be greater than 0")]
 Weight = Annotated[float, (lambda x: x >= 0, "must not be negative")]
 Share = Annotated[float, (lambda x: 0 <= x <= 1, "must lie between 0 and 1")]
 Beta = Annotated[float, (lambda x: 0 <= x < 1, "Adam's betas lie in [0, 1)")]
+YES_NO = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 Precision = Literal["auto", "float32", "bfloat16"]
 # Psi of the truncation trick: of everything but sheets and folders of a StyleGAN's faces, which are to look well.
 TRUNC, TRUNC_OF_SHEETS = 1.0, 0.7
@@ -43,11 +44,11 @@ def check_values(given: object) -> None:
         value, flag = getattr(given, name), flag_of(name)
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{flag}={value}: must be a finite number")
-        if typing.get_origin(kind) is Literal and value not in typing.get_args(kind):
-            raise InputError(f"{flag}={value!r} is not known: choose one of {', '.join(typing.get_args(kind))}")
-        for part in (kind, *typing.get_args(kind)):  # Count, or Count | None
+        for part in (kind, *typing.get_args(kind)) if value is not None else ():  # Count, or Count | None
+            if typing.get_origin(part) is Literal and value not in typing.get_args(part):
+                raise InputError(f"{flag}={value!r} is not known: choose one of {', '.join(typing.get_args(part))}")
             for rule in getattr(part, "__metadata__", ()):
-                if isinstance(rule, tuple) and value is not None and not rule[0](value):
+                if isinstance(rule, tuple) and not rule[0](value):
                     raise InputError(f"{flag}={value}: {rule[1]}")
 
 

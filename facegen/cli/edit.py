@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from facegen.cli.flags import FILMS, NET, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Scale, file, flags, one_of, verb
+from facegen.cli.flags import FILMS, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Scale, file, flags, one_of, verb
 from facegen.config import TRUNC, TRUNC_OF_SHEETS, Count, Several, Weight
 from facegen.files import InputError
 
@@ -41,7 +41,7 @@ class Filmed:
     width: Count = 256  # pixels that a film is wide at least
 
 
-@verb("edit faces", f"walk {NET} --between 3,5,12 --loop --out walk.mp4")
+@verb("edit faces", "walk NET --between 3,5,12 --loop --out walk.mp4")
 class Walk(Filmed, Faces):
     """Make a film, or a strip, that goes from face to face."""
 
@@ -63,7 +63,7 @@ class Walk(Filmed, Faces):
         print(save_walk(self.generator(), self.between, self.out, self.look(), **path, **film))
 
 
-@verb("edit faces", f"mix {NET} --rows 0-3 --columns 10-14 --layers coarse --out mix.png")
+@verb("edit faces", "mix NET --rows 0-3 --columns 10-14 --layers coarse --out mix.png")
 class Mix(Faces):
     """Make a table of faces, each with its row's face but some layers of its column's."""
 
@@ -78,7 +78,7 @@ class Mix(Faces):
         print(save_mix(self.generator(), self.rows, self.columns, self.layers, self.out, self.look()))
 
 
-@verb("edit faces", f"directions {NET} --out directions.npz --sheet sheet.png")
+@verb("edit faces", "directions NET --out directions.npz --sheet sheet.png")
 class Directions(Faces):
     """Find directions in w along which faces change.
 
@@ -113,7 +113,7 @@ class Directions(Faces):
         print(", ".join(str(path) for path in (self.out, self.sheet) if path))
 
 
-@verb("edit faces", f"edit {NET} --seeds 0-3 --directions directions.npz --strengths=-3,..,3 --out sheet.png")
+@verb("edit faces", "edit NET --seeds 0-3 --directions directions.npz --strengths=-3,..,3 --out sheet.png")
 class Edit(Filmed, Faces):
     """Move faces along a direction: a sheet, or a film that goes there and back.
 
@@ -141,7 +141,7 @@ class Edit(Filmed, Faces):
         print(save_edit(self.generator(), faces, *along, self.out, self.look(), **how, **film))
 
 
-@verb("edit faces", f"transfer {NET} --child runs/style/network.safetensors --seeds 0-7")
+@verb("edit faces", "transfer NET --child runs/style/network.safetensors --seeds 0-7")
 class Transfer(Faces):
     """Show the same latents in a model and in one that was trained on from it.
 
@@ -161,7 +161,7 @@ class Transfer(Faces):
         print(save_transfer(models, faces, self.out, self.look()))
 
 
-@verb("edit faces", f"blend {NET} --with runs/style/network.safetensors --from-layer 5 --out blended.safetensors")
+@verb("edit faces", "blend NET --with runs/style/network.safetensors --from-layer 5 --out blended.safetensors")
 class Blend(Faces):
     """Cross two relatives: coarse layers of one, fine ones of the other; or a blend.
 

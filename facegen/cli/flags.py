@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from facegen.config import check_values, device, flag_of
+from facegen.config import YES_NO, check_values, device, flag_of
 from facegen.files import InputError, one_line, replacing_folder
 
 if TYPE_CHECKING:
     from torch import nn
 
-NET = "--network assets/weights/stylegan2-64.safetensors"  # of the examples
+NET = "--network assets/weights/stylegan2-64.safetensors"  # for NET in an example
 WIDTH = 100  # columns of the help
 FILMS = (".mp4", ".gif", ".webp")
 GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files", "teach")
@@ -54,7 +54,7 @@ def verb(group: str, example: str, name: str = "", alias: str = "") -> Callable[
     def declare(cls: type) -> type:
         cls = flags(cls)
         cls.verb = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        cls.group, cls.example = group, f"facegen {example}"
+        cls.group, cls.example = group, f"facegen {example.replace('NET', NET)}"
         VERBS.update({word: cls for word in (cls.verb, alias) if word})
         return cls
 
@@ -191,7 +191,7 @@ def add_flag(group: Any, name: str, hint: Any, text: str, default: object, shown
         group.add_argument(flag_of(name), action="store_true", **options)
         return
     if words:
-        options |= {"type": word(*words), "metavar": "|".join(words) if short else "WORD"}
+        options |= {"type": str, "metavar": "|".join(words) if short else "WORD"}
     elif kind:
         options |= {"type": kind.of, "metavar": kind.metavar}
     else:
@@ -249,21 +249,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def yes_no(text: str) -> bool:
     """ "1" -> True."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in words:
+    if text.lower() not in YES_NO:
         raise ArgumentTypeError(f"{text!r} is neither 0 nor 1")
-    return words[text.lower()]
-
-
-def word(*words: str) -> Callable[[str], str]:
-    """Refuses all but these words."""
-
-    def check(text: str) -> str:
-        if text not in words:
-            raise ArgumentTypeError(f"{text!r}: choose one of {', '.join(words)}")
-        return text
-
-    return check
+    return YES_NO[text.lower()]
 
 
 def pair_of(text: str) -> tuple[float, float]:

@@ -5,23 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from facegen.cli.flags import (
-    NET,
-    Film,
-    Folder,
-    Kind,
-    Label,
-    Network,
-    OnDevice,
-    Pair,
-    Picture,
-    Psi,
-    Run,
-    Scale,
-    file,
-    flags,
-    verb,
-)
+from facegen.cli.flags import Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, Scale, file, flags, verb
 from facegen.config import TRUNC, device
 from facegen.files import InputError
 
@@ -44,7 +28,7 @@ class StyleFlags:
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 may be faster
 
 
-@verb("make pictures", f"generate {NET} --seeds 0-63 --grid faces.png")
+@verb("make pictures", "generate NET --seeds 0-63 --grid faces.png")
 class Generate(OnDevice, StyleFlags):
     """Make faces with a trained network."""
 

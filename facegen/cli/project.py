@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from facegen.cli.flags import NET, Folder, Kind, Label, Network, OnDevice, new_folder, verb, yes_no
+from facegen.cli.flags import Folder, Kind, Label, Network, OnDevice, new_folder, verb, yes_no
 from facegen.config import device
 
 
-@verb("edit faces", f"project {NET} --target seed:7 --outdir projected")
+@verb("edit faces", "project NET --target seed:7 --outdir projected")
 class Project(OnDevice):
     """Find a photograph, or a generated face, in the latent space of a StyleGAN."""
 

@@ -1,4 +1,4 @@
-"""Training: `train`, over all recipes."""
+"""Training: `train`, over all recipes; and `diagnose`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
-from facegen.cli.flags import Data, Folder, Kind, OnDevice, add_settings, flags, parser_of, verb
+from facegen.cli.flags import Data, Folder, Kind, OnDevice, Run, add_settings, file, flags, parser_of, verb
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig, Whole, device
 
 
@@ -83,20 +84,14 @@ class Styles(FromNoise):
     resume: Annotated[str | None, Kind("FILE|RUN|URL|NAME")] = None
 
     def run(self) -> int | None:
-        from facegen.data.packed import common_size, drawn_count
-        from facegen.training import processes
-        from facegen.training.runs import FROM_A_NETWORK, check_start
+        from facegen.training import families, processes
+        from facegen.training.runs import check_start
 
         if self.resume:
             check_start(self.outdir, self.resume)
         if self.gpus != 1 and "WORLD_SIZE" not in os.environ and not self.dry_run:
             return processes.start(self.gpus, self.argv)
-        found = {}
-        if "image_size" not in self.given and drawn_count(self.data, 1) is None:
-            found["image_size"] = common_size(self.data)
-        if self.resume:
-            found |= FROM_A_NETWORK
-        self.config = dataclasses.replace(self.config, **(found | self.given))
+        self.config = dataclasses.replace(self.config, **families.implied(self.given, self.data, self.resume))
         return super().run()
 
 
@@ -115,3 +110,24 @@ class Translation(Train):
     def snapshots(self) -> dict[str, object]:
         framing = "alike" if self.reframe else "unchecked" if self.no_framing_check else "checked"
         return {"keep_networks": self.keep_epochs, "framing": framing}
+
+
+@verb("measure", "diagnose runs/first")
+class Diagnose:
+    """Say what is wrong with a training run, finished or not, and what to try."""
+
+    directory: Run  # the run's folder
+    # the pictures it was trained on; drawn ones are drawn again. Without them copies, colours and spots are left out
+    data: Data | None = None
+    json: Annotated[Path | None, Kind("FILE", file())] = None  # also write the findings here
+
+    def run(self) -> None:
+        from facegen.evaluation.diagnosis import diagnosis, write_diagnosis
+
+        about, found, left_out = diagnosis(self.directory, self.data)
+        print(about)
+        print("\n".join(f"- {alarm}" for alarm in found) or "Nothing found that is known here.")
+        for line in left_out:
+            print(f"Not looked for: {line}")
+        if self.json:
+            write_diagnosis(self.json, found, left_out)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from facegen.cli.flags import Folder, Kind, file, verb
-from facegen.files import InputError
 
 Tree = Annotated[Path, Kind("DIR", Path)]
+Amount = (lambda x: 0 < x < 1e9, "must lie between 0 and 1e9")
 
 
 @verb("teach", "student build/student")
@@ -37,20 +37,17 @@ class Grade:
     report: Annotated[Path | None, Kind("FILE.html", file())] = None  # write a page with every check's message
     csv: Annotated[Path | None, Kind("FILE.csv", file())] = None  # write one row for each hand-in
     junit: Annotated[Path | None, Kind("FILE.xml", file())] = None  # write JUnit XML, a suite for each hand-in
-    jobs: int = 1  # hand-ins graded at the same time
+    jobs: Annotated[int, Amount] = 1  # hand-ins graded at the same time
     tree: Tree | None = None  # the course with its solutions (default: where facegen lies)
     # processor time an exercise may take; four times as many on the clock
-    timeout: Annotated[float, Kind("SECONDS", float)] = 60.0
-    memory: Annotated[int, Kind("MB", int)] = 2048  # memory an exercise may take
+    timeout: Annotated[float, Kind("SECONDS", float), Amount] = 60.0
+    memory: Annotated[int, Kind("MB", int), Amount] = 2048  # memory an exercise may take
     no_nbval: bool = False  # leave out the run of each notebook with pytest --nbval, on which no marks hang
 
     def run(self) -> None:
         from facegen.course.grade import grade
         from facegen.course.report import LIMITS, summary, write_csv, write_junit, write_page
 
-        for flag, value in (("--jobs", self.jobs), ("--timeout", self.timeout), ("--memory", self.memory)):
-            if not 0 < value < 1e9:
-                raise InputError(f"{flag} {value:g}: give a number above 0")
         limits = {"jobs": self.jobs, "timeout": self.timeout, "memory": self.memory}
         grades = grade(self.submission, tree=self.tree, notebook=not self.no_nbval, **limits)
         print(summary(grades))

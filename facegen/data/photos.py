@@ -27,14 +27,7 @@ from tqdm.auto import tqdm
 
 from facegen.data.faces import NO_FACE, Face, check_zoom, corners_of, frame_all, framed, safe_name, search_picture, square
 from facegen.data.packed import nothing_usable
-from facegen.data.pictures import (
-    PICTURE_SUFFIXES,
-    Row,
-    Source,
-    Unusable,
-    no_bomb_warnings,
-    table,
-)
+from facegen.data.pictures import PICTURE_SUFFIXES, Row, Source, Unusable, no_bomb_warnings, table
 from facegen.data.visibility import PARTS, ZOOM, seen
 from facegen.files import InputError, one_line, replacing, replacing_folder, write_text
 from facegen.pages import data_address, render

@@ -165,10 +165,7 @@ class AttributeTest:
 
 
 def compare_shares(
-    real: Mapping[str, Labels],
-    fake: Mapping[str, Labels],
-    *,
-    values: Mapping[str, Sequence[str]] | None = None,
+    real: Mapping[str, Labels], fake: Mapping[str, Labels], *, values: Mapping[str, Sequence[str]] | None = None
 ) -> list[Difference]:
     """The shares of every value of every attribute in two sets of pictures whose labels are known, and tested differences.
 
@@ -740,6 +737,8 @@ def labelled(source: str, labels: str, attributes: Sequence[str], size: int) -> 
         size: of the pictures, S.
     """
     drawn = drawn_count(source, 1) is not None
+    if not attributes:
+        raise InputError("--attributes: give at least one")
     if labels == "drawn" and not drawn:
         raise InputError(f"--labels=drawn: {source} is not drawn by the package; give a CSV, or drawn:N")
     if labels not in ("drawn", "measured") and drawn:
@@ -801,12 +800,7 @@ class Audit:
 
 
 def audit(
-    real: Labelled,
-    fakes: Tensor | None = None,
-    *,
-    labels: str,
-    see: Callable[[Tensor], Tensor] | None = None,
-    seed: int = 0,
+    real: Labelled, fakes: Tensor | None = None, *, labels: str, see: Callable[[Tensor], Tensor] | None = None, seed: int = 0
 ) -> Audit:
     """Count labelled pictures; with generated ones beside them, count those too and test the differences.
 

@@ -418,13 +418,7 @@ def _real_features(job: _Job, features: Features, mirrored: bool = False) -> Ten
 
 
 def _compared(
-    job: _Job,
-    statistic: Statistic,
-    fake: Tensor,
-    real: Tensor,
-    rounds: int,
-    limits: tuple[float, float],
-    note: str = "",
+    job: _Job, statistic: Statistic, fake: Tensor, real: Tensor, rounds: int, limits: tuple[float, float], note: str = ""
 ) -> Value:
     """A number on two sets of rows, with its interval and what real pictures get."""
     fake, real = fake.double(), real.double()

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from facegen.config import YES_NO
 from facegen.data.packed import Faces
 from facegen.files import InputError, write_text
 from facegen.models import pretrained
@@ -64,9 +65,7 @@ def setting_value(flag: str, text: str, config: object, name: str, value: str) -
     kind = type(getattr(config, name))
     try:
         if kind is bool:
-            return {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}[
-                value.lower()
-            ]
+            return YES_NO[value.lower()]
         return kind(value)
     except (KeyError, ValueError):
         raise InputError(f"{flag} {text!r}: {value!r} is no value for {name}, which is of type {kind.__name__}") from None

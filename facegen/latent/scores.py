@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.latent.project import Perceptual, Projection, Search, project
+from facegen.latent.project import SPACES, Perceptual, Projection, Search, project
 from facegen.latent.sample import sample
 from facegen.models.identity import LEAST_SIDE, identity_similarity
 
@@ -140,6 +140,7 @@ def weight_change(before: nn.Module, after: nn.Module) -> float:
 def ladder(
     G: nn.Module,
     target: Tensor,
+    spaces: Sequence[str] = SPACES,
     *,
     perceptual: Perceptual,
     search: Search | None = None,
@@ -152,16 +153,18 @@ def ladder(
 ) -> tuple[dict[str, Projection], list[Scores]]:
     """W, then W+ from there, then pivotal tuning around the w of the first: what each step gains, and what it costs.
 
+    With a single one of these spaces it is a plain projection and its scores.
+
     Returns:
         The projections by space, and their scores in the same order. See `project` for the arguments.
     """
     found: dict[str, Projection] = {}
     rows = []
-    for space in ("w", "w+", "pti"):
+    for space in spaces:
         own, start, begin = dataclasses.replace(search or Search(), space=space), None, G
-        if space != "w":
+        if found:
             start = found["w"].ws
-        if space == "pti":  # its w is known: one step that only draws it, then the tuning
+        if space == "pti" and found:  # its w is known: one step that only draws it, then the tuning
             own, begin = dataclasses.replace(own, steps=1, noise=0.0, learn_noise=False), found["w"].G
         result = project(
             begin,
@@ -178,27 +181,6 @@ def ladder(
         found[space] = result
         rows.append(score(result, perceptual=perceptual, space=space, embed=embed, mask=mask, before=G))
     return found, rows
-
-
-def scored(
-    G: nn.Module,
-    target: Tensor,
-    space: str,
-    *,
-    perceptual: Perceptual,
-    search: Search,
-    embed: Callable[[Tensor], Tensor] | None,
-    mask: Tensor | None,
-    labels: int | None,
-    keep_every: int,
-    dtype: torch.dtype | None,
-) -> tuple[dict[str, Projection], list[Scores]]:
-    """A projection and its scores, as `ladder` gives them: of one space, or of all for "ladder"."""
-    options = {"search": search, "mask": mask, "labels": labels, "keep_every": keep_every, "dtype": dtype}
-    if space == "ladder":
-        return ladder(G, target, perceptual=perceptual, embed=embed, **options)
-    result = project(G, target, perceptual=perceptual, **options)
-    return {space: result}, [score(result, perceptual=perceptual, space=space, embed=embed, mask=mask, before=G)]
 
 
 # ---------------------------------------------------------------------------------------------------- far from the model
@@ -236,12 +218,7 @@ class Reach:
 
 @torch.no_grad()
 def far_from_model(
-    G: nn.Module,
-    target: Tensor,
-    perceptual: Perceptual,
-    *,
-    count: int | None = None,
-    labels: int | None = None,
+    G: nn.Module, target: Tensor, perceptual: Perceptual, *, count: int | None = None, labels: int | None = None
 ) -> Reach:
     """Whether a search can succeed, before it: is the target as near to the model's faces as these are to each other?
 

@@ -22,16 +22,7 @@ from tqdm.auto import tqdm
 
 from facegen.data.faces import safe_name
 from facegen.data.packed import nothing_usable
-from facegen.data.pictures import (
-    Row,
-    Source,
-    Unusable,
-    decode,
-    fit,
-    in_order,
-    no_bomb_warnings,
-    table,
-)
+from facegen.data.pictures import Row, Source, Unusable, decode, fit, in_order, no_bomb_warnings, table
 from facegen.files import InputError, one_line, replacing_folder
 from facegen.models import pretrained
 from facegen.models.cyclegan import ResnetGenerator, UnetGenerator

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from facegen.config import TRUNC
-from facegen.data.pictures import PICTURE_SUFFIXES
+from facegen.data.pictures import PICTURE_SUFFIXES, say
 from facegen.files import InputError
 from facegen.latent.edit import (
     Directions,
@@ -102,7 +102,7 @@ def named_ws(
     return torch.cat(parts), names
 
 
-def walk_path(
+def walked(
     G: nn.Module,
     sources: Sequence[Source],
     frames: int,
@@ -112,19 +112,19 @@ def walk_path(
     easing: str = "smooth",
     trunc: float = TRUNC,
     labels: int | None = None,
-    moving: bool = False,
-) -> tuple[Tensor, list[str]]:
-    """What each frame of a walk is made of, and the names of the faces on its way.
+    noise_mode: str = "const",
+    turn: float | None = None,
+    shift: tuple[float, float] | None = None,
+) -> tuple[list[str], int, Iterator[Tensor]]:
+    """A walk from face to face, or of one face that moves: the faces' names, how many pictures, and these as `face_batches`.
 
     Args:
         frames: from each face to the next.
         space: "w" walks straight, "z" along the sphere of the noise; None is w where the generator has one.
-        moving: the picture will move as a whole, so that a single face makes a walk, too.
-
-    Returns:
-        ws [F, num_ws, w_dim], or z [F, z_dim] for a generator without w.
+        loop, easing: as for `walk`.
+        turn, shift: degrees, and picture widths to the right and down, by which a StyleGAN3's picture moves on the way.
     """
-    styles = has_styles(G)
+    styles, moving = has_styles(G), turn is not None or shift is not None
     if moving and not can_move(G):
         raise InputError("only a StyleGAN3 network can turn or shift its pictures: this one draws on a fixed grid")
     if space == "z" or (space is None and not styles):
@@ -139,41 +139,24 @@ def walk_path(
         path = points.repeat(frames, *[1] * (points.ndim - 1))
     else:
         path = walk(points, frames, loop=loop, easing=easing, sphere=points.ndim == 2)
-    if styles:
-        return (mapped(G, path, trunc=trunc, labels=labels) if path.ndim == 2 else path), names
-    if trunc != 1 or labels is not None:
-        raise InputError("this generator has neither truncation nor classes (a DCGAN): leave --trunc and --class out")
-    return path, names
+    if not styles:
+        if trunc != 1 or labels is not None:
+            raise InputError("this generator has neither truncation nor classes (a DCGAN): leave --trunc and --class out")
+        return names, len(path), _drawn_from(G, path)
+    ws = mapped(G, path, trunc=trunc, labels=labels) if path.ndim == 2 else path
+    pictures = _moving(G, ws, turn or 0.0, shift or (0.0, 0.0), loop) if moving else face_batches(G, ws, noise_mode=noise_mode)
+    return names, len(path), pictures
 
 
-def walk_frames(
-    G: nn.Module,
-    path: Tensor,
-    noise_mode: str = "const",
-    *,
-    turn: float | None = None,
-    shift: tuple[float, float] | None = None,
-    loop: bool = False,
-) -> Iterator[Tensor]:
-    """The pictures of a path from `walk_path`, uint8 [N, 3, H, W], batch by batch, each made when it is asked for.
-
-    Args:
-        turn, shift: degrees, and picture widths to the right and down, by which a StyleGAN3's picture moves on the way.
-        loop: as for `walk_path`; the shift then comes back.
-    """
-    if turn is not None or shift is not None:
-        yield from _moving_frames(G, path, turn or 0.0, shift or (0.0, 0.0), loop)
-    elif path.ndim == 3:
-        yield from face_batches(G, path, noise_mode=noise_mode)
-    else:
-        where = next(G.parameters()).device
-        for part in tqdm(path.split(usual_batch(G)), unit="batch", disable=None):
-            with torch.no_grad(), evaluating(G):
-                faces = as_faces(G(part.to(where)))
-            yield faces
+def _drawn_from(G: nn.Module, z: Tensor) -> Iterator[Tensor]:
+    where = next(G.parameters()).device
+    for part in tqdm(z.split(usual_batch(G)), unit="batch", disable=None):
+        with torch.no_grad(), evaluating(G):
+            faces = as_faces(G(part.to(where)))
+        yield faces
 
 
-def _moving_frames(G: nn.Module, ws: Tensor, turn: float, shift: tuple[float, float], loop: bool) -> Iterator[Tensor]:
+def _moving(G: nn.Module, ws: Tensor, turn: float, shift: tuple[float, float], loop: bool) -> Iterator[Tensor]:
     """One by one, because all of a batch move alike."""
     count = len(ws)
     for i in tqdm(range(count), unit="face", disable=None):
@@ -248,16 +231,15 @@ def layers_of(G: nn.Module, text: str | None) -> list[int] | None:
     return None if text is None else parse_layers(text, G.num_ws)
 
 
-def relatives(first: str, a: nn.Module, second: str, b: nn.Module) -> tuple[float, str]:
-    """How much of their weights two models have in common, and a warning if they were trained apart, or "".
-    """
+def in_common(first: str, a: nn.Module, second: str, b: nn.Module) -> float:
+    """How much of their weights two models have in common; says so if they were trained apart."""
     try:
         alike = kinship(a, b)
     except InputError as error:
         raise InputError(f"{first} and {second}: {error}") from None
-    if alike >= UNRELATED:
-        return alike, ""
-    return alike, (
-        f"{second} does not seem to descend from {first}: their weights have {alike:.2f} in common, relatives above 0.5 as a "
-        "rule; expect no faces that match, and train one from the other with `facegen train --resume`"
-    )
+    if alike < UNRELATED:
+        say(
+            f"facegen: {second} does not seem to descend from {first}: their weights have {alike:.2f} in common, relatives "
+            "above 0.5 as a rule; expect no faces that match, and train one from the other with `facegen train --resume`"
+        )
+    return alike

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from facegen.config import TRUNC
-from facegen.data.pictures import say
 from facegen.files import InputError, one_line
 from facegen.latent.edit import (
     Directions,
@@ -28,16 +27,7 @@ from facegen.latent.edit import (
     parse_layers,
 )
 from facegen.latent.project import save_latents
-from facegen.latent.walks import (
-    edit_frames,
-    layers_of,
-    named_ws,
-    relatives,
-    sources_of,
-    strengths_of,
-    walk_frames,
-    walk_path,
-)
+from facegen.latent.walks import edit_frames, in_common, layers_of, named_ws, sources_of, strengths_of, walked
 from facegen.models.pretrained import check_another, save
 from facegen.models.published import network_file, origin, short_name
 from facegen.show.edit_widgets import sheet, sheet_size
@@ -99,18 +89,16 @@ def save_walk(
     Args:
         between: the faces, as for `sources_of`.
         frames: from each face to the next; by default 60 of a film, 8 of a sheet.
-        space, loop, easing: as for `walk_path`.
-        turn, shift: as for `walk_frames`.
+        space, loop, easing, turn, shift: as for `walked`.
         fps, width: of a film, as for `save_frames`.
     """
     film, sources = out.suffix.lower() in SUFFIXES, sources_of("--between", between)
     frames = (60 if film else 8) if frames is None else frames
-    moving, how = turn is not None or shift is not None, {"trunc": look.trunc, "labels": look.labels}
-    path, names = walk_path(G, sources, frames, space=space, loop=loop, easing=easing, moving=moving, **how)
-    batches = walk_frames(G, path, look.noise_mode, turn=turn, shift=shift, loop=loop)
+    how = {"trunc": look.trunc, "labels": look.labels, "noise_mode": look.noise_mode, "turn": turn, "shift": shift}
+    names, count, batches = walked(G, sources, frames, space=space, loop=loop, easing=easing, **how)
     if film:
         save_frames(batches, out, fps, width=width)
-        return f"{out}: {len(path)} frames, {len(path) / fps:.3g} s, {out.stat().st_size / 1e6:.2f} MB"
+        return f"{out}: {count} frames, {count / fps:.3g} s, {out.stat().st_size / 1e6:.2f} MB"
     single = len(names) == 1
     rows = names[: 1 if single else len(names) - (not loop)]
     columns = [f"{i / frames:.0%}" for i in range(frames + (not single))]
@@ -118,7 +106,7 @@ def save_walk(
     faces = torch.cat(list(batches))
     order = [(row * frames + i) % len(faces) for row in range(len(rows)) for i in range(len(columns))]
     save_image(sheet(faces[order], rows, columns, scale=look.scale), out, synthetic=SYNTHETIC)
-    return f"{out}: {len(path)} frames in {len(rows)} rows"
+    return f"{out}: {count} frames in {len(rows)} rows"
 
 
 def save_mix(G: nn.Module, rows: str, columns: str, layers: str, out: Path, look: Look = Look()) -> str:
@@ -194,7 +182,7 @@ def save_edit(
 def save_transfer(models: Sequence[Model], faces: tuple[str, str], out: Path, look: Look = Look()) -> str:
     """The same latents in a model, the first, and in those that were trained on from it; `faces` as for `save_edit`."""
     names, nets = zip(*models)
-    common = ", ".join(f"{_in_common(models[0], child):.2f}" for child in models[1:])
+    common = ", ".join(f"{in_common(*models[0], *child):.2f}" for child in models[1:])
     ws, columns = look.ws(nets[0], *faces)
     rows = [short_name(name) for name in names]
     look.save(out, nets, ws, rows, columns)
@@ -223,7 +211,7 @@ def save_blend(
     """
     names, (a, b) = zip(*models)
     check_another(out, *map(network_file, names))
-    alike, (first, second) = _in_common(*models), map(short_name, names)
+    alike, (first, second) = in_common(*models[0], *models[1]), map(short_name, names)
     if share is None:
         child = blended(a, b, from_layer, width, {"first": "coarse", "second": "fine"}[mapping])
         how = {"from_layer": from_layer, "width": width, "mapping": mapping}
@@ -236,14 +224,6 @@ def save_blend(
         look.save(grid, [a, child, b], ws, [first, out.stem, second], columns)
     save(out, child, None, {"blended_from": [origin(name) for name in names], **how})
     return f"{out}: {said}; the two have {alike:.2f} of their weights in common{f'; {grid}' if grid else ''}"
-
-
-def _in_common(first: Model, second: Model) -> float:
-    """How much of their weights two models have in common; says so if they were trained apart."""
-    alike, warning = relatives(*first, *second)
-    if warning:
-        say(f"facegen: {warning}")
-    return alike
 
 
 def _signed(strengths: Sequence[float]) -> list[str]:

@@ -10,16 +10,7 @@ import torch
 
 from facegen.data.packed import Faces
 from facegen.data.pictures import say
-from facegen.evaluation.measure import (
-    Evaluation,
-    Fakes,
-    Result,
-    ResultPair,
-    Settings,
-    compare_results,
-    measure,
-    write_results,
-)
+from facegen.evaluation.measure import Evaluation, Fakes, Result, ResultPair, Settings, compare_results, measure, write_results
 from facegen.evaluation.neighbours import Memorised
 from facegen.files import one_line
 from facegen.show.figures import show_grid

@@ -12,8 +12,8 @@ import torch
 from facegen.config import autocast_dtype
 from facegen.data.pictures import say
 from facegen.files import one_line, sha256_of, write_text
-from facegen.latent.project import Projection, Search, check_projectable, face_mask, save_latents
-from facegen.latent.scores import far_from_model, scored, table
+from facegen.latent.project import SPACES, Projection, Search, check_projectable, face_mask, save_latents
+from facegen.latent.scores import far_from_model, ladder, table
 from facegen.latent.targets import seed_of, targets
 from facegen.models.identity import load_identity
 from facegen.models.perceptual import load_perceptual
@@ -84,7 +84,8 @@ def project_into(
     licence = loaded.info.get("licence")
     made_from = {"projected_from": path.name, "projected_from_sha256": sha256}
     made_from |= {"licence": licence} if isinstance(licence, str) else {}
-    steps = search.steps + (search.tune_steps if space in ("pti", "ladder") else 0)
+    spaces = SPACES if space == "ladder" else (space,)
+    steps = search.steps + (search.tune_steps if "pti" in spaces else 0)
     how = {"search": search, "mask": weights, "labels": label, "dtype": half, "embed": embed}
     for name, picture, note in targets(G, target, aligned, label):
         start, place = time.perf_counter(), folder / name if control is None and Path(target).is_dir() else folder
@@ -92,7 +93,7 @@ def project_into(
         reach = far_from_model(G, picture, see, labels=label)
         if reach.warning:
             say(f"facegen: {one_line(name)}: {reach.warning}")
-        found, rows = scored(G, picture, space, perceptual=see, keep_every=max(1, steps // FILM_FRAMES), **how)
+        found, rows = ladder(G, picture, spaces, perceptual=see, keep_every=max(1, steps // FILM_FRAMES), **how)
         for kind, result in found.items():
             changed = made_from if kind == "pti" or search.learn_noise else None
             _write_result(place / kind if space == "ladder" else place, result, changed, film)

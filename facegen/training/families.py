@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facegen.config import CycleConfig, Recipe, StyleConfig, flag_of
 from facegen.data.framing import framing_lines
-from facegen.data.packed import Faces, load_faces
+from facegen.data.packed import Faces, common_size, drawn_count, load_faces
 from facegen.data.unpaired import Unpaired, load_unpaired, reframed
 from facegen.files import InputError
 from facegen.models.identity import LEAST_SIDE, face_distance, load_identity
@@ -22,6 +22,7 @@ from facegen.training.cyclegan import cyclegan_from
 from facegen.training.diagnose import Watch
 from facegen.training.fit import Snapshot, fit
 from facegen.training.method import Method
+from facegen.training.runs import FROM_A_NETWORK
 from facegen.training.steps import dcgan_from
 from facegen.training.stylegan import stylegan_from, transfer
 from facegen.training.symptoms import RunWatch
@@ -70,6 +71,14 @@ def watch(config: Recipe, method: Method, data: Faces | Unpaired) -> Callable[[S
     return RunWatch(data.images, config.loss)
 
 
+def implied(given: Mapping[str, object], source: str, start: str | None) -> dict[str, object]:
+    """The settings that a StyleGAN's pictures and a network that it begins with ask for, where they are not `given`."""
+    found = FROM_A_NETWORK if start else {}
+    if "image_size" not in given and drawn_count(source, 1) is None:
+        found = found | {"image_size": common_size(source)}
+    return {name: value for name, value in found.items() if name not in given}
+
+
 def dry_run(config: Recipe, on: torch.device, start: str | None = None) -> str:
     """All that a run with these settings would be, a line each; and what would be new in the networks of `start`."""
     method = build(config, on)
@@ -104,7 +113,12 @@ def train(
     build(config, on)  # settings that fit no network are refused before the pictures are decoded
     data, followed = load_data(config, source, max_images), 64
     if isinstance(config, CycleConfig):
-        data, followed = _framed(data, framing), FOLLOWED
+        followed = FOLLOWED
+        if framing == "alike":
+            data = reframed(data)
+            print("framing: the faces of both domains are framed alike now")
+        elif framing == "checked":
+            print("\n".join(framing_lines(data)))
         epochs, steps = config.epochs + config.epochs_decay, data.steps_per_epoch(config.batch)
         snap_kimg, keep_networks = steps * config.batch / 1000, keep_networks or max(1, epochs // 20)
         said = f"{len(data.A)} pictures of A, {len(data.B)} of B; {epochs} epochs of {steps} steps"
@@ -122,15 +136,6 @@ def train(
     options = {"keep": keep, "keep_networks": keep_networks, "resume": resume, "tensorboard": tensorboard}
     fit(method, data, outdir, snap_kimg=snap_kimg, samples=followed, on_snapshot=hook, **options)
     print(f"done: {done}")
-
-
-def _framed(data: Unpaired, framing: str) -> Unpaired:
-    if framing == "alike":
-        data = reframed(data)
-        print("framing: the faces of both domains are framed alike now")
-    elif framing == "checked":
-        print("\n".join(framing_lines(data)))
-    return data
 
 
 def take_over(method: Method, network: str | None) -> list[str]:

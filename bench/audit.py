@@ -23,9 +23,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facegen.config import TrainConfig, device
+from facegen.config import TrainConfig
 from facegen.data import drawn
 from facegen.data.packed import Faces, content_hash
+from facegen.devices import device
 from facegen.evaluation.audit import (
     AttributeClassifier,
     corrected_share,

@@ -29,7 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from facegen.config import device
+from facegen.devices import device
 from facegen.models.cyclegan import PatchDiscriminator, ResnetGenerator
 from facegen.training.cyclegan import ImagePool, Networks, translate, update_discriminators, update_generators
 from facegen.training.fit import keep_memory

@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection
 import torch
 from torch import nn
 
-from facegen.config import TrainConfig, device
+from facegen.config import TrainConfig
+from facegen.devices import device
 from facegen.models import dcgan
 from facegen.training.fit import keep_memory
 from facegen.training.steps import GAN

@@ -34,11 +34,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegen.config import CycleConfig, device
+from facegen.config import CycleConfig
 from facegen.data.faces import find_faces
 from facegen.data.framing import FFHQ_CROP, Framing, framing, measure_framing, reframe
 from facegen.data.packed import Faces, content_hash, load_faces
 from facegen.data.unpaired import Unpaired, load_unpaired, reframed
+from facegen.devices import device
 from facegen.files import replacing
 from facegen.latent.translate import kept_epochs, load_translator
 from facegen.models.identity import FaceEmbedding, load_identity

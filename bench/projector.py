@@ -26,7 +26,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.stylegan import finished, textbook_operators
-from facegen.config import device
+from facegen.devices import device
 from facegen.latent.project import Search, _noise_buffers, noise_penalty, normalise_noise
 from facegen.models import stylegan2, stylegan3
 from facegen.models.perceptual import random_vgg

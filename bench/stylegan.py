@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from facegen.config import device
+from facegen.devices import device
 from facegen.files import replacing
 from facegen.models import layers, stylegan2, stylegan3
 from facegen.training.fit import keep_memory

@@ -26,9 +26,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.stylegan import finished, textbook_operators
-from facegen.config import RECIPES, StyleConfig, device
+from facegen.config import RECIPES, StyleConfig
 from facegen.data import load_faces
 from facegen.data.packed import Faces
+from facegen.devices import device
 from facegen.training.fit import keep_memory
 from facegen.training.stylegan import StyleGAN, stylegan_from
 

@@ -1,7 +1,6 @@
 """Settings: what a training run is made of, and the three sizes at which the course runs.
 
-The comment behind a setting is the help of its flag: `image_size` is `--image-size`. FACEGEN_PRESET is read here and
-nowhere else. PyTorch is imported only by what needs it, so that `--help` answers at once.
+The comment behind a setting is the help of its flag: `image_size` is `--image-size`.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ import math
 import os
 import re
 import typing
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import SimpleNamespace
+from typing import Annotated, Literal
 
+from facegen.devices import device
 from facegen.files import InputError
 
-if TYPE_CHECKING:
-    import torch
-
-# What a number must be: a test, and its words.
+# What a setting must be: a test, and its words.
 Count = Annotated[int, (lambda n: n >= 1, "must be at least 1")]
 Several = Annotated[int, (lambda n: n >= 2, "must be at least 2")]
 Whole = Annotated[int, (lambda n: n >= 0, "must not be negative")]
@@ -28,6 +26,10 @@ Weight = Annotated[float, (lambda x: x >= 0, "must not be negative")]
 Share = Annotated[float, (lambda x: 0 <= x <= 1, "must lie between 0 and 1")]
 Beta = Annotated[float, (lambda x: 0 <= x < 1, "Adam's betas lie in [0, 1)")]
 YES_NO = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+Batch = Annotated[int, (lambda n: n >= 2, "must be at least 2, batch normalisation compares the pictures of a batch")]
+Size = Annotated[int, (lambda n: n >= 8 and n.bit_count() == 1, "the networks take 8, 16, 32, 64, ... pixels")]
+Layers = Annotated[Whole, (lambda n: n not in (1, 2), "two of StyleGAN3's layers have the full rate, so 3 is the least; 0: 14")]
+Translator = Annotated[str, (re.compile(r"resnet[1-9]\d?|unet\d{2,4}").fullmatch, "choose resnet6, resnet9, unet128 or such")]
 Precision = Literal["auto", "float32", "bfloat16"]
 # Psi of the truncation trick: of everything but sheets and folders of a StyleGAN's faces, which are to look well.
 TRUNC, TRUNC_OF_SHEETS = 1.0, 0.7
@@ -55,6 +57,8 @@ def check_values(given: object) -> None:
 class Recipe:
     """What all recipes share: settings that cannot work are refused in one line, before anything is built."""
 
+    d_steps = 1  # of D per step of G, where it is no setting
+
     def __post_init__(self) -> None:
         check_values(self)
         self.check()
@@ -62,7 +66,12 @@ class Recipe:
     @property
     def images_per_step(self) -> int:
         """Real pictures, of either domain, per step of G."""
-        return self.batch
+        return self.batch * self.d_steps
+
+    @property
+    def steps(self) -> int:
+        """Steps of G in a run whose length is given in `kimg`."""
+        return max(1, round(self.kimg * 1000 / self.images_per_step))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +99,7 @@ class TrainConfig(Recipe):
     augment: str = ""  # for small sets: color,translation,cutout, or none
     mirror: bool = False  # 1: flip half of the real pictures
     # optimisation
-    batch: int = 64  # pictures per step
+    batch: Batch = 64  # pictures per step
     kimg: Positive = 200.0  # length of the run in thousands of real pictures shown
     lr_G: Positive = 2e-4  # Adam's learning rate for G
     lr_D: Positive = 2e-4  # Adam's learning rate for D
@@ -103,23 +112,8 @@ class TrainConfig(Recipe):
     seed: Seed = 0  # of everything random
 
     def check(self) -> None:
-        if self.batch < 2:
-            raise InputError(f"--batch={self.batch}: must be at least 2, batch normalisation compares the pictures of a batch")
         if self.norm_D == "batch" and (self.loss == "wgan-gp" or self.r1_gamma or self.r2_gamma):
-            raise InputError(
-                "a gradient penalty needs a D that sees each picture alone, and batch norm mixes them: "
-                "set --norm-D to instance, spectral or none"
-            )
-
-    @property
-    def steps(self) -> int:
-        """G steps in the run: kimg is counted in real pictures."""
-        return max(1, round(self.kimg * 1000 / self.images_per_step))
-
-    @property
-    def images_per_step(self) -> int:
-        """Real pictures that D sees per G step."""
-        return self.batch * self.d_steps
+            raise InputError("a gradient penalty needs --norm-D instance, spectral or none: batch norm mixes the pictures")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +123,7 @@ class CycleConfig(Recipe):
     # networks
     image_size: int = 128  # pixels, a multiple of 4
     load_size: int = 143  # pixels at which pictures are loaded, to be cropped at random
-    generator: str = "resnet6"  # resnet6, resnet9 (N blocks), unet128 or unet256
+    generator: Translator = "resnet6"  # resnet6, resnet9 (N blocks), unet128 or unet256
     width: Count = 64  # of the generators; twice as wide is four times the work
     width_D: Count = 64  # of the discriminators
     layers_D: Whole = 3  # of the PatchGAN: 3 sees 70 pixels; 0 sees single pixels
@@ -158,13 +152,7 @@ class CycleConfig(Recipe):
         if self.epochs + self.epochs_decay < 1:
             raise InputError("--epochs=0 and --epochs-decay=0: train for at least one epoch")
         if self.load_size < self.image_size:
-            raise InputError(
-                f"--load-size={self.load_size}: crops of --image-size={self.image_size} cannot be cut from it, make it larger"
-            )
-        if not re.fullmatch(r"resnet[1-9]\d?|unet\d{2,4}", self.generator):
-            raise InputError(
-                f"--generator={self.generator!r} is not known: choose resnet6, resnet9, unet128, unet256 or the like"
-            )
+            raise InputError(f"--load-size={self.load_size} is less than --image-size={self.image_size}: make it larger")
         if self.loss == "wgangp" and self.norm == "batch":
             raise InputError("wgangp needs a D that sees each picture alone, and batch norm mixes them: set --norm to instance")
 
@@ -175,13 +163,13 @@ class StyleConfig(Recipe):
 
     # networks
     architecture: Literal["stylegan2", "stylegan3-t", "stylegan3-r"] = "stylegan2"  # which --cfg names
-    image_size: int = 64  # pixels: 8, 16, 32, 64, ...; without it that of the pictures in --data
+    image_size: Size = 64  # pixels: 8, 16, 32, 64, ...; without it that of the pictures in --data
     cbase: Count = 32768  # width of the networks at 1 pixel: half as much is a quarter of the work
     cmax: Count = 512  # greatest width
     z_dim: Count = 512  # length of the noise z
     w_dim: Count = 512  # length of the style w
     map_depth: Whole = 0  # layers of the mapping network; 0: 8 for stylegan2, 2 for stylegan3
-    layers: Whole = 0  # of stylegan3's synthesis, without the one to colour; 0: 14; fewer are faster
+    layers: Layers = 0  # of stylegan3's synthesis, without the one to colour; 0: 14; fewer are faster
     freezed: Whole = 0  # first layers of D that do not learn
     cond: bool = False  # 1: use the data set's labels
     # objective
@@ -211,39 +199,11 @@ class StyleConfig(Recipe):
     seed: Seed = 0  # of everything random
 
     def check(self) -> None:
-        if self.image_size < 8 or self.image_size & (self.image_size - 1):
-            raise InputError(f"--image-size={self.image_size}: the networks take 8, 16, 32, 64, ... pixels")
-        if self.layers in (1, 2):
-            raise InputError(f"--layers={self.layers}: two of StyleGAN3's layers have the full rate, so 3 is the least; 0: 14")
-        if self.batch % self.micro_batch:
+        at_once = self.batch_gpu or self.batch
+        if self.batch % at_once:
             raise InputError(f"--batch={self.batch} is no multiple of --batch-gpu={self.batch_gpu}, its micro-batches' size")
-        if self.micro_batch > 4 and self.micro_batch % 4:
-            raise InputError(f"{self.micro_batch} pictures at once: D compares groups of 4, so take a multiple of 4, or fewer")
-
-    @property
-    def micro_batch(self) -> int:
-        """Pictures that go through the networks at once."""
-        return self.batch_gpu or self.batch
-
-    @property
-    def steps(self) -> int:
-        """Steps in the run: kimg is counted in real pictures."""
-        return max(1, round(self.kimg * 1000 / self.batch))
-
-    @property
-    def blur_fade(self) -> float:
-        """Thousands of pictures in which the blur of stylegan3-r fades: by default the paper's 200 at a batch of 32."""
-        return self.batch * 200 / 32 if self.blur_kimg < 0 else self.blur_kimg
-
-    @property
-    def r1_gamma(self) -> float:
-        """`gamma`, or what suits the size and the batch (Karras et al. 2020, arXiv:2006.06676, appendix C)."""
-        return self.gamma if self.gamma >= 0 else 0.0002 * self.image_size**2 / self.batch
-
-    @property
-    def ema_half_life(self) -> float:
-        """`ema_kimg`, or what suits the batch, in thousands of pictures."""
-        return self.ema_kimg if self.ema_kimg >= 0 else self.batch * 10 / 32
+        if at_once > 4 and at_once % 4:
+            raise InputError(f"{at_once} pictures at once: D compares groups of 4, so take a multiple of 4, or fewer")
 
 
 # Named starting points for `facegen train --cfg`; every field can still be set by its own flag.
@@ -255,108 +215,58 @@ RECIPES: dict[str, TrainConfig | CycleConfig | StyleConfig] = {
     "stylegan3-t": StyleConfig("stylegan3-t", pl_weight=0.0, style_mixing=0.0),
     "stylegan3-r": StyleConfig("stylegan3-r", pl_weight=0.0, style_mixing=0.0),
 }
-SIZES = ("ci", "cpu", "gpu")
-
-
-def _row(*values: float) -> dataclasses.Field:
-    """A number of the presets `ci`, `cpu` and `gpu`."""
-    return dataclasses.field(metadata=dict(zip(SIZES, values)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """How much the notebooks do. `ci` shrinks sizes, widths and steps, never a code path."""
-
-    name: str
-    faces: int = _row(256, 4096, 20000)  # pictures in the training set
-    conv_dim: int = _row(8, 32, 64)  # channels of the learner's DCGAN
-    batch: int = _row(16, 16, 64)
-    kimg: float = _row(0.32, 80, 600)  # of the main run
-    snap_kimg: float = _row(0.08, 4, 20)  # between two snapshots of it
-    experiment_kimg: float = _row(0.08, 14, 60)  # of each run in the comparisons
-    # 03, CycleGAN
-    cycle_size: int = _row(32, 64, 128)  # pixels
-    cycle_faces: int = _row(16, 400, 1000)  # of each domain
-    cycle_width: int = _row(4, 16, 48)
-    cycle_blocks: int = _row(1, 3, 6)
-    copy_steps: int = _row(10, 2000, 6000)  # of the generator that learns to copy first
-    cycle_epochs: int = _row(2, 3, 12)  # of the main run, half of them at the full learning rate
-    failure_epochs: int = _row(1, 1, 2)  # of each run that is made to fail
-    # 04, StyleGAN
-    style_size: int = _row(16, 32, 64)  # pixels of the run from nothing
-    style_faces: int = _row(64, 1000, 2000)
-    style_cbase: int = _row(128, 512, 4096)
-    style_cmax: int = _row(16, 64, 256)
-    style_kimg: float = _row(0.192, 44, 240)  # of the run from nothing
-    style_snap_kimg: float = _row(0.064, 4, 12)
-    style_samples: int = _row(24, 128, 500)  # generated pictures in each measurement
-    transfer_kimg: float = _row(0.064, 2.4, 24)  # of the two runs from nothing and from the shipped network, at 64 pixels
-    compare_kimg: float = _row(0.032, 1.6, 20)  # of each run in the comparison
-    # 05, projection
-    project_steps: int = _row(8, 250, 500)  # of each search
-    project_tune_steps: int = _row(4, 120, 250)  # of each tuning of weights
-    project_samples: int = _row(1000, 10000, 10000)  # w whose mean and spread are taken
-    project_faces: int = _row(24, 200, 400)  # of the network's own pictures that are measured
-    project_people: int = _row(2, 2, 6)  # strangers who are projected
-    project_frames: int = _row(4, 36, 60)  # from one face to the next
-    # 06, evaluation
-    evaluate_faces: int = _row(32, 400, 1000)  # in each set that is measured
-    evaluate_rounds: int = _row(40, 100, 200)  # of each interval by halves
-    evaluate_moves: int = _row(4, 60, 200)  # pictures that are moved for EQ-T
-    evaluate_epochs: int = _row(2, 4, 8)  # of the CycleGAN that is measured
-    audit_faces: int = _row(300, 2000, 4000)  # of 32 pixels, in each set of the audit
-    audit_kimg: float = _row(0.64, 16, 60)  # of each of its two runs
-
-
+# How much the notebooks do, a row for each number. `ci` shrinks sizes, widths and steps, never a code path.
 PRESETS = {
-    name: Preset(name, *(field.metadata[name] for field in dataclasses.fields(Preset) if field.metadata)) for name in SIZES
+    "name": ("ci", "cpu", "gpu"),
+    "faces": (256, 4096, 20000),  # pictures in the training set
+    "conv_dim": (8, 32, 64),  # channels of the learner's DCGAN
+    "batch": (16, 16, 64),
+    "kimg": (0.32, 80, 600),  # of the main run
+    "snap_kimg": (0.08, 4, 20),  # between two snapshots of it
+    "experiment_kimg": (0.08, 14, 60),  # of each run in the comparisons
+    # 03, CycleGAN
+    "cycle_size": (32, 64, 128),  # pixels
+    "cycle_faces": (16, 400, 1000),  # of each domain
+    "cycle_width": (4, 16, 48),
+    "cycle_blocks": (1, 3, 6),
+    "copy_steps": (10, 2000, 6000),  # of the generator that learns to copy first
+    "cycle_epochs": (2, 3, 12),  # of the main run, half of them at the full learning rate
+    "failure_epochs": (1, 1, 2),  # of each run that is made to fail
+    # 04, StyleGAN
+    "style_size": (16, 32, 64),  # pixels of the run from nothing
+    "style_faces": (64, 1000, 2000),
+    "style_cbase": (128, 512, 4096),
+    "style_cmax": (16, 64, 256),
+    "style_kimg": (0.192, 44, 240),  # of the run from nothing
+    "style_snap_kimg": (0.064, 4, 12),
+    "style_samples": (24, 128, 500),  # generated pictures in each measurement
+    "transfer_kimg": (0.064, 2.4, 24),  # of the two runs from nothing and from the shipped network, at 64 pixels
+    "compare_kimg": (0.032, 1.6, 20),  # of each run in the comparison
+    # 05, projection
+    "project_steps": (8, 250, 500),  # of each search
+    "project_tune_steps": (4, 120, 250),  # of each tuning of weights
+    "project_samples": (1000, 10000, 10000),  # w whose mean and spread are taken
+    "project_faces": (24, 200, 400),  # of the network's own pictures that are measured
+    "project_people": (2, 2, 6),  # strangers who are projected
+    "project_frames": (4, 36, 60),  # from one face to the next
+    # 06, evaluation
+    "evaluate_faces": (32, 400, 1000),  # in each set that is measured
+    "evaluate_rounds": (40, 100, 200),  # of each interval by halves
+    "evaluate_moves": (4, 60, 200),  # pictures that are moved for EQ-T
+    "evaluate_epochs": (2, 4, 8),  # of the CycleGAN that is measured
+    "audit_faces": (300, 2000, 4000),  # of 32 pixels, in each set of the audit
+    "audit_kimg": (0.64, 16, 60),  # of each of its two runs
 }
 
 
-def preset() -> Preset:
-    """The preset named by FACEGEN_PRESET; without it `gpu` where there is an accelerator, else `cpu`.
+def preset() -> SimpleNamespace:
+    """The numbers of the preset named by FACEGEN_PRESET; without it `gpu` where there is an accelerator, else `cpu`.
 
     Raises:
         InputError: the variable holds another word.
     """
+    names = PRESETS["name"]
     name = os.environ.get("FACEGEN_PRESET") or ("cpu" if device().type == "cpu" else "gpu")
-    if name not in PRESETS:
-        raise InputError(f"FACEGEN_PRESET={name!r} is not known: set it to one of {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def device(name: str = "auto") -> torch.device:
-    """The device called `name`; "auto" is CUDA, else MPS, else the CPU.
-
-    Raises:
-        InputError: a device that PyTorch does not have here.
-    """
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(name)
-        torch.zeros(1, device=chosen).item()  # "meta" is a device too, but holds no numbers
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"--device {name!r} is not available here: use cpu, or leave it to auto") from None
-    return chosen
-
-
-def autocast_dtype(precision: str, on: torch.device) -> torch.dtype | None:
-    """The type that autocast computes convolutions in, or None for plain float32.
-
-    "auto" gives bfloat16 on CUDA devices and on CPUs with native bfloat16 arithmetic (AMX or AVX512-BF16), where it is
-    faster; elsewhere, and on MPS, float32.
-    """
-    import torch
-
-    native = precision == "bfloat16"
-    if precision == "auto" and on.type == "cuda":
-        # Older cards, such as Colab's T4, only emulate it, slower than float32.
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif precision == "auto" and on.type == "cpu":
-        # These two probes have no public name yet; a PyTorch without them gets float32, which is always right.
-        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        native = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
-    return torch.bfloat16 if native else None
+    if name not in names:
+        raise InputError(f"FACEGEN_PRESET={name!r} is not known: set it to one of {', '.join(names)}")
+    return SimpleNamespace(**{number: row[names.index(name)] for number, row in PRESETS.items()})

@@ -176,11 +176,11 @@ def test_building_leaves_the_random_state_alone():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"generator": "resnet"}, "generator='resnet' is not known"),
+        ({"generator": "resnet"}, "--generator=resnet: choose resnet6"),
         ({"generator": "unet64"}, "a U-Net's size is a power of 2"),
         ({"image_size": 30, "load_size": 36}, "take a multiple of 4"),
         ({"layers_D": 4}, "--layers-D=4 needs pictures of 48 pixels"),
-        ({"load_size": 31}, "--load-size=31: crops of --image-size=32"),
+        ({"load_size": 31}, "--load-size=31 is less than --image-size=32"),
         ({"epochs": 0, "epochs_decay": 0}, "at least one epoch"),
         ({"loss": "bce"}, "loss='bce' is not known"),
         ({"loss": "wgangp", "norm": "batch"}, "batch norm mixes them"),

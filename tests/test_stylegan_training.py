@@ -264,9 +264,16 @@ def test_settings_that_cannot_work_are_refused_in_one_line(change, words):
 
 
 def test_defaults_follow_size_and_batch():
-    config = StyleConfig(image_size=256, batch=16)
-    assert config.r1_gamma == pytest.approx(0.0002 * 256**2 / 16) and config.ema_half_life == 5
-    assert StyleConfig(gamma=0.0).r1_gamma == 0 and StyleConfig(ema_kimg=0.0).ema_half_life == 0
+    def gamma_and_beta(**change):
+        method = stylegan_from(settings("stylegan2", image_size=32, batch=16, **change))
+        method.average = lambda G_ema, G, beta: betas.append(beta)
+        method._average(10**6)  # long after the first pictures
+        return method.r1_gamma, betas.pop()
+
+    betas = []
+    gamma, beta = gamma_and_beta()
+    assert gamma == pytest.approx(0.0002 * 32**2 / 16) and beta == pytest.approx(0.5 ** (16 / 5000))
+    assert gamma_and_beta(gamma=0.0, ema_kimg=0.0) == (0, 0)
 
 
 def test_the_blur_fades_in_the_paper_s_time_or_in_one_s_own():

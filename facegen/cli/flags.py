@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from facegen.config import YES_NO, check_values, device, flag_of
+from facegen.config import YES_NO, check_values, flag_of
+from facegen.devices import device
 from facegen.files import InputError, one_line, replacing_folder
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from facegen.cli.flags import Film, Folder, Kind, Label, Network, OnDevice, Pair, Picture, Psi, Run, Scale, file, flags, verb
-from facegen.config import TRUNC, device
+from facegen.config import TRUNC
+from facegen.devices import device
 from facegen.files import InputError
 
 FILM_WIDTH = 512  # pixels

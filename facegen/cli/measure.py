@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facegen.cli.flags import Data, Folder, Kind, Label, Network, OnDevice, Picture, Psi, command, flags, new_folder, verb
-from facegen.config import TRUNC, Several, device
+from facegen.config import TRUNC, Several
+from facegen.devices import device
 from facegen.files import InputError, cache_folder, names_in
 
 if TYPE_CHECKING:

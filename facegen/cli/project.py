@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from facegen.cli.flags import Folder, Kind, Label, Network, OnDevice, new_folder, verb, yes_no
-from facegen.config import device
+from facegen.devices import device
 
 
 @verb("edit faces", "project NET --target seed:7 --outdir projected")

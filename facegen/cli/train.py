@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from facegen.cli.flags import Data, Folder, Kind, OnDevice, Run, add_settings, file, flags, parser_of, verb
-from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig, Whole, device
+from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig, Whole
+from facegen.devices import device
 
 
 @verb("train", "train --cfg=dcgan --data drawn:2048 --outdir runs/first --image-size=32 --conv-dim=16 --kimg=20")

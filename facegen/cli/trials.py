@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Annotated
 
 from facegen.cli.flags import Data, Folder, Kind, OnDevice, YesNo, command, flags, one_of, verb
-from facegen.config import TrainConfig, device
+from facegen.config import TrainConfig
+from facegen.devices import device
 from facegen.files import one_line
 
 

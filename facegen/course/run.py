@@ -85,8 +85,8 @@ def run_course(
     Returns:
         0 if every notebook ran through, 1 if one did not, 130 after Ctrl-C.
     """
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    if preset not in PRESETS["name"]:
+        raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS['name'])}")
     paths = _paths(notebooks)
     out = Path(out)
     results = [Result(path, path.stem) for path in paths]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from facegen.config import autocast_dtype
 from facegen.data.pictures import say
+from facegen.devices import autocast_dtype
 from facegen.files import one_line, sha256_of, write_text
 from facegen.latent.project import SPACES, Projection, Search, check_projectable, face_mask, save_latents
 from facegen.latent.scores import far_from_model, ladder, table

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facegen.config import CycleConfig, StyleConfig, TrainConfig, autocast_dtype
+from facegen.config import CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces, batch_indices, mirror_flags
 from facegen.data.unpaired import Unpaired
+from facegen.devices import autocast_dtype
 from facegen.files import InputError
 from facegen.models import pretrained
 from facegen.training import processes

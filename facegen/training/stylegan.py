@@ -96,9 +96,11 @@ class StyleGAN(FromNoise):
     ) -> None:
         super().__init__(G.to(device).train(), D.to(device).train(), config, device, config.z_dim)
         self.penalty, self.mix, self.average, self.rule = penalty, mix, average, rule
+        # arXiv:2006.06676, appendix C: what suits the size and the batch.
+        self.r1_gamma = config.gamma if config.gamma >= 0 else 0.0002 * config.image_size**2 / config.batch
         path = config.pl_interval if config.pl_weight else 0
         self.opt_G = self._lazy_adam(self.G, config.glr, path)
-        self.opt_D = self._lazy_adam(self.D, config.dlr, config.r1_interval if config.r1_gamma or config.r2_gamma else 0)
+        self.opt_D = self._lazy_adam(self.D, config.dlr, config.r1_interval if self.r1_gamma or config.r2_gamma else 0)
         self.optimizers = {"G": self.opt_G, "D": self.opt_D}
         self.loss: AdversarialLoss = adversarial_loss("bce" if config.loss == "logistic" else "relativistic")
         self.pipe: AugmentPipe | None = None
@@ -106,7 +108,7 @@ class StyleGAN(FromNoise):
         self.augment = self._augmentation()
         self.state = _Running(self.device)
         self.stores = {"running": self.state} | ({"controller": self.controller} if self.controller else {})
-        self._micro = min(config.micro_batch, config.batch // processes.count())
+        self._micro = min(config.batch_gpu or config.batch, config.batch // processes.count())
         if config.batch // processes.count() % self._micro:
             share = config.batch // processes.count()
             raise InputError(f"--batch-gpu={config.batch_gpu} does not divide the {share} pictures of each process")
@@ -197,7 +199,7 @@ class StyleGAN(FromNoise):
             if config.pl_weight:
                 self._path_lengths(0, parts)
             self._D_step(0, parts, self._blur(0))
-            if config.r1_gamma or config.r2_gamma:
+            if self.r1_gamma or config.r2_gamma:
                 self._penalty_step(0, parts, self._blur(0))
         finally:
             self.controller = controller
@@ -256,7 +258,7 @@ class StyleGAN(FromNoise):
         if config.pl_weight and step % config.pl_interval == 0:
             stats |= self._path_step(step, parts)
         stats |= self._D_step(step, parts, sigma)
-        if (config.r1_gamma or config.r2_gamma) and step % config.r1_interval == 0:
+        if (self.r1_gamma or config.r2_gamma) and step % config.r1_interval == 0:
             stats |= self._penalty_step(step, parts, sigma)
         self._average(step)
         return stats | self._adapt()
@@ -377,9 +379,9 @@ class StyleGAN(FromNoise):
         for number, real, real_c, fake_c in parts:
             with self._part(step, PENALTY, number) as z:
                 penalties = {}
-                if config.r1_gamma:
+                if self.r1_gamma:
                     real = real.detach().requires_grad_()
-                    penalties["r1"] = config.r1_gamma, self.penalty(self._judge(real, real_c, sigma, None), real)
+                    penalties["r1"] = self.r1_gamma, self.penalty(self._judge(real, real_c, sigma, None), real)
                 if config.r2_gamma:
                     with torch.no_grad():
                         fake = self._paint(self._ws(z, fake_c), self.dtype)
@@ -394,14 +396,17 @@ class StyleGAN(FromNoise):
 
     def _blur(self, step: int) -> float:
         """Sigma in pixels: stylegan3-r shows D only coarse pictures at first, so that G does not settle details too early."""
-        fade = self.config.blur_fade * 1000  # pictures
-        if self.config.architecture != "stylegan3-r" or fade == 0:
+        config = self.config
+        fade = 1000 * (config.blur_kimg if config.blur_kimg >= 0 else config.batch * 200 / 32)  # pictures
+        if config.architecture != "stylegan3-r" or fade == 0:
             return 0.0
-        return max(0.0, 1 - step * self.config.batch / fade) * BLUR_SIGMA
+        return max(0.0, 1 - step * config.batch / fade) * BLUR_SIGMA
 
     def _average(self, step: int) -> None:
         """Move G_ema, faster while there have been few pictures (arXiv:2006.06676, appendix C)."""
-        beta = ema_beta(step, self.config.batch, self.config.ema_half_life * 1000, self.config.ema_rampup)
+        config = self.config
+        half_life = 1000 * (config.ema_kimg if config.ema_kimg >= 0 else config.batch * 10 / 32)  # pictures
+        beta = ema_beta(step, config.batch, half_life, config.ema_rampup)
         self.average(self.G_ema, self.G, beta)
 
     def _adapt(self) -> Stats:

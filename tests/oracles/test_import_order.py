@@ -5,7 +5,7 @@ import graphlib
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "facegen"
-ROOMS = ["files", "pages", "config", "data", "models", "training", "latent", "evaluation", "show", "cli", "__main__"]
+ROOMS = ["files", "pages", "devices", "config", "data", "models", "training", "latent", "evaluation", "show", "cli", "__main__"]
 AROUND = {"tests", "tools", "bench", "teaching", "exercises", "problem_unittests"}
 EXCEPTIONS: set[tuple[str, str]] = set()  # imports that close a circle
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from facegen.__main__ import main
 from facegen.cli.flags import VERBS, command, parse
-from facegen.files import InputError, sha256_of
+from facegen.data.fetch import digest
+from facegen.files import InputError
 from facegen.latent import edit
 from facegen.models import pretrained, published, stylegan2, stylegan3
 
@@ -150,7 +151,7 @@ def test_convert_keeps_networks_and_facts_and_adds_the_origin(styled, tmp_path, 
         assert list(old) == list(copied) and all(torch.equal(old[key], copied[key]) for key in old)
     assert after.info["kimg"] == 12.5 and after.info["licence"] == "CC0"
     origin = after.info["converted_from"]
-    assert origin["file"] == "plain.safetensors" and origin["sha256"] == sha256_of(styled["plain"])
+    assert origin["file"] == "plain.safetensors" and origin["sha256"] == digest(styled["plain"])
     assert "G and D of plain.safetensors" in capsys.readouterr().out
     # A published network takes its terms along.
     tiny = published.Published("tiny", "stylegan2", 16, "FFHQ", "CC BY-NC-SA 4.0", "https://127.0.0.1/tiny.pkl")

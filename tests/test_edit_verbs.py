@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from facegen.__main__ import main
 from facegen.cli.flags import find_verb, parse
-from facegen.files import InputError, sha256_of
+from facegen.data.fetch import digest
+from facegen.files import InputError
 from facegen.latent import edit, walks
 from facegen.latent.project import load_latents, save_latents
 from facegen.latent.sample import latents, moved, sample
@@ -351,7 +352,7 @@ def test_a_blend_is_a_network_that_names_its_parents(nets, tmp_path, kind):
         made = pretrained.load(out)
         for name, value in expected.state_dict().items():
             torch.testing.assert_close(made.G.state_dict()[name], value)
-        assert [parent["sha256"] for parent in made.info["blended_from"]] == [sha256_of(file) for file in files]
+        assert [parent["sha256"] for parent in made.info["blended_from"]] == [digest(file) for file in files]
         assert facts.items() <= made.info.items()
         same(
             grid,

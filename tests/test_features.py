@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from facegen.data.fetch import Patience
+from facegen.data.fetch import Patience, digest
 from facegen.evaluation import features as module
 from facegen.evaluation.features import (
     Features,
@@ -27,7 +27,7 @@ from facegen.evaluation.features import (
     require_same,
     resize,
 )
-from facegen.files import InputError, sha256_of
+from facegen.files import InputError
 from facegen.models import judges
 from facegen.models.judges import Inception, Lite0, build
 
@@ -282,7 +282,7 @@ def published(weights_file, server, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "ours"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     urls = f"{server}/gone.pth", f"{server}/{weights_file.name}"
-    known = Weights(urls, ("a-6726825d.pth", "b-6726825d.pth"), weights_file.stat().st_size, sha256_of(weights_file))
+    known = Weights(urls, ("a-6726825d.pth", "b-6726825d.pth"), weights_file.stat().st_size, digest(weights_file))
     monkeypatch.setattr(module, "INCEPTION", known)
     return known
 
@@ -291,7 +291,7 @@ def test_inception_is_downloaded_once_checked_and_agrees_with_torch_fidelity(pub
     features = load_features("inception")
     assert log == ["/gone.pth", "/weights.pth"]
     kept = tmp_path / "ours/networks/a-6726825d.pth"
-    assert sha256_of(kept) == published.sha256
+    assert digest(kept) == published.sha256
     assert (features.hash, features.dims, features.resize) == (published.sha256[:12], 2048, "legacy")
     found = features(pattern(2, 100, 140))
     expected = [

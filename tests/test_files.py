@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from facegen import files
 from facegen.__main__ import main
 from facegen.files import (
     InputError,
@@ -22,9 +21,10 @@ from facegen.files import (
     cache_folder,
     locked,
     one_line,
-    plain_folder,
+    refuse_link,
     replacing,
     replacing_folder,
+    write_text,
     writing,
 )
 from facegen.models import pretrained, stylegan2
@@ -68,31 +68,27 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
     assert cache_folder("networks") == tmp_path / "xdg" / "facegen" / "networks"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
     assert cache_folder("networks") == tmp_path / ".cache" / "facegen" / "networks"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert cache_folder("networks") == tmp_path / "Library" / "Caches" / "facegen" / "networks"
 
 
-@pytest.mark.parametrize("taken", [False, True])
-def test_without_a_home_the_cache_is_a_private_folder(taken, monkeypatch, tmp_path):
-    def nobody():
-        raise RuntimeError("Could not determine home directory.")
-
+def test_without_a_home_the_cache_is_a_private_folder(monkeypatch, tmp_path):
     for name in ("FACEGEN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    files._private_folder.cache_clear()
-    usual = tmp_path / f"facegen-{os.getuid()}"
-    if taken:  # by somebody who can read what is put there
-        usual.mkdir()
-        usual.chmod(0o777)
-    found = cache_folder("networks")
-    files._private_folder.cache_clear()
-    assert found.name == "networks" and found.parent.parent == tmp_path
-    assert found.parent.stat().st_mode & 0o777 == 0o700 and (found.parent == usual) != taken
+    for _ in range(2):
+        found = cache_folder("networks")
+        assert found == tmp_path / f"facegen-{os.getuid()}" / "networks"
+        assert found.parent.stat().st_mode & 0o777 == 0o700
+    me = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    (tmp_path / f"facegen-{me + 1}").mkdir()  # by another user, who may read and change what is put there
+    with pytest.raises(InputError, match="is somebody else's: set FACEGEN_CACHE"):
+        cache_folder("networks")
 
 
 # --------------------------------------------------------------------------------------------------------------- locks
@@ -107,9 +103,7 @@ with locked(sys.argv[1], "facegen train"):
 
 def test_a_second_process_is_told_who_works_in_a_folder_and_a_dead_one_is_no_obstacle(tmp_path):
     folder = tmp_path / "run"
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout.readline() == "in\n"
     with pytest.raises(InputError) as caught, locked(folder, "facegen train"):
         pass
@@ -134,10 +128,9 @@ def test_a_folder_that_is_a_link_is_not_written_through(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "samples").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="samples is a symbolic link"):
-        plain_folder(tmp_path / "samples")
+        refuse_link(tmp_path / "samples")
     with pytest.raises(InputError, match="samples is a symbolic link"), replacing_folder(tmp_path / "samples"):
         pass
-    assert plain_folder(tmp_path / "a" / "b").is_dir() and plain_folder(tmp_path / "a" / "b").is_dir()
 
 
 # ---------------------------------------------------------------------------------------- what killed processes leave
@@ -156,21 +149,37 @@ def test_what_a_killed_process_leaves_is_swept_and_what_a_living_one_writes_is_n
     ours = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in ours:
         assert process.stdout.readline() == "in\n"
-    foreign = tmp_path / ".b.abcdefgh.part.png"  # of another file: its own writer's matter
-    foreign.touch()
-    assert len(list(tmp_path.iterdir())) == 5
+    foreign = tmp_path / ".b.part"  # no work of ours
+    foreign.mkdir()
+    halves = ".facegen.*.part/[!.]*"
+    assert [len(list(tmp_path.glob(pattern))) for pattern in ("*", halves)] == [5, 4]
     ours[0].send_signal(signal.SIGKILL)
     ours[0].communicate()
     with replacing(tmp_path / "a.png") as file, replacing_folder(tmp_path / "other"):
         file.write_text("whole")
-    assert len(list(tmp_path.glob(".a.*.part.png"))) == 1  # the living one's
+        assert sorted(path.name for path in tmp_path.glob(halves)) == ["a.png", "a.png", "folder", "other"]
+    assert sorted(path.name for path in tmp_path.glob(halves)) == ["a.png", "folder"]  # the living one's
     ours[1].communicate("go on\n")
     assert (tmp_path / "a.png").read_text() == "half" and (tmp_path / "folder" / "half").exists()
-    files._leftovers.cache_clear()  # as in the next process
-    (tmp_path / "folder" / "half").unlink()
-    with replacing_folder(tmp_path / "folder"):
-        pass
     assert sorted(path.name for path in tmp_path.iterdir()) == [foreign.name, "a.png", "folder", "other"]
+
+
+def test_many_files_in_one_folder_are_not_listed_for_each(tmp_path, monkeypatch):
+    asked = []
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: asked.append(path) or glob(path, pattern))
+    for number in range(3):
+        write_text(tmp_path / f"{number}.txt", "x")
+    assert asked == [tmp_path] and len(list(tmp_path.iterdir())) == 3
+
+
+def test_results_are_as_readable_as_any_other_file(tmp_path):
+    (tmp_path / "usual").touch()
+    (tmp_path / "usual folder").mkdir()
+    with replacing(tmp_path / "new"), replacing_folder(tmp_path / "new folder"):
+        pass
+    for usual, new in (("usual", "new"), ("usual folder", "new folder")):
+        assert (tmp_path / new).stat().st_mode == (tmp_path / usual).stat().st_mode
 
 
 # ------------------------------------------------------------------------------------------------------- a full disk
@@ -187,7 +196,7 @@ def full(tmp_path):
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, before[1]))
-    yield tmp_path, "the file would be larger than is allowed here"
+    yield tmp_path, "cannot be written (File too large)"
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from facegen.data.fetch import Patience
-from facegen.files import InputError, sha256_of
+from facegen.data.fetch import Patience, digest
+from facegen.files import InputError
 from facegen.models import perceptual as module
 from facegen.models.judges import Weights
 from facegen.models.perceptual import Perceptual, load_perceptual, random_vgg
@@ -128,7 +128,7 @@ def fake_vgg(tmp_path, monkeypatch):
     path = tmp_path / "torch/hub/checkpoints/vgg16-397923af.pth"
     path.parent.mkdir(parents=True)
     torch.save({f"features.{name}": value for name, value in net.state_dict().items()}, path)
-    known = Weights(("http://127.0.0.1:9/vgg16.pth",), (path.name,), path.stat().st_size, sha256_of(path))
+    known = Weights(("http://127.0.0.1:9/vgg16.pth",), (path.name,), path.stat().st_size, digest(path))
     monkeypatch.setattr(module, "VGG16", known)
     return net, path
 

@@ -12,7 +12,8 @@ from films import film_facts
 from PIL import Image
 
 from facegen.__main__ import main
-from facegen.files import InputError, sha256_of
+from facegen.data.fetch import digest
+from facegen.files import InputError
 from facegen.latent import project as p
 from facegen.latent import scores as s
 from facegen.latent.sample import sample
@@ -76,7 +77,7 @@ def test_the_control_is_found_and_every_file_says_what_it_should(networks, tmp_p
     assert row["perceptual_name"] == "lite0" and row["identity_name"] == "drawn" and -1 <= row["identity"] <= 1.00001
     assert row["apart"] < 1e-5 and row["tuned"] == 0 and not facts["reach"]["far"]
     protocol = facts["protocol"]
-    assert protocol["network_sha256"] == sha256_of(networks / f"{kind}.safetensors")
+    assert protocol["network_sha256"] == digest(networks / f"{kind}.safetensors")
     assert (protocol["steps"], protocol["seed"], protocol["space"]) == (60, 0, "w")
     assert str(tmp_path) not in json.dumps(facts)
     film = film_facts(out / "search.mp4")

@@ -17,7 +17,7 @@ from facegen.__main__ import main
 from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces
 from facegen.data.unpaired import drawn_unpaired
-from facegen.files import InputError
+from facegen.files import InputError, _sweep
 from facegen.training.cyclegan import cyclegan_from
 from facegen.training.fit import Snapshot, TrainingError, fit
 from facegen.training.runs import History, check_start
@@ -227,9 +227,12 @@ def test_a_second_training_into_a_folder_is_told_who_has_it(tmp_path):
 
 def test_what_a_killed_training_left_half_written_goes(tmp_path):
     train(DCGAN, tmp_path, stop_at=2)
-    strays = [tmp_path / name for name in (".config.x.part.json", "checkpoints/.step-1.x.part.pt", "samples/.a.part.png")]
+    strays = [tmp_path / part / ".facegen.abcdefgh.part" for part in ("", "checkpoints", "samples")]
     for stray in strays:
-        stray.write_text("half")
+        stray.mkdir()
+        (stray / ".lock").touch()
+        (stray / "step-00000001.pt").write_text("half")
+    _sweep.cache_clear()  # as in another process
     train(DCGAN, tmp_path)
     assert not any(stray.exists() for stray in strays)
 

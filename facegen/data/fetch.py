@@ -75,14 +75,14 @@ class Patience:
 # ----------------------------------------------------------------------------------------------------- checksums
 
 
-def digest(path: Path, kind: str) -> str:
+def digest(path: str | Path, kind: str = "sha256") -> str:
     """A file's checksum in hexadecimal digits.
 
     Args:
         kind: "sha256", "md5", or "git": the id under which git stores the file, SHA-1 of "blob LENGTH\\0" + bytes.
     """
     if kind == "git":
-        state = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        state = hashlib.sha1(b"blob %d\0" % os.path.getsize(path), usedforsecurity=False)
     else:
         state = hashlib.new(kind, usedforsecurity=False)
     with open(path, "rb") as file:

@@ -30,6 +30,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from facegen.data.fetch import digest
 from facegen.data.pictures import (
     TRANSFORMS,
     Decoded,
@@ -43,7 +44,7 @@ from facegen.data.pictures import (
     say,
     table,
 )
-from facegen.files import InputError, cache_folder, one_line, replacing, replacing_folder, sha256_of, write_text
+from facegen.files import InputError, cache_folder, one_line, replacing, replacing_folder, write_text
 
 CACHE_FORMAT = 2  # raise it when decoding changes, so that no older cache is taken for a new one
 CACHE_BYTES, CACHE_DAYS = 16 << 30, 60  # what the cache keeps: the sets that were used last
@@ -266,7 +267,7 @@ def _drawn_faces(count: int, size: int, seed: int, cache: bool) -> Faces:
 
     key = None
     if cache and count * size**2 >= DRAWN_CACHE_PIXELS:
-        key = [count, size, seed, sha256_of(inspect.getfile(drawn))]  # other drawing code, other faces
+        key = [count, size, seed, digest(inspect.getfile(drawn))]  # other drawing code, other faces
     pixels, facts = _made("drawn", key, functools.partial(_draw_to, count=count, size=size, seed=seed))
     known = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in facts["known"].items()}
     landmarks, identity = known.pop("landmarks"), known.pop("identity")

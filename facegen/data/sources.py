@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from facegen.data.archives import Names, extract, is_picture
 from facegen.data.fetch import FetchError, Patience, Stopped, digest, download, exclusive, read_json, wrong_checksum
-from facegen.files import InputError, replacing_folder, sha256_of, write_text
+from facegen.files import InputError, replacing_folder, write_text
 
 GITHUB_API = "https://api.github.com"
 GITHUB_FILES = "https://raw.githubusercontent.com"
@@ -333,7 +333,7 @@ def _is_complete(source: Source, target: Path) -> bool:
     bad = [
         path
         for path, expected in tqdm(sums.items(), desc=f"checking {target}", disable=None)
-        if not (target / path).is_file() or sha256_of(target / path) != expected
+        if not (target / path).is_file() or digest(target / path) != expected
     ]
     if bad:
         raise InputError(
@@ -364,7 +364,7 @@ def _describe(source: Source, folder: Path, origin: dict[str, Any], verified: st
     """Write SHA256SUMS and SOURCE.json into a folder that is about to be published."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SUMS, CARD))
     relative = [path.relative_to(folder).as_posix() for path in files]
-    sums = [sha256_of(path) for path in tqdm(files, desc="sha256", disable=None)]
+    sums = [digest(path) for path in tqdm(files, desc="sha256", disable=None)]
     write_text(folder / SUMS, "".join(f"{s}  {p}\n" for s, p in zip(sums, relative)))
     card = {
         "name": source.name,
@@ -523,7 +523,7 @@ def _from_archive(source: Source, archive: Path, target: Path) -> None:
         _describe(
             source,
             work,
-            {"archive": archive.name, "archive_sha256": sha256_of(archive)},
+            {"archive": archive.name, "archive_sha256": digest(archive)},
             "the archive against its published md5" if md5s else "nothing: no checksum of this archive is published",
         )
 

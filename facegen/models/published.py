@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from facegen.data.fetch import FetchError, Patience, WrongFile, download, say
-from facegen.files import InputError, cache_folder, sha256_of, write_text
+from facegen.data.fetch import FetchError, Patience, WrongFile, digest, download, say
+from facegen.files import InputError, cache_folder, write_text
 
 WEIGHTS_TERMS = "NVIDIA Source Code License: non-commercial"
 
@@ -116,7 +116,7 @@ def licence_of(name: str) -> str | None:
 def origin(name: str) -> dict[str, object]:
     """What a new file says of a network that it was made of: file, sha256, and the licence where it is known."""
     path, licence = network_file(name), licence_of(name)
-    facts: dict[str, object] = {"file": path.name, "sha256": sha256_of(path)}
+    facts: dict[str, object] = {"file": path.name, "sha256": digest(path)}
     return facts if licence is None else {**facts, "licence": licence}
 
 
@@ -198,7 +198,7 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
     noted = None if source.sha256 else _noted(note)
     expected = source.sha256 or noted
     if path.is_file():
-        found = sha256_of(path)
+        found = digest(path)
         if expected is None:
             _note(note, path.name, found)
         if expected in (None, found):
@@ -212,7 +212,7 @@ def fetch_network(url_or_name: str, dest: str | os.PathLike[str] | None = None, 
         advice = f"; if the file there was rightly replaced, delete {note} and run the same command again" if noted else ""
         raise WrongFile(f"{error}{advice}") from None
     if expected is None:
-        _note(note, path.name, sha256_of(path))
+        _note(note, path.name, digest(path))
     return path
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
+from facegen.data.fetch import digest
 from facegen.data.pictures import say
 from facegen.devices import autocast_dtype
-from facegen.files import one_line, sha256_of, write_text
+from facegen.files import one_line, write_text
 from facegen.latent.project import SPACES, Projection, Search, check_projectable, face_mask, save_latents
 from facegen.latent.scores import far_from_model, ladder, table
 from facegen.latent.targets import seed_of, targets
@@ -60,7 +61,7 @@ def project_into(
         check_film("search.mp4")
     control, path = seed_of(target, aligned), network_file(network)
     search = replace(search, space="w" if space == "ladder" else space)
-    loaded, sha256 = load(path), sha256_of(path)
+    loaded, sha256 = load(path), digest(path)
     check_projectable(loaded.G, network, label)
     G = loaded.G.to(device)
     half = autocast_dtype(precision, device) if precision != "auto" or device.type == "cuda" else None

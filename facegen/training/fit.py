@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from facegen.data.packed import to_pixels
-from facegen.files import InputError, locked, one_line, plain_folder, replacing, write_text, writing
+from facegen.files import InputError, locked, one_line, refuse_link, replacing, write_text, writing
 from facegen.training import memory, processes
 from facegen.training.method import Data, Method
 from facegen.training.runs import (
@@ -257,8 +257,10 @@ class _Run:
     def _make_folders(self) -> None:
         """Refuse a folder of ours that is a link before anything is written or removed behind it."""
         for name in ("samples", "checkpoints", "networks", "tensorboard"):
-            if name in ("samples", "checkpoints") or (self.outdir / name).is_symlink():
-                plain_folder(self.outdir / name)
+            refuse_link(self.outdir / name)
+        for name in ("samples", "checkpoints"):  # now, and not at the first snapshot, it comes out that they cannot be made
+            with writing(self.outdir / name):
+                (self.outdir / name).mkdir(exist_ok=True)
         strays = [*files_of_steps(self.outdir / "checkpoints", ".pt"), *files_of_steps(self.outdir / "samples", ".png")]
         if strays and not (self.outdir / "config.json").exists():
             raise InputError(f"{strays[0]} is of a run whose config.json is missing: put it back, or choose another folder")
@@ -272,8 +274,6 @@ class _Run:
     def _resume(self) -> None:
         if self.first:
             self._make_folders()
-            for leftover in self.outdir.rglob(".*.part*"):  # of a run that was killed while it wrote
-                leftover.unlink(missing_ok=True)
         found = self._newest_checkpoint()
         if found is None:  # killed before its first checkpoint
             _seed(self.config.seed + processes.rank())

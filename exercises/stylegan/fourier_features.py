@@ -71,11 +71,6 @@ def axis(number: int) -> Callable:
 right, by_x, by_y = solution(), axis(0), axis(1)
 
 
-def in_place(points: Tensor, frequencies: Tensor, phases: Tensor) -> Tensor:
-    frequencies *= TAU
-    return torch.sin(product(points, frequencies) + TAU * phases[:, None, None])
-
-
 MISTAKES = {
     "2 pi is missing: frequencies and phases are in periods": solution(lambda along, phase: torch.sin(along + phase)),
     "pi in place of 2 pi": solution(lambda along, phase: torch.sin(torch.pi * (along + phase))),
@@ -128,18 +123,7 @@ EXERCISE = Exercise(
     mistakes=MISTAKES,
     refused=[
         ("the waves are the first axis", lambda x, f, p: right(x, f, p).permute(1, 2, 0)),
-        ("rows and columns changed places", lambda x, f, p: right(x, f, p).transpose(1, 2)),
-        ("there is no batch axis", lambda x, f, p: right(x, f, p)[None]),
-        ("f . x is a sum over x and y", lambda x, f, p: torch.sin(TAU * (x * f[:, None, None] + p[:, None, None, None]))),
-        ("no cosines beside it", lambda x, f, p: right(x, f, p).repeat(2, 1, 1)),
-        ("no sum over them", lambda x, f, p: right(x, f, p).sum(0)),
-        ("no sum or mean over the points", lambda x, f, p: right(x, f, p).mean((1, 2))),
-        ("reshape the points into rows and columns again", lambda x, f, p: right(x, f, p).flatten(1)),
-        ("and put the waves first", lambda x, f, p: right(x, f, p).flatten(1).T),
         ("to which phases [C] can be added", lambda x, f, p: torch.sin(TAU * (product(x, f) + p))),
-        ("points [H, W, 2] @ frequencies.T", lambda x, f, p: torch.sin(TAU * (x @ f + p))),
-        ("changed frequencies in place", in_place),
-        ("return statement missing", lambda x, f, p: None),
     ],
     hints={SIZES: "points [H, W, 2] @ frequencies.T [2, C] gives [H, W, C], to which phases [C] can be added"},
 )

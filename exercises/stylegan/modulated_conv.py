@@ -89,17 +89,17 @@ def convolved(x: Tensor, own: Tensor, border: str = "constant") -> Tensor:
     return torch.cat([F.conv2d(picture[None], weight) for picture, weight in zip(pictures, own)])
 
 
-def solution(modulate: Callable = modulated, demodulate: Callable = demodulated, convolve: Callable = convolved) -> Callable:
+def solution(modulate: Callable = modulated, divide: Callable = demodulated, convolve: Callable = convolved) -> Callable:
     """With one of its three steps made in another way."""
 
-    def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, *, wanted: bool = True) -> Tensor:
+    def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, demodulate: bool = True) -> Tensor:
         own = modulate(weight, styles)
-        return convolve(x, demodulate(own) if wanted else own)
+        return convolve(x, divide(own) if demodulate else own)
 
-    return lambda x, weight, styles, demodulate=True: modulated_conv(x, weight, styles, wanted=demodulate)
+    return modulated_conv
 
 
-right, plain = solution(), solution(demodulate=lambda own: own)
+right, plain = solution(), solution(divide=lambda own: own)
 
 
 def styled(change: Callable) -> Callable:
@@ -109,11 +109,11 @@ def styled(change: Callable) -> Callable:
 
 def divided(size: Callable) -> Callable:
     """With another size of the weights [N, O, I, k, k] in the place of the root of the sum of squares."""
-    return solution(demodulate=lambda own: own / (size(own) + 1e-8))
+    return solution(divide=lambda own: own / (size(own) + 1e-8))
 
 
 def summed(*axes: int) -> Callable:
-    return solution(demodulate=lambda own: demodulated(own, axes))
+    return solution(divide=lambda own: demodulated(own, axes))
 
 
 def times(factor: float) -> Callable:
@@ -182,7 +182,7 @@ MISTAKES = {
     ),
     "only the styles are in the sum, expected the modulated weights": demodulated_by(lambda w, s: s.square().sum(1)[:, None]),
     "the root is missing: rsqrt of the sum, not 1 / sum": divided(squares),
-    "it multiplies by the root, expected a division (rsqrt)": solution(demodulate=lambda own: own * squares(own).sqrt()),
+    "it multiplies by the root, expected a division (rsqrt)": solution(divide=lambda own: own * squares(own).sqrt()),
     "it takes the mean of the squares, expected their sum": divided(lambda own: (squares(own) / own[0, 0].numel()).sqrt()),
     "it sums absolute values, expected squares": divided(lambda own: squares(own.abs().sqrt())),
     "it divides by the standard deviation, expected the root of the sum of squares": divided(
@@ -199,7 +199,7 @@ MISTAKES = {
     "the sum of squares runs over output and input channels, expected over input channels and kernel": summed(1, 2),
     "the sum of squares runs over the batch as well: each picture has its own": summed(0, 2, 3, 4),
     "the sum of squares runs over everything: each picture and each output channel has its own": summed(0, 1, 2, 3, 4),
-    "what is added under the root outweighs the sum, expected 1e-8": solution(demodulate=partial(demodulated, eps=1e-4)),
+    "what is added under the root outweighs the sum, expected 1e-8": solution(divide=partial(demodulated, eps=1e-4)),
 }
 
 EXERCISE = Exercise(
@@ -221,7 +221,7 @@ EXERCISE = Exercise(
     " is demodulated, divided by sqrt(sum of squares over I, k, k + 1e-8)",
     mistakes=MISTAKES,
     refused=[
-        ("styles near 0 give NaN", solution(demodulate=lambda own: own / squares(own).sqrt())),
+        ("styles near 0 give NaN", solution(divide=lambda own: own / squares(own).sqrt())),
         ("padding k // 2", solution(convolve=lambda x, own: convolved(x[:, :, 1:-1], own))),
         ("the styles scale the input channels", solution(lambda w, s: w * s[:, :, None, None, None])),
     ],

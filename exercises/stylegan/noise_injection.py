@@ -133,16 +133,6 @@ def adding(add: Callable) -> type:
     return type("Adding", (Right,), {"add": staticmethod(add)})
 
 
-def drawing(draw: Callable) -> type:
-    """With another draw(x)."""
-    return type("Drawing", (Right,), {"draw": staticmethod(draw)})
-
-
-class OnlyInTraining(Right):
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        return super().forward(x, noise if self.training else None)
-
-
 MISTAKES = {
     "no noise is added": adding(lambda x, noise, s: x + 0 * s),
     "the noise multiplies x, expected a sum": adding(lambda x, noise, s: x * (1 + s * noise)),
@@ -173,13 +163,7 @@ EXERCISE = Exercise(
     call=lambda case: f"the result for x {shape(case['x'])}, with a strength of {case['strength']:.3g},",
     rule="expected x + strength * noise",
     mistakes=MISTAKES,
-    refused=[
-        ("all pictures of a batch get the same noise", drawing(lambda x: torch.randn(1, 1, *x.shape[2:]))),
-        ("each channel gets noise of its own", drawing(torch.randn_like)),
-        ("torch.randn, not rand", drawing(lambda x: torch.rand_like(x[:, :1]))),
-        ("the noise shows all the same", adding(lambda x, noise, s: x + noise)),
-        ("in eval mode the argument noise is ignored", OnlyInTraining),
-    ],
+    refused=[("the noise shows all the same", adding(lambda x, noise, s: x + noise))],
     hints={
         SIZES + "|not broadcastable": "the noise does not fit x: one number for each pixel, [N, 1, H, W], rows before columns",
         "Boolean value of Tensor": "`if noise` asks for its values: ask `if noise is None`",

@@ -51,11 +51,6 @@ def over(size: Callable[[Tensor], Tensor]) -> Callable:
     return lambda z, eps=1e-8: z / size(z)
 
 
-def in_place(z: Tensor, eps: float = 1e-8) -> Tensor:
-    z /= rms(z)
-    return z
-
-
 MISTAKES = {
     "z came back as it was": over(lambda z: 1),
     "the mean runs over the batch (dim=0), expected over the entries of each row (dim=1)": over(lambda z: rms(z, (0,))),
@@ -110,10 +105,6 @@ EXERCISE = Exercise(
     refused=[
         ("add eps under the root", lambda z, eps=1e-8: z / z.square().mean(1, keepdim=True).sqrt()),
         ("keepdim=True is missing", lambda z, eps=1e-8: z / (z.square().mean(1) + eps).sqrt()),
-        ("expected the same", lambda z, eps=1e-8: rms(z)),
-        ("changed z in place", in_place),
-        ("check the signature", lambda z, epsilon=1e-8: z / rms(z)),
-        ("return statement missing", lambda z, eps=1e-8: None),
     ],
     hints={SIZES: "keepdim=True is missing in the mean: [N] beside [N, C] divides rows by each other's numbers"},
 )

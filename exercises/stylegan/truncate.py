@@ -70,11 +70,6 @@ def joined(first: Tensor, rest: Tensor, at: int, dim: int = 1) -> Tensor:
     return torch.cat([first.narrow(dim, 0, at), rest.narrow(dim, at, first.shape[dim] - at)], dim)
 
 
-def in_place(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-    ws[:, :cutoff] = drawn(ws[:, :cutoff], w_avg, psi)
-    return ws
-
-
 MISTAKES = {
     "cutoff=0 truncates every layer: 0 is not None, ask `cutoff is None`": solution(before=lambda at, layers: at or layers),
     "cutoff has no effect": cut(lambda y, ws, w_avg, at: y),
@@ -136,11 +131,6 @@ EXERCISE = Exercise(
     mistakes=MISTAKES,
     refused=[
         ("also for those that are not drawn", lambda ws, w_avg, psi, cutoff=None: drawn(ws[:, :cutoff], w_avg, psi)),
-        ("changed ws in place", in_place),
-        ("check the signature", drawn),
-        ("return statement missing", lambda ws, w_avg, psi, cutoff=None: None),
     ],
-    hints={
-        "'NoneType' and 'int'|'int' and 'NoneType'": "None is no number: ask `cutoff is None` before you compare",
-    },
+    hints={"'NoneType'": "None is no number: ask `cutoff is None` before you compare"},
 )

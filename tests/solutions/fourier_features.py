@@ -29,6 +29,11 @@ def whole_periods(along, phase):
     return torch.sin(TAU * ((along + phase).round() / 7))
 
 
+def in_place(points, frequencies, phases):
+    frequencies *= TAU
+    return torch.sin(product(points, frequencies) + TAU * phases[:, None, None])
+
+
 def own_phases(points, frequencies, phases):
     return right(points, frequencies, torch.rand_like(phases))
 
@@ -41,6 +46,21 @@ RIGHT = [
     ("complex numbers", by_rotation),
 ]
 WRONG = [
+    ("rows last", lambda x, f, p: right(x, f, p).transpose(1, 2), "rows and columns changed places"),
+    ("a batch axis", lambda x, f, p: right(x, f, p)[None], "there is no batch axis"),
+    (
+        "not summed",
+        lambda x, f, p: torch.sin(TAU * (x * f[:, None, None] + p[:, None, None, None])),
+        "f . x is a sum over x and y",
+    ),
+    ("cosines too", lambda x, f, p: right(x, f, p).repeat(2, 1, 1), "no cosines beside it"),
+    ("sum over waves, no axis", lambda x, f, p: right(x, f, p).sum(0), "no sum over them"),
+    ("mean over the points", lambda x, f, p: right(x, f, p).mean((1, 2)), "no sum or mean over the points"),
+    ("flat", lambda x, f, p: right(x, f, p).flatten(1), "reshape the points into rows and columns again"),
+    ("flat, waves last", lambda x, f, p: right(x, f, p).flatten(1).T, "and put the waves first"),
+    ("not transposed", lambda x, f, p: torch.sin(TAU * (x @ f + p)), "points [H, W, 2] @ frequencies.T"),
+    ("in place", in_place, "changed frequencies in place"),
+    ("no return", lambda x, f, p: None, "return statement missing"),
     ("own phases", own_phases, "expected sin(2 pi (f . x + phase))"),
     ("whole periods", solution(whole_periods), "expected sin(2 pi (f . x + phase))"),
     ("pi in brackets", solution(lambda along, phase: torch.sin(2 * (torch.pi * along + phase))), "expected sin(2 pi"),

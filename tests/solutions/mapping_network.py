@@ -7,7 +7,43 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from exercises.stylegan.mapping_network import Right, changed
+
+class Right(nn.Module):
+    """As the notebook, with PyTorch's own start; others change one of its parts."""
+
+    def __init__(self, z_dim, w_dim, layers=4):
+        super().__init__()
+        self.layers = nn.ModuleList(self.stack(z_dim, w_dim, layers))
+
+    def stack(self, z_dim, w_dim, layers):
+        return [nn.Linear(a, b) for a, b in itertools.pairwise([z_dim, *[w_dim] * layers])]
+
+    def norm(self, z):
+        return F.rms_norm(z, z.shape[1:], eps=1e-8)
+
+    def act(self, w):
+        return F.leaky_relu(w, 0.2)
+
+    def forward(self, z):
+        w = self.norm(z)
+        for layer in self.layers:
+            w = self.act(layer(w))
+        return w
+
+
+def changed(**parts):
+    return type("Changed", (Right,), {name: staticmethod(part) for name, part in parts.items()})
+
+
+def hidden_of_z_dim(z_dim, w_dim, layers):
+    return [nn.Linear(z_dim, w_dim if i == layers - 1 else z_dim) for i in range(layers)]
+
+
+class SpreadOne(Right):
+    def __init__(self, z_dim, w_dim, layers=4):
+        super().__init__(z_dim, w_dim, layers)
+        for layer in self.layers:
+            nn.init.normal_(layer.weight)
 
 
 def pixel_norm(z):
@@ -295,6 +331,21 @@ RIGHT = [
     ("nested", Nested),
 ]
 WRONG = [
+    ("no norm", changed(norm=lambda z: z), "the length of z has to be taken out"),
+    ("over the batch", changed(norm=lambda z: z / z.square().mean(0, keepdim=True).sqrt()), "pixel_norm over the batch"),
+    ("length 1", changed(norm=F.normalize), "rows of length 1 reach the first layer"),
+    (
+        "layer norm",
+        changed(act=lambda w: F.leaky_relu(F.layer_norm(w, w.shape[1:]), 0.2)),
+        "a norm between or after the layers",
+    ),
+    ("tanh", changed(act=torch.tanh), "no tanh, sigmoid, GELU"),
+    ("ReLU", changed(act=F.relu), "this is a ReLU"),
+    ("slope 0.01", changed(act=F.leaky_relu), "the slope is 0.01, torch's default"),
+    ("linear", changed(act=lambda w: w), "there is none, so that all layers together"),
+    ("hidden layers of z_dim", changed(stack=hidden_of_z_dim), "a layer goes from z_dim=6 to z_dim"),
+    ("one too many", changed(stack=lambda z, w, n: Right.stack(None, z, w, n + 1)), "the first and the last one are counted"),
+    ("spread 1", SpreadOne, "weights of spread 1"),
     ("batch norm", BatchNorm, "depends on the other z"),
     ("over everything", changed(norm=lambda z: z / z.square().mean().sqrt()), "pixel_norm over the batch"),
     ("norm last", NormLast, "pixel_norm comes last here"),

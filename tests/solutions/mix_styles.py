@@ -2,7 +2,12 @@
 
 import torch
 
-from exercises.stylegan.mix_styles import in_place, joined
+from exercises.stylegan.mix_styles import joined
+
+
+def in_place(ws, others, start):
+    ws[:, start:] = others[:, start:]
+    return ws
 
 
 def by_clone(ws, others, start):
@@ -70,6 +75,10 @@ RIGHT = [
     ("picked", by_choice),
 ]
 WRONG = [
+    ("in place", in_place, "changed ws in place"),
+    ("others in place", lambda ws, others, start: others[:, :start].copy_(ws[:, :start]), "changed others in place"),
+    ("gap", lambda ws, others, start: torch.cat([ws[:, :start], others[:, start + 1 :]], dim=1), "as many layers as before"),
+    ("no return", lambda ws, others, start: None, "return statement missing"),
     ("no clone", no_clone, "changed ws in place"),
     ("overlap", overlap, "as many layers as before"),
     ("under each other", under_each_other, "as many layers as before"),

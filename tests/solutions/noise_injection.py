@@ -3,7 +3,11 @@
 import torch
 from torch import nn
 
-from exercises.stylegan.noise_injection import Right, adding, drawing
+from exercises.stylegan.noise_injection import Right, adding
+
+
+def drawing(draw):
+    return type("Drawing", (Right,), {"draw": staticmethod(draw)})
 
 
 class Scalar(nn.Module):
@@ -94,6 +98,11 @@ class NotNoise(Right):
         return super().forward(x, noise)
 
 
+class GivenOnlyInTraining(Right):
+    def forward(self, x, noise=None):
+        return super().forward(x, noise if self.training else None)
+
+
 class QuietInEval(Right):
     def forward(self, x, noise=None):
         return x if noise is None and not self.training else super().forward(x, noise)
@@ -143,6 +152,10 @@ RIGHT = [
     ("picture by picture", drawing(picture_by_picture)),
 ]
 WRONG = [
+    ("same for the batch", drawing(lambda x: torch.randn(1, 1, *x.shape[2:])), "all pictures of a batch get the same noise"),
+    ("differs by channel", drawing(torch.randn_like), "each channel gets noise of its own"),
+    ("rand", drawing(lambda x: torch.rand_like(x[:, :1])), "torch.randn, not rand"),
+    ("ignored in eval", GivenOnlyInTraining, "in eval mode the argument noise is ignored"),
     ("begins at 1", keeping(lambda: nn.Parameter(torch.ones(1))), "the strength begins at 1, expected 0"),
     ("begins by chance", keeping(lambda: nn.Parameter(torch.randn(1))), "the strength begins at"),
     ("plain tensor", keeping(lambda: torch.zeros(1, requires_grad=True)), "a plain tensor that no optimiser finds"),

@@ -3,7 +3,12 @@
 import torch
 import torch.nn.functional as F
 
-from exercises.stylegan.pixel_norm import in_place, rms
+from exercises.stylegan.pixel_norm import rms
+
+
+def in_place(z, eps=1e-8):
+    z /= rms(z)
+    return z
 
 
 def no_graph(z, eps=1e-8):
@@ -30,6 +35,10 @@ RIGHT = [
     ("by its direction", lambda z, eps=1e-8: F.cosine_similarity(z[:, None], torch.eye(z.shape[1]), 2) * z.shape[1] ** 0.5),
 ]
 WRONG = [
+    ("in place", in_place, "changed z in place"),
+    ("only the size", lambda z, eps=1e-8: rms(z), "expected the same"),
+    ("another name", lambda z, epsilon=1e-8: z / rms(z), "check the signature"),
+    ("no return", lambda z, eps=1e-8: None, "return statement missing"),
     ("no_grad", no_graph, "not this gradient"),
     ("in place on a view", lambda z, eps=1e-8: in_place(z.view(z.shape)), "changed z in place"),
     ("squeezed, one row", squeezed, "expected the same"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from exercises.stylegan.truncate import cut, drawn, in_place, joined, solution
+from exercises.stylegan.truncate import cut, drawn, joined, solution
 
 
 def by_lerp(ws, w_avg, psi, cutoff=None):
@@ -33,6 +33,11 @@ def by_scatter(ws, w_avg, psi, cutoff=None):
     return ws.slice_scatter(drawn(ws[:, :cutoff], w_avg, psi), dim=1, end=cutoff)
 
 
+def in_place(ws, w_avg, psi, cutoff=None):
+    ws[:, :cutoff] = drawn(ws[:, :cutoff], w_avg, psi)
+    return ws
+
+
 def average_in_place(ws, w_avg, psi, cutoff=None):
     w_avg *= 1 - psi
     return ws * psi + w_avg if cutoff is None else joined(ws * psi + w_avg, ws, cutoff)
@@ -60,6 +65,9 @@ RIGHT = [
     ("cat", cut(lambda y, ws, w_avg, at: torch.cat([y[:, :at], ws[:, at:]], dim=1))),
 ]
 WRONG = [
+    ("in place", in_place, "changed ws in place"),
+    ("no cutoff", drawn, "check the signature"),
+    ("no return", lambda ws, w_avg, psi, cutoff=None: None, "return statement missing"),
     ("average in place", average_in_place, "changed w_avg in place"),
     ("no clone", no_clone, "changed ws in place"),
     ("None compared", compares_none, "ask `cutoff is None`"),

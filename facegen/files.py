@@ -40,11 +40,6 @@ def one_line(value: object, most: int = 200) -> str:
     return words if len(words) <= most else f"{words[: most - 3]}..."
 
 
-def names_in(text: str) -> list[str]:
-    """ "fid, kid,fid" -> ["fid", "kid"]: what stands between commas, each once."""
-    return [name for name in dict.fromkeys(part.strip() for part in text.split(",")) if name]
-
-
 def cache_folder(name: str) -> Path:
     """Where `name` is cached: in FACEGEN_CACHE, else in facegen/ of the user's cache folder. It need not exist yet."""
     if chosen := os.environ.get("FACEGEN_CACHE"):

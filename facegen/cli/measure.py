@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from facegen.cli.flags import Data, Folder, Kind, Label, Network, OnDevice, Picture, Psi, command, flags, new_folder, verb
 from facegen.config import TRUNC, Several
 from facegen.devices import device
-from facegen.files import InputError, cache_folder, names_in
+from facegen.files import InputError, cache_folder
 
 if TYPE_CHECKING:
     from facegen.evaluation.measure import Fakes
@@ -116,6 +116,7 @@ class Audit(OfFakes):
 
     def run(self) -> None:
         from facegen.evaluation.audit import USUAL_SIZE, audited
+        from facegen.evaluation.measure import names_in
         from facegen.show.audit import save_resampled, write_audit
 
         if bool(self.resample) != bool(self.out):

@@ -36,8 +36,9 @@ from facegen.config import RECIPES, CycleConfig, StyleConfig, TrainConfig
 from facegen.data.packed import Faces
 from facegen.evaluation.distances import frechet_distance, kid, precision_recall
 from facegen.evaluation.features import Features
+from facegen.evaluation.measure import names_in
 from facegen.evaluation.trials import check_folder, read_json, refuse_another, setting_value, train_measured, write_json
-from facegen.files import InputError, locked, names_in
+from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.training.families import build

@@ -42,7 +42,7 @@ from facegen.evaluation.equivariance import KINDS, NAMES, Decibels, drawer, equi
 from facegen.evaluation.features import Features, Measured, Protocol, cached_features, load_features, require_same
 from facegen.evaluation.neighbours import LEAST, Memorised, memorised
 from facegen.evaluation.spectra import UPPER, spectrum
-from facegen.files import InputError, names_in, write_text
+from facegen.files import InputError, write_text
 from facegen.latent.edit import slerp
 from facegen.latent.sample import Labels, evaluating, has_styles, one_hot, sample, sample_batches
 from facegen.models.perceptual import Perceptual, load_perceptual
@@ -137,6 +137,11 @@ class Settings:
             raise InputError(f"--pairs {self.pairs}: give at least 2")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed}: give 0 to 2^32 - 1")
+
+
+def names_in(text: str) -> list[str]:
+    """ "fid, kid,fid" -> ["fid", "kid"]: what stands between commas, each once."""
+    return [name for name in dict.fromkeys(part.strip() for part in text.split(",")) if name]
 
 
 def metric_names(text: str, network: bool) -> tuple[str, ...]:

@@ -45,8 +45,9 @@ from facegen.config import TrainConfig
 from facegen.data.packed import Faces, content_hash
 from facegen.evaluation.distances import kid
 from facegen.evaluation.features import Features, Protocol, cached_features
+from facegen.evaluation.measure import names_in
 from facegen.evaluation.trials import check_folder, plain, refuse_another, setting_value, train_measured, write_json
-from facegen.files import InputError, locked, names_in
+from facegen.files import InputError, locked
 from facegen.latent.sample import sample
 from facegen.models import pretrained
 from facegen.training.families import build

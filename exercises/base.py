@@ -84,6 +84,8 @@ class Exercise:
 
     def examine(self, component: Any, seed: int = SEED) -> tuple[str, str]:
         """(what is wrong in one line, "" if nothing; a note)."""
+        if type(component).__name__ == self.component:
+            return f"{self.component}: this is an object of the class: hand in the class itself, without brackets", ""
         answers = answers_of(self.probe, component, self.cases_of(seed), seed)
         problem = self.verdict(answers, seed)
         return problem, self.note(answers) if self.note and not problem else ""

@@ -125,5 +125,7 @@ EXERCISE = Exercise(
         ("the waves are the first axis", lambda x, f, p: right(x, f, p).permute(1, 2, 0)),
         ("to which phases [C] can be added", lambda x, f, p: torch.sin(TAU * (product(x, f) + p))),
     ],
-    hints={SIZES: "points [H, W, 2] @ frequencies.T [2, C] gives [H, W, C], to which phases [C] can be added"},
+    hints={
+        SIZES + "|Expected size": "points [H, W, 2] @ frequencies.T [2, C] gives [H, W, C], to which phases [C] can be added"
+    },
 )

@@ -98,5 +98,5 @@ EXERCISE = Exercise(
         ("as many layers as before", lambda ws, others, start: torch.cat([ws, others], dim=1)),
         ("axis 1 counts the layers", lambda ws, others, start: torch.cat([ws[:, :start], others[:, start:]])),
     ],
-    hints={SIZES: "axis 1 counts the layers: put [N, start, w_dim] and the rest together with dim=1"},
+    hints={SIZES + "|equal size": "axis 1 counts the layers: put [N, start, w_dim] and the rest together with dim=1"},
 )

@@ -229,6 +229,7 @@ EXERCISE = Exercise(
         r"expected input\[.*channels|input channels divisible|at least 3 dim|match the convolution dim|Expected [34]D": "for"
         " weights of each picture's own, x becomes one picture [1, N*I, H, W], the weights [N*O, I, k, k], and groups=N",
         SIZES: "the styles scale the input channels, axis 1 of weight: beside weight [O, I, k, k] they need the shape"
-        " [N, 1, I, 1, 1], beside x [N, I, 1, 1]",
+        " [N, 1, I, 1, 1], beside x [N, I, 1, 1]; sums under the root need keepdim=True",
+        "is invalid for input of size": "is the size still the same? padding k // 2 keeps it, for every k",
     },
 )

@@ -166,6 +166,7 @@ EXERCISE = Exercise(
     refused=[("the noise shows all the same", adding(lambda x, noise, s: x + noise))],
     hints={
         SIZES + "|not broadcastable": "the noise does not fit x: one number for each pixel, [N, 1, H, W], rows before columns",
+        "can require gradients": "a strength is no whole number: torch.zeros(1)",
         "Boolean value of Tensor": "`if noise` asks for its values: ask `if noise is None`",
     },
 )

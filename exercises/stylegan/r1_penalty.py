@@ -143,6 +143,7 @@ EXERCISE = Exercise(
         "backward through the graph a second": "the graph is gone after the penalty: grad needs create_graph=True, which keeps"
         " it, and no retain_graph=False",
         "grad can be implicitly created only for scalar": "only one number can be differentiated: take the sum of the logits",
+        "Mismatch in shape": "grad_outputs has the shape of the logits: torch.ones_like(logits)",
         "'tuple' object": "torch.autograd.grad gives a tuple: take its first entry, [0]",
     },
 )

@@ -57,6 +57,9 @@ def solution(pull: Callable = drawn, before: Callable = lambda cutoff, layers: c
     return truncate
 
 
+right = solution()
+
+
 def cut(choose: Callable) -> Callable:
     """choose(all drawn, ws, w_avg, cutoff) where there is a cutoff."""
 
@@ -71,6 +74,10 @@ def joined(first: Tensor, rest: Tensor, at: int, dim: int = 1) -> Tensor:
 
 
 MISTAKES = {
+    "without a cutoff, as many layers are drawn as there are pictures: ws.shape[1] counts layers": (
+        lambda ws, w_avg, psi, cutoff=None: right(ws, w_avg, psi, len(ws) if cutoff is None else cutoff)
+    ),
+    "without a cutoff, the last layer is left out": lambda ws, w_avg, psi, cutoff=-1: right(ws, w_avg, psi, cutoff),
     "cutoff=0 truncates every layer: 0 is not None, ask `cutoff is None`": solution(before=lambda at, layers: at or layers),
     "cutoff has no effect": cut(lambda y, ws, w_avg, at: y),
     "cutoff is counted from the end, expected the first layers": cut(
@@ -122,7 +129,7 @@ EXERCISE = Exercise(
     difficulty=1,
     task="Draw styles towards the average one.",
     verified="psi from -0.5 to 1.5, every kind of cutoff, ws untouched",
-    reference=solution(),
+    reference=right,
     cases=cases,
     probe=probe,
     judge=judge,

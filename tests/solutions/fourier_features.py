@@ -46,6 +46,8 @@ RIGHT = [
     ("complex numbers", by_rotation),
 ]
 WRONG = [
+    ("frequencies first", lambda x, f, p: torch.sin(TAU * (f @ x.permute(2, 0, 1))), "points [H, W, 2] @ frequencies.T"),
+    ("phases in front", lambda x, f, p: torch.sin(TAU * (x @ f.T + p[:, None, None])), "to which phases [C] can be added"),
     ("rows last", lambda x, f, p: right(x, f, p).transpose(1, 2), "rows and columns changed places"),
     ("a batch axis", lambda x, f, p: right(x, f, p)[None], "there is no batch axis"),
     (

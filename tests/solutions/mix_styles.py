@@ -75,6 +75,8 @@ RIGHT = [
     ("picked", by_choice),
 ]
 WRONG = [
+    ("stack", lambda ws, others, start: torch.stack([ws[:, :start], others[:, start:]], 1), "axis 1 counts the layers"),
+    ("added parts", lambda ws, others, start: ws[:, :start] + others[:, start:], "axis 1 counts the layers"),
     ("in place", in_place, "changed ws in place"),
     ("others in place", lambda ws, others, start: others[:, :start].copy_(ws[:, :start]), "changed others in place"),
     ("gap", lambda ws, others, start: torch.cat([ws[:, :start], others[:, start + 1 :]], dim=1), "as many layers as before"),

@@ -125,6 +125,7 @@ RIGHT = [
     ("spectra", by_fourier),
 ]
 WRONG = [
+    ("no keepdim", solution(divide=lambda own: own / own.square().sum((2, 3, 4)).sqrt()), "need keepdim=True"),
     ("the wrong way round", lambda x, w, s, demodulate=True: right(x, w, s, not demodulate), "where it is demodulated"),
     ("no padding", padded_by(lambda k: 0), "padding k // 2"),
     ("padding 1", padded_by(lambda k: 1), "padding k // 2"),

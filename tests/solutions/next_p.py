@@ -61,6 +61,7 @@ def rounded(p, r_t, target, step):
 
 RIGHT = [("branches", by_branches), ("numpy", by_numpy), ("torch", by_torch), ("sorted", by_sorting)]
 WRONG = [
+    ("torch.sign", lambda p, r, t, s: p + s * torch.sign(r - t), "these are plain numbers"),
     ("no return at the target", no_last_return, "p is None"),
     ("ends exchanged", one_sided_clamps, "never below 0 or above 1"),
     ("both branches", both_branches, "at r_t equal to the target it moves down"),

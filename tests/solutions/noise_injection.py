@@ -152,6 +152,8 @@ RIGHT = [
     ("picture by picture", drawing(picture_by_picture)),
 ]
 WRONG = [
+    ("an object", type("NoiseInjection", (Right,), {})(), "hand in the class itself, without brackets"),
+    ("whole number", lambda: nn.Parameter(torch.tensor(0)), "a strength is no whole number"),
     ("same for the batch", drawing(lambda x: torch.randn(1, 1, *x.shape[2:])), "all pictures of a batch get the same noise"),
     ("differs by channel", drawing(torch.randn_like), "each channel gets noise of its own"),
     ("rand", drawing(lambda x: torch.rand_like(x[:, :1])), "torch.randn, not rand"),

@@ -55,6 +55,7 @@ RIGHT = [
     ("products", by_products),
 ]
 WRONG = [
+    ("ones like real", lambda logits, real: torch.autograd.grad(logits, real, torch.ones_like(real)), "ones_like(logits)"),
     ("keepdim", reduced(lambda d: squares(d)[:, None]), "no keepdim"),
     ("[N, N]", reduced(lambda d: squares(d)[:, None] * torch.ones(len(d))), "became [N, N]"),
     ("no sum", reduced(torch.square), "the sum over axes 1, 2, 3 is missing"),

@@ -87,8 +87,7 @@ class PrepareUnpaired:
         from facegen.data.prepare import prepare_unpaired
 
         how = {"size": self.size, "reframe": False if self.reframe is None else self.reframe, "copies": self.keep_copies}
-        chosen = {"count": self.count, "test": self.test, "seed": self.seed}
-        print(prepare_unpaired(self.a, self.b, self.dest, **chosen, **how))
+        print(prepare_unpaired(self.a, self.b, self.dest, count=self.count, test=self.test, seed=self.seed, **how))
 
 
 @verb("get pictures", "fakes --network assets/weights/dcgan-64.safetensors --count 100 --dest data/fakes")

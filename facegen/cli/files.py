@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,24 +18,15 @@ class Info:
     network: Annotated[str, Kind("FILE|URL|NAME|RUN", positional=True)]
 
     def run(self) -> None:
-        from facegen.models.pretrained import claims, describe, load
+        from facegen.models.pretrained import network_facts
         from facegen.models.published import licence_of, network_file
         from facegen.training.runs import run_facts
 
-        if Path(self.network).is_dir():
-            return show_facts(run_facts(Path(self.network)))
-        path = network_file(self.network)
-        loaded = load(path)
-        show_facts(describe(path, loaded, licence_of(self.network)))
-        print("the file says:")
-        show_facts((f"  {name}", value) for name, value in claims(path, loaded))
-
-
-def show_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """A line each, or several that are indented: whatever a file says, it cannot look like a line of ours."""
-    for name, value in facts:
-        text = one_line(value, 600) or "(empty)"
-        print(textwrap.fill(text, 120, initial_indent=f"{name:14} ", subsequent_indent=" " * 15))
+        run, name = Path(self.network), self.network
+        for what, value in run_facts(run) if run.is_dir() else network_facts(network_file(name), licence_of(name)):
+            # Whatever a file says, it cannot look like a line of ours: it is indented.
+            text, indents = one_line(value, 600) or "(empty)", {"initial_indent": f"{what:14} ", "subsequent_indent": " " * 15}
+            print(what if value is None else textwrap.fill(text, 120, **indents))
 
 
 @verb("look into files", "convert assets/weights/dcgan-64.safetensors dcgan.safetensors")

@@ -37,10 +37,12 @@ class Project(OnDevice):
 
     def run(self) -> None:
         from facegen.latent.project import Search
-        from facegen.show.projected import project_into
+        from facegen.latent.targets import seed_of
+        from facegen.show.projected import Projector
 
         search = Search(steps=self.steps, tune_steps=self.tune_steps, learn_noise=self.learn_noise, seed=self.seed)
-        how = {"aligned": self.align, "mask": self.mask, "film": self.save_video, "label": self.label}
-        by = {"perceptual": self.perceptual, "identity": self.identity, "precision": self.precision}
+        seed_of(self.target, self.align)  # what is no target is refused before a network is fetched
+        by = {"perceptual": self.perceptual, "identity": self.identity, "precision": self.precision, "mask": self.mask}
         with new_folder(self.outdir) as folder:
-            project_into(folder, self.network, self.target, self.space, search, **how, **by, device=device(self.device))
+            job = Projector(self.network, self.space, search, **by, label=self.label, device=device(self.device))
+            job.write_all(folder, self.target, aligned=self.align, film=self.save_video)

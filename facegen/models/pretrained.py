@@ -12,6 +12,7 @@ import math
 import os
 import re
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -239,6 +240,14 @@ def convert(path: Path, dest: Path, licence: str | None = None) -> str:
 def format_name(path: Path, loaded: Loaded) -> str:
     """Of ours by the file's first bytes, of others as their reader says; what our files say about it is only their word."""
     return "facegen's safetensors" if file_format(path) == ".safetensors" else str(loaded.info["format"])
+
+
+def network_facts(path: Path, terms: str | None = None) -> Iterator[tuple[str, str | None]]:
+    """Names and values, for `facegen info`: what `describe` knows, and under a heading what `claims` reads."""
+    loaded = load(path)
+    yield from describe(path, loaded, terms)
+    yield "the file says:", None
+    yield from ((f"  {name}", value) for name, value in claims(path, loaded))
 
 
 def describe(path: Path, loaded: Loaded, terms: str | None = None) -> list[tuple[str, str]]:

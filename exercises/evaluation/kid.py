@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from exercises.base import SIZES, Exercise
@@ -48,11 +49,11 @@ def kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def without_diagonal(k: Tensor) -> Tensor:
+def off_diagonal(k: Tensor) -> Tensor:
     return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
 
 
-def solution(kernel: Callable = kernel, within: Callable = without_diagonal, across: Callable = torch.mean, times: float = 2):
+def solution(kernel: Callable = kernel, within: Callable = off_diagonal, across: Callable = torch.mean, times: float = 2):
     """With another kernel, mean within a set, mean across, or how often that counts."""
 
     def wrong(real: Tensor, fake: Tensor) -> float:
@@ -62,17 +63,17 @@ def solution(kernel: Callable = kernel, within: Callable = without_diagonal, acr
     return wrong
 
 
-def changed(change: Callable) -> Callable:
+right = solution()
+
+
+def with_products(change: Callable) -> Callable:
     """With another function of the products of all pairs, and of d."""
     return solution(lambda x, y: change(x @ y.T, x.shape[1]))
 
 
-right = solution()
-
-
 def one_missing(real: Tensor, fake: Tensor, kept: int) -> float:
     sets = real.double(), fake.double()
-    return float(without_diagonal(kernel(sets[kept], sets[kept])) - 2 * kernel(*sets).mean())
+    return float(off_diagonal(kernel(sets[kept], sets[kept])) - 2 * kernel(*sets).mean())
 
 
 def of_means(real: Tensor, fake: Tensor) -> float:
@@ -80,22 +81,9 @@ def of_means(real: Tensor, fake: Tensor) -> float:
     return float(kernel(a, a) + kernel(b, b) - 2 * kernel(a, b))
 
 
-def no_diagonal_across(k: Tensor) -> Tensor:
-    return without_diagonal(k) if k.shape[0] == k.shape[1] else k.mean()
-
-
-def of_length_one(real: Tensor, fake: Tensor) -> float:
-    return right(*(x / x.norm(dim=1, keepdim=True) for x in (real, fake)))
-
-
 def cut_down(real: Tensor, fake: Tensor) -> float:
     least = min(len(real), len(fake))
     return right(real[:least], fake[:least])
-
-
-def in_place(real: Tensor, fake: Tensor) -> float:
-    real /= real.shape[1] ** 0.5
-    return right(real, fake)
 
 
 def one_sum(real: Tensor, fake: Tensor) -> float:
@@ -107,6 +95,7 @@ MISTAKES = {
         lambda real, fake: max(0.0, right(real, fake))
     ),
     "the sign is taken away: an unbiased estimate may fall below 0": lambda real, fake: abs(right(real, fake)),
+    "the sign is wrong": lambda real, fake: -right(real, fake),
     "the diagonals count, a picture's product with itself: leave them out, and divide by n (n - 1)": solution(
         within=torch.mean
     ),
@@ -119,37 +108,37 @@ MISTAKES = {
     "the diagonals are left out of the sums, which are then divided by n - 1, expected by n (n - 1)": solution(
         within=lambda k: (k.sum() - k.trace()) / (len(k) - 1)
     ),
+    "each pair counts once, as in triu, but is divided by n (n - 1), which counts it twice": solution(
+        within=lambda k: off_diagonal(k) / 2
+    ),
     "the term of real and fake counts once, expected twice": solution(times=1),
     "the term of real and fake is added, expected subtracted": solution(times=-2),
     "the term of real and fake is missing": solution(times=0),
+    "the term of real and fake loses its diagonal: real 1 and fake 1 are different pictures": solution(
+        across=lambda k: off_diagonal(k) if k.shape[0] == k.shape[1] else k.mean()
+    ),
     "the products within fake are missing": lambda real, fake: one_missing(real, fake, 0),
     "the products within real are missing": lambda real, fake: one_missing(real, fake, 1),
-    "x . y is not divided by d": changed(lambda p, d: (p + 1) ** 3),
-    "x . y is divided by the root of d, expected by d": changed(lambda p, d: (p / math.sqrt(d) + 1) ** 3),
-    "the 1 is added before the division by d": changed(lambda p, d: ((p + 1) / d) ** 3),
-    "the + 1 in the kernel is missing": changed(lambda p, d: (p / d) ** 3),
-    "the kernel is squared, expected cubed": changed(lambda p, d: (p / d + 1) ** 2),
-    "the kernel has the power 4, expected 3": changed(lambda p, d: (p / d + 1) ** 4),
-    "the kernel has no power, expected cubed": changed(lambda p, d: p / d + 1),
-    "the kernel is 3 times, expected to the power 3": changed(lambda p, d: (p / d + 1) * 3),
+    "x . y is not divided by d": with_products(lambda p, d: (p + 1) ** 3),
+    "x . y is divided by the root of d, expected by d": with_products(lambda p, d: (p / math.sqrt(d) + 1) ** 3),
     "x . y is divided by the number of pictures, expected by that of features": solution(
         lambda x, y: (x @ y.T / len(x) + 1) ** 3
+    ),
+    "the 1 is added before the division by d": with_products(lambda p, d: ((p + 1) / d) ** 3),
+    "the + 1 in the kernel is missing": with_products(lambda p, d: (p / d) ** 3),
+    "the kernel is squared, expected cubed": with_products(lambda p, d: (p / d + 1) ** 2),
+    "the kernel has no power, expected cubed": with_products(lambda p, d: p / d + 1),
+    "the kernel is 3 times, expected to the power 3": with_products(lambda p, d: (p / d + 1) * 3),
+    "the means are cubed, expected the mean of the cubes": solution(
+        lambda x, y: x @ y.T / x.shape[1] + 1, lambda k: off_diagonal(k) ** 3, lambda k: k.mean() ** 3
     ),
     "this is another kernel, exp(-|x - y|^2 / d), expected (x . y / d + 1)^3": solution(
         lambda x, y: (-torch.cdist(x, y).square() / x.shape[1]).exp()
     ),
-    "this is another kernel, exp(-|x - y|^2 / 2), expected (x . y / d + 1)^3": solution(
-        lambda x, y: (-torch.cdist(x, y).square() / 2).exp()
-    ),
-    "rows are brought to length 1, expected as they come": of_length_one,
+    "rows are brought to length 1, expected as they come": lambda real, fake: right(F.normalize(real), F.normalize(fake)),
     "the kernel of the mean features is taken, expected the mean of the kernel": of_means,
-    "the term of real and fake loses its diagonal: real 1 and fake 1 are different pictures": solution(
-        across=no_diagonal_across
-    ),
     "the larger set is cut down, expected all pictures of both": cut_down,
-    "the sign is wrong": lambda real, fake: -right(real, fake),
     "it is given times 1000": lambda real, fake: 1000 * right(real, fake),
-    "it is given times 100": lambda real, fake: 100 * right(real, fake),
     "half of it is returned": lambda real, fake: right(real, fake) / 2,
 }
 
@@ -171,8 +160,6 @@ EXERCISE = Exercise(
         ("has none", lambda real, fake: float(torch.tensor(right(real, fake)).sqrt())),
         ("take the mean of each on its own", one_sum),
         ("kernels are [n, n], [m, m] and [n, m]", lambda real, fake: right(real.T, fake.T)),
-        ("changed real in place", in_place),
-        ("expected one number", lambda real, fake: kernel(real, real).mean(1)),
     ],
     hints={SIZES: "kernels are [n, n], [m, m] and [n, m]: take the mean of each on its own"},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -178,3 +179,12 @@ def sound(answer: Answer, pictures: Tensor) -> None:
     if len(pictures) > 2:
         rows_alone(answer["rows"], "pictures")
         neighbours_apart(answer["neighbours"])
+
+
+def width_follows(narrow: Answer, wide: Answer) -> None:
+    """Refuse a network whose width does not depend on conv_dim (answers of `structure`, `wide` with twice the conv_dim)."""
+    few, many = (sum(math.prod(size) for size, _ in answer["parameters"].values()) for answer in (narrow, wide))
+    require(
+        many >= 1.8 * few,
+        f"twice the conv_dim makes {many} weights of {few}, expected about 4 times as many: is conv_dim used in every layer?",
+    )

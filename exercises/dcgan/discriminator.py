@@ -66,8 +66,8 @@ def judge(case: Case, answer: Answer) -> None:
     require(logits.any(), "every logit is 0 and so never negative: is there a ReLU at the end?")
     gradients_reach(answer["structure"], answer["gradients"])
     rows_alone(answer["rows"], "pictures")
-    the_whole_counts(tensor(answer["influence"], "the influence of the pictures"), x)
     unbounded(tensor(answer["low"], "the result"), tensor(answer["high"], "the result"))
+    the_whole_counts(tensor(answer["influence"], "the influence of the pictures"), x)
     a_batch_counts(answer)
     width_follows(answer["structure"], answer["wide"])
 

@@ -23,15 +23,11 @@ ONE_ROW = "one row at a time is no sample"
 def cases(g: torch.Generator) -> list[Case]:
     """`values` are what the statistic gives one draw after the other, and `whole` of the sample itself; both are skewed."""
     found = []
-    for n, d, options in (
-        (12, 2, {}),
-        (9, 3, {"level": 0.8, "draws": 300, "seed": 4}),
-        (15, 1, {"level": 0.5, "draws": 200, "seed": 7}),
-        (8, 2, {"level": 0.9, "draws": 250, "seed": 1}),
-    ):
+    for n, d, *options in ((12, 2), (9, 3, 0.8, 300, 4), (15, 1, 0.5, 200, 7), (8, 2, 0.9, 250, 1)):
         sample = (1.2 * torch.randn(n, d, generator=g)).exp() + torch.arange(d)
-        values = torch.randn(options.get("draws", 1000), generator=g, dtype=torch.float64).div(2).exp() + 1
-        found.append({"sample": sample, "values": values, "whole": 1.9, "options": options})
+        level, draws, _ = options or (0.95, 1000, 0)
+        values = torch.randn(draws, generator=g, dtype=torch.float64).div(2).exp() + 1
+        found.append({"sample": sample, "level": level, "values": values, "whole": 1.9, "options": options})
     return found
 
 
@@ -62,7 +58,7 @@ def next_numbers(between: Callable[[], Any] = int) -> tuple[Any, list[float]]:
 
 def probe(component: Callable, case: Case) -> Answer:
     whole, *seeds = [Scripted(case) for _ in range(4)]
-    answer, after = next_numbers(lambda: called(lambda x: component(whole, x, **case["options"]), case["sample"].clone()))
+    answer, after = next_numbers(lambda: called(lambda x: component(whole, x, *case["options"]), case["sample"].clone()))
     for statistic, seed in zip(seeds, (3, 3, 8)):
         component(statistic, case["sample"].clone(), 0.9, 40, seed)
     return {**answer, "given": whole.given[:3000], "after": after, "seeds": [statistic.given for statistic in seeds]}
@@ -70,15 +66,14 @@ def probe(component: Callable, case: Case) -> Answer:
 
 def judge(case: Case, answer: Answer) -> dict[str, Tensor]:
     untouched(answer, "the sample")
-    draws, level = case["options"].get("draws", 1000), case["options"].get("level", 0.95)
     ends = two_numbers(answer["value"], "low", "high")
-    drawn_rightly(case["sample"].double(), answer["given"], draws)
+    drawn_rightly(case["sample"].double(), answer["given"], len(case["values"]))
     first, second, other = answer["seeds"]
     require(equal(first, second), f"the same seed drew other rows: {OWN}")
     for name, after, alone in zip(("torch", "np.random", "random"), answer["after"], next_numbers()[1], strict=True):
         require(after == alone, f"it changed the global random state of {name}: {OWN}")
     require(not equal(first, other), f"two seeds drew the same rows: seed is not used, {OWN}")
-    return {"": torch.stack([counted(end, case["values"], share) for end, share in zip(ends, tails(level))])}
+    return {"": torch.stack([counted(end, case["values"], share) for end, share in zip(ends, tails(case["level"]))])}
 
 
 def tails(level: float) -> tuple[float, float]:
@@ -129,12 +124,8 @@ def drawn_rightly(sample: Tensor, given: list[Any], draws: int) -> None:
 # -- mistakes
 
 
-def quantiles(values: Sequence[float], level: float, statistic: Callable, sample: Tensor) -> Sequence[float]:
-    return np.quantile(values, tails(level))
-
-
 def solution(
-    ends: Callable = quantiles,
+    ends: Callable = lambda v, level, statistic, sample: np.quantile(v, tails(level)),
     rows: Callable = lambda n, g: torch.randint(n, (n,), generator=g),
     take: Callable = lambda sample, rows: sample[rows],
     generator: Callable = lambda seed: torch.Generator().manual_seed(seed),
@@ -172,43 +163,33 @@ def ends(change: Callable) -> Callable:
     return solution(lambda values, level, statistic, sample: change(np.array(values), level))
 
 
-def mirrored(values: Sequence[float], level: float, statistic: Callable, sample: Tensor) -> Sequence[float]:
-    return 2 * statistic(sample) - quantiles(values, level, statistic, sample)[::-1]
-
-
 def std(x: np.ndarray) -> float:
     return x.std(ddof=1)
 
 
 MISTAKES = {
     "the ends changed places: low comes first": ends(lambda v, level: np.quantile(v, tails(level)[::-1])),
-    "each end leaves out 1 - level, expected half of that on either side": ends(
-        lambda v, level: np.quantile(v, [1 - level, level])
-    ),
+    "each end leaves out 1 - level, expected half of that": ends(lambda v, level: np.quantile(v, [1 - level, level])),
     "the lower end is missing: both sides lose (1 - level) / 2": ends(lambda v, level: (v.min(), np.quantile(v, level))),
     "these are the smallest and the largest value": ends(lambda v, level: (v.min(), v.max())),
     "np.percentile counts to 100: multiply by 100, or take np.quantile": ends(lambda v, level: np.percentile(v, tails(level))),
     "level is not used, it is 0.95 whatever is asked": ends(lambda v, level: np.quantile(v, tails(0.95))),
     "level is not used, it is 0.9 whatever is asked": ends(lambda v, level: np.quantile(v, tails(0.9))),
-    "the values are not sorted before two of them are picked": ends(
-        lambda v, level: v[(np.array(tails(level)) * len(v)).astype(int)]
+    "the values are not sorted before two are picked": ends(
+        lambda v, level: v[[int(share * len(v)) for share in tails(level)]]
     ),
-    "this is the mirrored interval, 2 * value - quantile, expected the quantiles themselves": solution(mirrored),
-    "this is value - z std, value + z std, expected quantiles of the values: their spread is not symmetric": around(
-        None, lambda v, column: std(v)
+    "this is the mirrored interval, 2 * value - quantile, expected the quantiles themselves": solution(
+        lambda v, level, s, x: 2 * s(x) - np.quantile(v, tails(level)[::-1])
     ),
-    "this is mean - z std, mean + z std, expected quantiles of the values: their spread is not symmetric": around(
-        np.mean, lambda v, column: std(v)
+    "this is value - z std, value + z std, expected quantiles: the spread is not symmetric": around(None, lambda v, x: std(v)),
+    "this is mean - z std, mean + z std, expected quantiles: the spread is not symmetric": around(np.mean, lambda v, x: std(v)),
+    "this is the spread of the sample, expected that of the statistic's values": around(None, lambda v, x: std(x)),
+    "this is z std / sqrt(n) of the sample, expected quantiles of the values": around(
+        None, lambda v, x: std(x) / len(x) ** 0.5
     ),
-    "this is the spread of the sample, expected that of the statistic's values": around(None, lambda v, column: std(column)),
-    "this is z std / sqrt(n) of the sample, expected quantiles of the statistic's values": around(
-        None, lambda v, column: std(column) / len(column) ** 0.5
-    ),
-    "the spread of the values is divided by sqrt(draws): it is that of the statistic already": around(
-        np.mean, lambda v, column: std(v) / len(v) ** 0.5
-    ),
-    "these are quantiles of the sample, expected of the statistic's values": solution(
-        lambda values, level, statistic, sample: np.quantile(sample[:, 0], tails(level))
+    "the spread of the values is divided by sqrt(draws), needlessly": around(np.mean, lambda v, x: std(v) / len(v) ** 0.5),
+    "these are quantiles of the sample, expected of values": solution(
+        lambda v, level, s, x: np.quantile(x[:, 0], tails(level))
     ),
 }
 
@@ -224,9 +205,7 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     judge=judge,
-    call=lambda case: "the interval at level {} of {} draws".format(
-        case["options"].get("level", 0.95), case["options"].get("draws", 1000)
-    ),
+    call=lambda case: f"the interval at level {case['level']} of {len(case['values'])} draws",
     rule="expected the quantiles (1 - level) / 2 and (1 + level) / 2 of the statistic's values",
     mistakes=MISTAKES,
     refused=[

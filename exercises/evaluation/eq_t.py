@@ -131,9 +131,7 @@ MISTAKES = {
     "y goes the wrong way: down is positive": at(lambda dx, dy: (dx, -dy)),
     "x goes the wrong way: right is positive": at(lambda dx, dy: (-dx, dy)),
     "the wrong way round, and torch.roll's pixels count": at(lambda dx, dy: (-dx, -dy), rolled),
-    "right for shifts to the right and down; to the left and up the other edge is left out: max(0, dx), max(0, -dx)": at(
-        lambda dx, dy: (abs(dx), abs(dy))
-    ),
+    "to the left and up the other edge is left out: max(0, dx), max(0, -dx)": at(lambda dx, dy: (abs(dx), abs(dy))),
     "the empty border counts: leave out what only one of the two shows": solution(padded),
     "the error is averaged over the whole picture, expected over the pixels that both show": whole_mean,
     "pixels that both show are left out on the other side": solution(inner),
@@ -141,9 +139,7 @@ MISTAKES = {
     "the peak is 1, but [-1, 1] is 2 wide: 10 log10(4 / MSE)": solution(then=lambda error: decibels(error, 1)),
     "the peak is 2, expected its square: 10 log10(4 / MSE)": solution(then=lambda error: decibels(error, 2)),
     "the peak is 255, but the pictures are in [-1, 1]: 10 log10(4 / MSE)": solution(then=lambda error: decibels(error, 255**2)),
-    "20 log10 belongs to a ratio of amplitudes, 4 / MSE is one of squares: 10 log10": solution(
-        then=lambda error: 2 * decibels(error)
-    ),
+    "20 log10 belongs to amplitudes, and 4 / MSE is of squares: 10 log10": solution(then=lambda error: 2 * decibels(error)),
     "the factor 10 is missing": solution(then=lambda error: decibels(error) / 10),
     "this is the natural logarithm, expected log10": solution(then=lambda error: 10 * (4 / error).log()),
     "the decibels of the pictures are averaged, expected one MSE over everything": averaged(1, 2, 3),

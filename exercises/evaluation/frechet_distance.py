@@ -134,29 +134,17 @@ MISTAKES = {
         lambda a, b: (a * b).sqrt().trace()
     ),
     "C1 * C2 multiplies entry by entry, expected C1 @ C2": solution(lambda a, b: roots(a * b)),
-    "the root of C1 C2 is not taken: its trace is the sum of the roots of its eigenvalues": solution(
-        lambda a, b: (a @ b).trace()
-    ),
+    "the root of C1 C2 is not taken: sum the roots of its eigenvalues": solution(lambda a, b: (a @ b).trace()),
     "the root of the trace is taken, expected the trace of the root": solution(lambda a, b: (a @ b).trace().sqrt()),
     "these are singular values of C1 C2, expected eigenvalues: both are the same for a symmetric matrix only": solution(
         lambda a, b: torch.linalg.svdvals(a @ b).sqrt().sum()
     ),
-    "eigh and eigvalsh want a symmetric matrix, which C1 C2 is not: take C1^(1/2) C2 C1^(1/2)": solution(
-        lambda a, b: roots(a @ b)
-    ),
+    "eigvalsh wants a symmetric matrix, which C1 C2 is not: take C1^(1/2) C2 C1^(1/2)": solution(lambda a, b: roots(a @ b)),
     "C1 C2 C1 has other eigenvalues: expected C1^(1/2) on either side": solution(lambda a, b: roots(a @ b @ a)),
-    "the root of C1 is U diag(roots) U^T, with the last U transposed": by_a_root(
-        lambda values, u: u * values.clamp_min(0).sqrt() @ u
-    ),
-    "the roots of C1 and C2 are multiplied, expected the root of their product": solution(
-        lambda a, b: (root(a) @ root(b)).trace()
-    ),
-    "this is the squared difference of the covariances, expected the trace with the root": solution(
-        spread=lambda a, b, common: (a - b).square().sum()
-    ),
-    "means are not subtracted before the products: these are no covariances": solution(
-        covariance=lambda x: x.T @ x / (len(x) - 1)
-    ),
+    "the last U of the root U diag U^T is not transposed": by_a_root(lambda values, u: u * values.clamp_min(0).sqrt() @ u),
+    "the roots of C1 and C2 are multiplied, expected their product's": solution(lambda a, b: (root(a) @ root(b)).trace()),
+    "this is the squared difference of the covariances": solution(spread=lambda a, b, common: (a - b).square().sum()),
+    "means are not subtracted before the products": solution(covariance=lambda x: x.T @ x / (len(x) - 1)),
     "these are correlations, expected covariances": solution(covariance=lambda x: torch.corrcoef(x.T)),
     "the root of all is taken: the Frechet distance is the squared one": lambda real, fake: max(0, right(real, fake)) ** 0.5,
     "it is divided by the number of features": lambda real, fake: right(real, fake) / real.shape[1],

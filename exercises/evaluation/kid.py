@@ -91,14 +91,10 @@ def one_sum(real: Tensor, fake: Tensor) -> float:
 
 
 MISTAKES = {
-    "values below 0 are cut off: where two sets are alike, half of an unbiased estimate's values are below 0": (
-        lambda real, fake: max(0.0, right(real, fake))
-    ),
+    "values below 0 are cut off: an unbiased estimate has them": lambda real, fake: max(0.0, right(real, fake)),
     "the sign is taken away: an unbiased estimate may fall below 0": lambda real, fake: abs(right(real, fake)),
     "the sign is wrong": lambda real, fake: -right(real, fake),
-    "the diagonals count, a picture's product with itself: leave them out, and divide by n (n - 1)": solution(
-        within=torch.mean
-    ),
+    "the diagonals count, a picture's product with itself: divide the rest by n (n - 1)": solution(within=torch.mean),
     "the diagonals count, though it divides by n (n - 1): leave them out of the sums": solution(
         within=lambda k: k.sum() / (len(k) * (len(k) - 1))
     ),
@@ -108,9 +104,7 @@ MISTAKES = {
     "the diagonals are left out of the sums, which are then divided by n - 1, expected by n (n - 1)": solution(
         within=lambda k: (k.sum() - k.trace()) / (len(k) - 1)
     ),
-    "each pair counts once, as in triu, but is divided by n (n - 1), which counts it twice": solution(
-        within=lambda k: off_diagonal(k) / 2
-    ),
+    "each pair counts once, as in triu: that is n (n - 1) / 2 pairs": solution(within=lambda k: off_diagonal(k) / 2),
     "the term of real and fake counts once, expected twice": solution(times=1),
     "the term of real and fake is added, expected subtracted": solution(times=-2),
     "the term of real and fake is missing": solution(times=0),
@@ -121,9 +115,7 @@ MISTAKES = {
     "the products within real are missing": lambda real, fake: one_missing(real, fake, 1),
     "x . y is not divided by d": with_products(lambda p, d: (p + 1) ** 3),
     "x . y is divided by the root of d, expected by d": with_products(lambda p, d: (p / math.sqrt(d) + 1) ** 3),
-    "x . y is divided by the number of pictures, expected by that of features": solution(
-        lambda x, y: (x @ y.T / len(x) + 1) ** 3
-    ),
+    "x . y is divided by the number of pictures, expected by d": solution(lambda x, y: (x @ y.T / len(x) + 1) ** 3),
     "the 1 is added before the division by d": with_products(lambda p, d: ((p + 1) / d) ** 3),
     "the + 1 in the kernel is missing": with_products(lambda p, d: (p / d) ** 3),
     "the kernel is squared, expected cubed": with_products(lambda p, d: (p / d + 1) ** 2),

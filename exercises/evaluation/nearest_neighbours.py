@@ -110,10 +110,8 @@ MISTAKES = {
     "these are angles (1 - cosine), expected Euclidean distances": solution(lambda x, y: 1 - cosines(x, y)),
     "these are cosines, expected Euclidean distances": solution(cosines, lambda d, k: d.topk(k)),
     "these are the farthest, expected the nearest": solution(nearest=lambda d, k: d.topk(k)),
-    "the nearest one is left out, as if it were the fake itself: a real at distance 0 is what is looked for": solution(
-        nearest=one_skipped
-    ),
-    "copies are left out, or their squares round below 0 and have no root: distance 0 is what is looked for": solution(
+    "the nearest one is left out: a real at distance 0 is what is looked for": solution(nearest=one_skipped),
+    "copies are left out, or their squares round below 0 and have no root: look for distance 0": solution(
         nearest=without_copies
     ),
     "the farthest of the k comes first, expected the nearest": solution(then=lambda far, rows: (far.flip(1), rows.flip(1))),
@@ -123,9 +121,7 @@ MISTAKES = {
     ),
     "they are counted from 1, rows begin at 0": with_rows(lambda rows, d: rows + 1),
     "indices are in another order than the distances": with_rows(lambda rows, d: rows.flip(1)),
-    "indices are sorted on their own: they belong to the distances, in their order": with_rows(
-        lambda rows, d: rows.sort(1).values
-    ),
+    "indices are sorted on their own, expected in the order of the distances": with_rows(lambda rows, d: rows.sort(1).values),
     "these are the numbers 0..k-1 of the sorted list: take sort's or topk's own indices": with_rows(
         lambda rows, d: torch.arange(rows.shape[1]).expand_as(rows)
     ),

@@ -67,12 +67,12 @@ def near(x: Tensor, distance: Callable = apart) -> Tensor:
 
 
 def solution(
-    radius: Callable = lambda x, k: near(x)[:, k],
     pair: Callable = lambda in_real, in_fake: (in_real.any(0), in_fake.any(1)),
+    radius: Callable = lambda x, k: near(x)[:, k],
     distance: Callable = apart,
     inside: Callable = torch.le,
 ) -> Callable:
-    """With other radii, another use of [n, m] whether in the balls of reals and of fakes, distance, or comparison."""
+    """With another use of [n, m] whether in the balls of reals and of fakes, other radii, distances, or comparison."""
 
     def wrong(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, ...]:
         d = distance(real, fake)
@@ -86,7 +86,7 @@ right = solution()
 
 
 def with_distance(distance: Callable) -> Callable:
-    return solution(lambda x, k: near(x, distance)[:, k], distance=distance)
+    return solution(radius=lambda x, k: near(x, distance)[:, k], distance=distance)
 
 
 def copies_left_out(x: Tensor, k: int) -> Tensor:
@@ -124,47 +124,39 @@ def then(change: Callable) -> Callable:
 
 def everybody(value: Callable) -> Callable:
     """All balls of a set as wide as some value of their radii."""
-    return solution(lambda x, k: value(near(x)[:, k]).expand(len(x)))
+    return solution(radius=lambda x, k: value(near(x)[:, k]).expand(len(x)))
 
 
 MISTAKES = {
     "a copy lies on the border of a ball of radius 0: expected <=, not <": solution(inside=torch.lt),
-    "neighbours at distance 0 are left out: a copy is a neighbour, too": solution(copies_left_out),
-    "each picture counts as its own nearest neighbour: leave it out": solution(lambda x, k: near(x)[:, k - 1]),
-    "one neighbour too many: the radius is the distance to number k": solution(lambda x, k: near(x)[:, k + 1]),
-    "recall and precision changed places: return precision, recall": solution(pair=lambda r, f: (f.any(1), r.any(0))),
+    "neighbours at distance 0 are left out: a copy is a neighbour, too": solution(radius=copies_left_out),
+    "each picture counts as its own nearest neighbour: leave it out": solution(radius=lambda x, k: near(x)[:, k - 1]),
+    "one neighbour too many: the radius is the distance to number k": solution(radius=lambda x, k: near(x)[:, k + 1]),
+    "recall and precision changed places: return precision, recall": solution(lambda r, f: (f.any(1), r.any(0))),
     "a ball belongs to the picture that is asked about: precision asks the balls of the reals, recall those of the fakes": (
-        solution(pair=lambda r, f: (f.any(0), r.any(1)))
+        solution(lambda r, f: (f.any(0), r.any(1)))
     ),
     "precision asks which reals' balls hold a fake, expected which fakes lie in a ball; recall likewise": solution(
-        pair=lambda r, f: (r.any(1), f.any(0))
+        lambda r, f: (r.any(1), f.any(0))
     ),
-    "recall is taken with the balls of the reals, expected those of the fakes": solution(
-        pair=lambda r, f: (r.any(0), r.any(1))
-    ),
-    "precision is taken with the balls of the fakes, expected those of the reals": solution(
-        pair=lambda r, f: (f.any(0), f.any(1))
-    ),
-    "k is not used, it is 3 whatever is asked": solution(lambda x, k: near(x)[:, 3]),
-    "k is not used, it is 1 whatever is asked": solution(lambda x, k: near(x)[:, 1]),
-    "a picture has to lie in all balls, expected in at least one": solution(pair=lambda r, f: (r.all(0), f.all(1))),
-    "pairs are counted, expected pictures: a fake counts once, in however many balls it lies": solution(
-        pair=lambda r, f: (r, f)
-    ),
-    "balls are counted, expected pictures: a fake counts once, in however many balls it lies": solution(
-        pair=lambda r, f: (r.sum(0), f.sum(1))
-    ),
-    "pictures outside all balls are counted": solution(pair=lambda r, f: (~r.any(0), ~f.any(1))),
+    "recall is taken with the balls of the reals, expected of the fakes": solution(lambda r, f: (r.any(0), r.any(1))),
+    "precision is taken with the balls of the fakes, expected of the reals": solution(lambda r, f: (f.any(0), f.any(1))),
+    "k is not used, it is 3 whatever is asked": solution(radius=lambda x, k: near(x)[:, 3]),
+    "k is not used, it is 1 whatever is asked": solution(radius=lambda x, k: near(x)[:, 1]),
+    "a picture has to lie in all balls, expected in at least one": solution(lambda r, f: (r.all(0), f.all(1))),
+    "pairs are counted, expected pictures, in however many balls they lie": solution(lambda r, f: (r, f)),
+    "balls are counted, expected pictures, in however many balls they lie": solution(lambda r, f: (r.sum(0), f.sum(1))),
+    "pictures outside all balls are counted": solution(lambda r, f: (~r.any(0), ~f.any(1))),
     "only the ball of the nearest picture is asked, expected any": nearest_only,
     "all balls get the mean radius, expected each its own": everybody(torch.mean),
     "all balls get the largest radius, expected each its own": everybody(torch.max),
     "the radius is the mean distance to the k neighbours, expected that to number k": solution(
-        lambda x, k: near(x)[:, 1 : k + 1].mean(1)
+        radius=lambda x, k: near(x)[:, 1 : k + 1].mean(1)
     ),
     "the radius is measured to the other set, expected to neighbours in its own": to_the_other_set,
-    "the radius is the k-th largest distance, expected the k-th smallest": solution(lambda x, k: near(x)[:, -k]),
+    "the radius is the k-th largest distance, expected the k-th smallest": solution(radius=lambda x, k: near(x)[:, -k]),
     "distances are squared and radii are not": solution(distance=lambda x, y: apart(x, y).square()),
-    "radii are squared and distances are not": solution(lambda x, k: near(x)[:, k].square()),
+    "radii are squared and distances are not": solution(radius=lambda x, k: near(x)[:, k].square()),
     "distances are |x| + |y| + ..., expected Euclidean ones": with_distance(lambda x, y: torch.cdist(x, y, p=1)),
     "distances are angles, expected Euclidean ones": with_distance(lambda x, y: 1 - F.normalize(x) @ F.normalize(y).T),
     "pictures are counted, expected their shares": then(lambda p, r, n, m: (p * m, r * n)),

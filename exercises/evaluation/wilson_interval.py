@@ -99,9 +99,7 @@ def no_ends(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 MISTAKES = {
-    "low and high changed places, or z is taken at (1 - level) / 2, which is the negative one": then(
-        lambda low, high, n: (high, low)
-    ),
+    "low and high changed places, or z is the negative one, at (1 - level) / 2": then(lambda low, high, n: (high, low)),
     "this is p -+ z sqrt(p (1 - p) / n), which has no width at 0 and n and leaves [0, 1]": wald,
     "this is p -+ z sqrt(p (1 - p) / n), cut off at 0 and 1, which has no width at 0 and n": then(cut_off, wald),
     "z is one-sided: half of 1 - level lies on either side, inv_cdf((1 + level) / 2)": solution(NormalDist().inv_cdf),
@@ -109,9 +107,7 @@ MISTAKES = {
     "level is not used, it is 0.95 whatever is asked": solution(lambda level: two_sided(0.95)),
     "z is 1 whatever level is": solution(lambda level: 1.0),
     "z is the level itself, expected the normal distribution's quantile": solution(lambda level: level),
-    "z is a probability, of cdf, expected the normal distribution's quantile: inv_cdf": solution(
-        lambda level: NormalDist().cdf((1 + level) / 2)
-    ),
+    "z is a probability, of cdf, expected the quantile, inv_cdf": solution(lambda level: NormalDist().cdf((1 + level) / 2)),
     "the division by 1 + z^2 / n is missing": solution(below=lambda n, z: 1),
     "the middle is not divided by 1 + z^2 / n": solution(below_middle=lambda n, z: 1),
     "the half width is not divided by 1 + z^2 / n": solution(below_half=lambda n, z: 1),
@@ -121,17 +117,13 @@ MISTAKES = {
     "the middle is p itself, only the width is Wilson's": solution(add=lambda n, z: 0, below_middle=lambda n, z: 1),
     "the middle gets z^2 / n, expected z^2 / (2 n)": solution(add=lambda n, z: z * z / n),
     "the middle gets z / (2 n), expected z^2 / (2 n)": solution(add=lambda n, z: z / (2 * n)),
-    "the middle gets z^2 / 2 * n, which is n times z^2 / 2: put brackets around 2 * n": solution(
-        add=lambda n, z: z * z / 2 * n
-    ),
+    "the middle gets z^2 / 2 times n: put brackets around 2 * n": solution(add=lambda n, z: z * z / 2 * n),
     "the middle gets z^2 / 2, expected z^2 / (2 n)": solution(add=lambda n, z: z * z / 2),
     "under the root, z^2 / (4 n^2) is missing": solution(under=lambda n, z: 0),
     "under the root stands z^2 / (4 n), expected z^2 / (4 n^2)": solution(under=lambda n, z: z * z / (4 * n)),
     "under the root stands z^2 / (2 n^2), expected z^2 / (4 n^2)": solution(under=lambda n, z: z * z / (2 * n * n)),
     "under the root stands z^2 / (4 n)^2, expected z^2 / (4 n^2)": solution(under=lambda n, z: z * z / (4 * n) ** 2),
-    "under the root stands z^2 / 4 * n^2, which is n^2 times z^2 / 4: put brackets around 4 * n^2": solution(
-        under=lambda n, z: z * z / 4 * n * n
-    ),
+    "under the root stands z^2 / 4 times n^2: put brackets around 4 * n^2": solution(under=lambda n, z: z * z / 4 * n * n),
     "the root is missing": solution(root=lambda square: square),
     "this is Agresti and Coull's interval, n + z^2 tries in p -+ z sqrt(p (1 - p) / n)": agresti_coull,
     "p is (successes + 1) / (n + 2), expected successes / n": solution(share=lambda s, n: (s + 1) / (n + 2)),
@@ -139,9 +131,7 @@ MISTAKES = {
     "these are counts, expected shares": then(lambda low, high, n: (low * n, high * n)),
     "these are percent, expected shares": then(lambda low, high, n: (100 * low, 100 * high)),
     "this is the share of failures": then(lambda low, high, n: (1 - high, 1 - low)),
-    "these are the middle and the half width, expected low and high": then(
-        lambda low, high, n: ((low + high) / 2, (high - low) / 2)
-    ),
+    "these are the middle and the half width": then(lambda low, high, n: ((low + high) / 2, (high - low) / 2)),
 }
 
 EXERCISE = Exercise(

@@ -85,10 +85,10 @@ RIGHT = [
 
 WRONG = [
     ("no return", lambda real, fake, k=3: None, "return statement missing"),
-    ("farthest first", solution(farthest_first), "expected"),
-    ("upper triangle", solution(upper_triangle), "expected the share of fakes"),
-    ("different distances", solution(different_ones), "expected the share of fakes"),
-    ("k - 1 and <", solution(lambda x, k: apart(x, x).sort(1).values[:, k - 1], inside=torch.lt), "expected the share"),
+    ("farthest first", solution(radius=farthest_first), "expected"),
+    ("upper triangle", solution(radius=upper_triangle), "expected the share of fakes"),
+    ("different distances", solution(radius=different_ones), "expected the share of fakes"),
+    ("k - 1 and <", solution(radius=lambda x, k: apart(x, x).sort(1).values[:, k - 1], inside=torch.lt), "expected the share"),
     ("by the other's number", then(lambda p, r, n, m: (p * m / n, r * n / m)), "expected the share of fakes"),
     ("a dictionary", then(lambda p, r, n, m: {"precision": p, "recall": r}), "expected two numbers"),
     ("NaN", then(lambda p, r, n, m: (p, r * float("nan"))), "recall is nan, expected a number"),

@@ -14,6 +14,7 @@ from exercises.base import Exercise
 from exercises.judging import untouched
 from exercises.networks import stepped
 from exercises.probing import Answer, Case
+from facegen.training import cyclegan
 
 
 def cases(g: torch.Generator) -> list[Case]:
@@ -32,10 +33,10 @@ def probe(cycle_generator_step: Callable, case: Case) -> Answer:
     def translation(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return F.conv2d(x, a, b, padding=1).tanh()
 
-    def verdicts(x: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    def patches(x: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
         return F.conv2d(F.conv2d(x, a, b, stride=2).tanh(), c, d)
 
-    formulas = {"G_A": translation, "G_B": translation, "D_A": verdicts, "D_B": verdicts}
+    formulas = {"G_A": translation, "G_B": translation, "D_A": patches, "D_B": patches}
     return stepped(cycle_generator_step, formulas, case)
 
 
@@ -50,6 +51,13 @@ def judge(case: Case, answer: Answer) -> dict[str, Tensor]:
     else:
         whole = found["the returned loss_G"]
     return found | {"adversarial + lambda_cycle * (cycle + lambda_identity * identity), of the returned parts": whole}
+
+
+def cycle_generator_step(G_A, G_B, D_A, D_B, optimizer, real_A, real_B, lambda_cycle=10.0, lambda_identity=0.5):
+    """The package's step, which is given the finished pictures."""
+    nets = cyclegan.Networks(G_A, G_B, D_A, D_B)
+    weights = {"lambda_A": lambda_cycle, "lambda_B": lambda_cycle, "lambda_identity": lambda_identity}
+    return cyclegan.update_generators(nets, optimizer, cyclegan.translate(nets, real_A, real_B), **weights)
 
 
 # -- mistakes
@@ -103,14 +111,15 @@ def solution(verdicts=verdicts, cycles=cycles, identities=identities, c=lambda s
     return of(lambda s: verdicts(s) + c(s) * cycles(s) + i(s) * identities(s))
 
 
-def returning(parts: Callable[[SimpleNamespace], tuple[Tensor, ...]]) -> Callable:
-    """The right step, which returns other (adversarial, cycle, identity)."""
+def returning(weights: Callable[[SimpleNamespace], tuple[float, float]]) -> Callable:
+    """The right step, which returns its parts with weights of cycle and identity."""
 
     def step(*arguments, **options):
         inputs = [a for a in arguments if not isinstance(a, torch.optim.Optimizer)]
-        values = of(parts)(*inputs, **options)
-        loss = steps.step_of(right)(*arguments, **options)
-        return {"loss_G": loss, **dict(zip(("adversarial", "cycle", "identity"), values))}
+        s = of(lambda s: s)(*inputs, **options)
+        by_cycle, by_identity = weights(s)
+        parts = {"adversarial": verdicts(s), "cycle": by_cycle * cycles(s), "identity": by_identity * identities(s)}
+        return {"loss_G": steps.step_of(right)(*arguments, **options), **parts}
 
     return step
 
@@ -186,14 +195,10 @@ WRONG = {
     "the sign is wrong: it climbs": of(lambda s: -verdicts(s) - s.c * (cycles(s) + s.i * identities(s))),
 }
 RETURNED = {
-    "cycle and identity are returned with their weights, expected without": lambda s: (
-        verdicts(s),
-        s.c * cycles(s),
-        s.c * s.i * identities(s),
-    ),
-    "cycle is returned with its weight, expected without": lambda s: (verdicts(s), s.c * cycles(s), identities(s)),
-    "identity is returned with its weights, expected without": lambda s: (verdicts(s), cycles(s), s.c * s.i * identities(s)),
-    "identity is returned times lambda_identity, expected without": lambda s: (verdicts(s), cycles(s), s.i * identities(s)),
+    "cycle and identity are returned with their weights, expected without": lambda s: (s.c, s.c * s.i),
+    "cycle is returned with its weight, expected without": lambda s: (s.c, 1),
+    "identity is returned with its weights, expected without": lambda s: (1, s.c * s.i),
+    "identity is returned times lambda_identity, expected without": lambda s: (1, s.i),
 }
 
 
@@ -223,12 +228,12 @@ EXERCISE = Exercise(
     difficulty=3,
     task="One update of both generators: verdicts, cycles and identities.",
     verified="only the generators move, along the right gradient, both lambdas, loss and parts returned",
-    reference=steps.step_of(right),
+    reference=cycle_generator_step,
     cases=cases,
     probe=probe,
     judge=judge,
     rule="expected both verdicts, lambda_cycle times both cycles, and lambda_cycle * lambda_identity times both identities",
-    mistakes=steps.mistakes(right, WRONG) | {text: returning(parts) for text, parts in RETURNED.items()},
+    mistakes=steps.mistakes(right, WRONG) | {text: returning(weights) for text, weights in RETURNED.items()},
     refused=[("called 2 times", two_updates), ("leaves D_B in eval mode", D_asleep), ("changed real_A in place", clamped)],
     hints=steps.HINTS,
     note=steps.note("loss_G"),

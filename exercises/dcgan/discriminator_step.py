@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from exercises import steps
 from exercises.base import Exercise
 from exercises.judging import require
-from exercises.networks import gan_stepped
+from exercises.networks import gan_stepped as probe
 from exercises.probing import Answer, Case
 from facegen.training.steps import discriminator_step
 
@@ -106,7 +106,7 @@ EXERCISE = Exercise(
     verified="only D moves, along the right gradient, G untouched, loss returned",
     reference=discriminator_step,
     cases=cases,
-    probe=gan_stepped,
+    probe=probe,
     judge=judge,
     rule="expected the mean real_loss of D(real) plus the mean fake_loss of D(G(z)), each once",
     mistakes=MISTAKES,

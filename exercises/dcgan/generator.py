@@ -25,6 +25,25 @@ def cases(g: torch.Generator) -> list[Case]:
     ]
 
 
+@torch.no_grad()
+def barely_bright(net: nn.Module, start: list[Tensor], z: Tensor) -> Tensor:
+    """Pictures on the way from the `start` weights to the present ones, where a few percent of the values exceed 0.97.
+
+    There, a clamp has cut most of these values to 1, and a tanh hardly any (it rounds to 1 beyond 9).
+    """
+    end = [p.clone() for p in net.parameters()]
+    low, high = 0.0, 1.0
+    for _ in range(16):
+        for p, a, b in zip(net.parameters(), start, end):
+            p.copy_(torch.lerp(a, b, (low + high) / 2))
+        x = net(z)
+        share = float((x > 0.97).float().mean())
+        if 0.005 < share < 0.05:
+            break
+        low, high = ((low + high) / 2, high) if share < 0.02 else (low, (low + high) / 2)
+    return x
+
+
 def probe(Generator: Callable[..., nn.Module], case: Case) -> Answer:
     sizes, z = (case["z_size"], case["conv_dim"]), case["z"]
     net = Generator(*sizes)
@@ -49,25 +68,6 @@ def probe(Generator: Callable[..., nn.Module], case: Case) -> Answer:
     start = [p.detach().clone() for p in net.parameters()]
     answer["bright"] = driven(net, z, +1, lambda x: bool(x.max() > 0.97))
     return answer | {"barely bright": barely_bright(net, start, z)}
-
-
-@torch.no_grad()
-def barely_bright(net: nn.Module, start: list[Tensor], z: Tensor) -> Tensor:
-    """Pictures on the way from the `start` weights to the present ones, where a few percent of the values exceed 0.97.
-
-    There, a clamp has cut most of these values to 1, and a tanh hardly any (it rounds to 1 beyond 9).
-    """
-    end = [p.clone() for p in net.parameters()]
-    low, high = 0.0, 1.0
-    for _ in range(16):
-        for p, a, b in zip(net.parameters(), start, end):
-            p.copy_(torch.lerp(a, b, (low + high) / 2))
-        x = net(z)
-        share = float((x > 0.97).float().mean())
-        if 0.005 < share < 0.05:
-            break
-        low, high = ((low + high) / 2, high) if share < 0.02 else (low, (low + high) / 2)
-    return x
 
 
 def judge(case: Case, answer: Answer) -> None:

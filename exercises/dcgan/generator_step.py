@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from exercises import steps
 from exercises.base import Exercise
-from exercises.networks import gan_stepped
+from exercises.networks import gan_stepped as probe
 from exercises.probing import Answer, Case
 from facegen.training.steps import generator_step
 
@@ -72,7 +72,7 @@ EXERCISE = Exercise(
     verified="only G moves, along the non-saturating gradient, loss returned",
     reference=generator_step,
     cases=cases,
-    probe=gan_stepped,
+    probe=probe,
     judge=judge,
     rule="expected the mean real_loss of D(G(z))",
     mistakes=steps.mistakes(right, {text: of_logits(loss) for text, loss in LOSSES.items()}),

@@ -129,7 +129,6 @@ MISTAKES = {
     EVERY + "the first of them is missing": solution(active="strided plain"),
     EVERY + "that of the convolution of stride 1 is missing": solution(active="first strided"),
     EVERY + "there is one after the last convolution, too": solution(active="first strided plain last"),
-    EVERY + "there is a ReLU after the last": solution(end=torch.relu),
 }
 
 EXERCISE = Exercise(

@@ -252,6 +252,23 @@ def never_the_last(pool, image):
     return old
 
 
+def put_last(pool, image, place):
+    pool.images.append(image)
+    return pool.images.pop(place)
+
+
+def returns_and_stores(pool, image):
+    old = pool.swap(image) if pool.size else image
+    return old if random.random() < 0.5 else image
+
+
+def one_more(pool, image):
+    if len(pool.images) <= pool.size:
+        pool.images.append(image)
+        return image
+    return pool.full(image)
+
+
 RIGHT = [
     ("random", Pool),
     ("torch.rand", ByTorch),
@@ -282,6 +299,11 @@ WRONG = [
     ("randint(0, size)", at(lambda size: random.randint(0, size)), "random.randint(a, b) can give b"),
     ("some places likelier", at(lambda size: min(random.randrange(size), random.randrange(size))), "likelier to go"),
     ("cat", changed(query=lambda pool, images: torch.cat([pool.one(i) for i in images.detach()])), "expected the same"),
+    ("returned and stored", changed(full=returns_and_stores), "not both"),
+    ("size + 1", changed(one=one_more), "one picture more than size"),
+    ("the oldest", changed(swap=lambda pool, image: put_last(pool, image, 0)), "always the oldest"),
+    ("the youngest", changed(swap=lambda pool, image: put_last(pool, image, -2)), "always the youngest"),
+    ("mixed", changed(swap=lambda pool, image: (image + Pool.swap(pool, image)) / 2), "mixed or changed"),
     ("never the last place", changed(swap=never_the_last), "a place of the pool never changed"),
     ("the first picture only", changed(query=lambda pool, images: pool.one(images[0].detach())), "expected the same"),
     ("a tensor of numpy", changed(query=lambda pool, images: Pool.query(pool, images).numpy()), "torch.stack it"),

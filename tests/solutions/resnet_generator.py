@@ -169,5 +169,8 @@ WRONG = [
     ("norm after the last, ReLU too", solution(last=lambda c: nn.Sequential(nn.InstanceNorm2d(c), nn.ReLU())), "expected"),
     ("from 0 to 1", solution(end=lambda x: (x.tanh() + 1) / 2), "expected"),
     ("tanh twice", solution(end=lambda x: x.tanh().tanh()), "expected"),
+    ("leaky in the blocks", solution(middle=block("reflect conv norm leaky reflect conv norm")), "expected padding, 7x7"),
+    ("ReLU after the blocks' sums", solution(middle=block(add=lambda x, y: (x + y).relu())), "expected padding, 7x7"),
+    ("no norms where it halves", solution(normed="first up"), "norm and ReLU after all but the last"),
     ("ReLU before the norm", solution(norm=lambda c: nn.Sequential(nn.ReLU(), nn.InstanceNorm2d(c))), "expected"),
 ]

@@ -115,57 +115,6 @@ def a_batch_counts(answer: Answer) -> None:
     )
 
 
-# -- mistakes
-
-
-def same(x: Tensor) -> Tensor:
-    return x
-
-
-def solution(
-    start: Callable = same,
-    middle: Callable = same,
-    last: Callable = lambda c: nn.Conv2d(8 * c, 1, 4),
-    end: Callable = lambda y: y.flatten(1),
-    norm: Callable = nn.BatchNorm2d,
-    width: int = 0,
-    inputs: int = 3,
-    padding: int = 1,
-) -> type:
-    """With something before the first, before the last or after the last layer, or with other layers."""
-
-    class Solution(nn.Module):
-        def __init__(self, conv_dim: int) -> None:
-            super().__init__()
-            c = width or conv_dim
-            layers = [nn.Conv2d(inputs, c, 4, 2, 1), nn.LeakyReLU(0.2)]
-            for a in (c, 2 * c, 4 * c):
-                layers += [nn.Conv2d(a, 2 * a, 4, 2, padding), norm(2 * a), nn.LeakyReLU(0.2)]
-            self.layers, self.last = nn.Sequential(*layers), last(c)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return end(self.last(middle(self.layers(start(x)))))
-
-    return Solution
-
-
-def forgotten(conv_dim: int) -> nn.Module:
-    """A layer that forward does not use."""
-    net = solution()(conv_dim)
-    net.conv5 = nn.Conv2d(8 * conv_dim, 8 * conv_dim, 3, 1, 1)
-    return net
-
-
-def in_a_list(conv_dim: int) -> nn.Module:
-    net = solution()(conv_dim)
-    net.blocks = [nn.Conv2d(3, conv_dim, 4, 2, 1)]
-    return net
-
-
-def without_running(c: int) -> nn.Module:
-    return nn.BatchNorm2d(c, track_running_stats=False)
-
-
 EXERCISE = Exercise(
     component="Discriminator",
     chapter=2,
@@ -178,28 +127,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     judge=judge,
-    refused=[
-        ("sigmoid at the end", solution(end=torch.sigmoid)),
-        ("a tanh or clamp at the end", solution(end=torch.tanh)),
-        ("never negative", solution(end=F.relu)),
-        ("never positive", solution(end=F.logsigmoid)),
-        ("batch norm after the last layer", solution(last=lambda c: nn.Sequential(nn.Conv2d(8 * c, 1, 4), nn.BatchNorm2d(1)))),
-        ("squeeze() removed the batch", solution(end=torch.mean)),
-        ("one logit each", solution(last=lambda c: nn.Conv2d(8 * c, 1, 3, 1, 1))),
-        ("flatten the map", solution(last=lambda c: nn.Linear(8 * c * 4, 1))),
-        ("smaller than the kernel", solution(padding=0)),
-        ("regions of the picture", solution(last=lambda c: nn.Conv2d(8 * c, 1, 1), end=lambda y: y[:, :, 0, 0])),
-        ("green and blue", solution(start=lambda x: torch.cat([x[:, :1], 0 * x[:, 1:]], 1))),
-        ("the first layer takes 3 channels", solution(inputs=1)),
-        ("batch statistics", solution(norm=without_running)),
-        ("conv_dim used in every layer", solution(width=32)),
-        ("plain list", in_a_list),
-        ("conv5", forgotten),
-        ("no gradient reaches any weight", solution(end=Tensor.detach)),
-        ("return statement missing", solution(end=lambda y: None)),
-        ("dropout", solution(middle=lambda x: F.dropout(x, 0.5))),
-        ("changed the pictures", solution(start=lambda x: x.mul_(0.5))),
-    ],
     hints={
         r"expected input.*channels|to have.*channels|running_mean should contain": "the first layer takes 3 channels, each"
         " further one what the layer before it gives, batch norm too",

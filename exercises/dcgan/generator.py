@@ -99,6 +99,7 @@ def are_pictures(x: Tensor, z: Tensor) -> None:
 
 
 def z_decides(x: Tensor, influence: Tensor, z: Tensor) -> None:
+    are_pictures(x, z)
     most = x.abs().max()
     apart = (x[:-1] - x[1:]).abs().amax((1, 2, 3)).min()
     require(apart > 1e-5 * most, "different z give the same picture: is z used in forward?")
@@ -121,53 +122,6 @@ def reach_both_ends(dark: Tensor, bright: Tensor, barely: Tensor) -> None:
     require((barely == 1).sum() <= 0.5 * (barely > 0.97).sum(), cut)
 
 
-# -- mistakes
-
-
-def same(x: Tensor) -> Tensor:
-    return x
-
-
-def solution(
-    start: Callable = same,
-    middle: Callable = same,
-    last: Callable = lambda c: nn.ConvTranspose2d(c, 3, 4, 2, 1),
-    end: Callable = torch.tanh,
-    norm: Callable = nn.BatchNorm2d,
-    conv: type = nn.ConvTranspose2d,
-    width: int = 0,
-    inputs: int = 0,
-) -> type:
-    """With something before the first, before the last or after the last layer, or with other layers."""
-
-    class Solution(nn.Module):
-        def __init__(self, z_size: int, conv_dim: int) -> None:
-            super().__init__()
-            c = width or conv_dim
-            layers = [nn.ConvTranspose2d(inputs or z_size, 8 * c, 4), norm(8 * c), nn.ReLU()]
-            for b in (4 * c, 2 * c, c):
-                layers += [conv(2 * b, b, 4, 2, 1), norm(b), nn.ReLU()]
-            self.layers, self.last = nn.Sequential(*layers), last(c)
-
-        def forward(self, z: Tensor) -> Tensor:
-            return end(self.last(middle(self.layers(start(z[:, :, None, None])))))
-
-    return Solution
-
-
-def forgotten(z_size: int, conv_dim: int) -> nn.Module:
-    """A layer that forward does not use."""
-    net = solution()(z_size, conv_dim)
-    net.t_conv5 = nn.ConvTranspose2d(conv_dim, conv_dim, 4, 2, 1)
-    return net
-
-
-def in_a_list(z_size: int, conv_dim: int) -> nn.Module:
-    net = solution()(z_size, conv_dim)
-    net.blocks = [nn.Conv2d(3, conv_dim, 4, 2, 1)]
-    return net
-
-
 EXERCISE = Exercise(
     component="Generator",
     chapter=2,
@@ -180,31 +134,6 @@ EXERCISE = Exercise(
     cases=cases,
     probe=probe,
     judge=judge,
-    refused=[
-        ("tanh at the end is missing", solution(end=same)),
-        ("sigmoid at the end", solution(end=torch.sigmoid)),
-        ("ReLU before the tanh", solution(end=lambda x: x.relu().tanh())),
-        ("cut off to exactly 1 (clamp)", solution(end=lambda x: x.clamp(-1, 1))),
-        ("range is not used", solution(end=lambda x: 0.5 * x.tanh())),
-        ("count the doublings", solution(last=lambda c: nn.ConvTranspose2d(c, 3, 3, 1, 1))),
-        ("stride, padding are off", solution(last=lambda c: nn.ConvTranspose2d(c, 3, 4, 2, 0))),
-        ("3 colour channels", solution(last=lambda c: nn.ConvTranspose2d(c, 1, 4, 2, 1))),
-        ("channels come before rows", solution(end=lambda x: x.tanh().permute(0, 2, 3, 1))),
-        ("no squeeze", solution(end=lambda x: x.tanh().squeeze())),
-        ("[N, z_size, 1, 1]", solution(start=lambda z: z[:, :, 0, 0])),
-        ("z_size channels", solution(inputs=100)),
-        ("is it ConvTranspose2d?", solution(conv=nn.Conv2d)),
-        ("is z used", solution(start=torch.ones_like)),
-        ("noise", solution(start=torch.randn_like)),
-        ("mixes rows", solution(start=lambda z: z.flatten(1).T.reshape(z.shape))),
-        ("whole of z", solution(start=lambda z: torch.cat([z[:, :5], 0 * z[:, 5:]], 1))),
-        ("no gradient reaches any weight", solution(end=lambda x: x.tanh().detach())),
-        ("batch statistics", solution(norm=lambda c: nn.BatchNorm2d(c, track_running_stats=False))),
-        ("conv_dim used in every layer", solution(width=8)),
-        ("plain list", in_a_list),
-        ("t_conv5", forgotten),
-        ("return statement missing", solution(end=lambda x: None)),
-    ],
     hints={
         r"Kernel size can't be greater|Calculated output size": "is it ConvTranspose2d? Conv2d makes the picture smaller",
         r"transposed=1.*to have|expected input.*channels|Expected 3D.*or 4D|running_mean should contain": "the first layer"

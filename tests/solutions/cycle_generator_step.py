@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from exercises import steps
-from exercises.cyclegan.cycle_generator_step import l1, returning, right, solution, to
+from exercises.cyclegan.cycle_generator_step import l1, of, returning, right, solution, to
 
 step = steps.step_of(right)
 
@@ -102,6 +102,22 @@ def positions_only(G_A, G_B, D_A, D_B, optimizer, real_A, real_B):
     return step(G_A, G_B, D_A, D_B, optimizer, real_A, real_B)
 
 
+def two_updates(*arguments, **options):
+    """One for each direction."""
+    there = of(lambda s: s.to_A + s.c * (s.cycle_A + s.i * s.same_A))
+    back = of(lambda s: s.to_B + s.c * (s.cycle_B + s.i * s.same_B))
+    return sum(steps.step_of(loss)(*arguments, **options) for loss in (there, back))
+
+
+def D_asleep(G_A, G_B, D_A, D_B, *others, **options):
+    D_B.eval()
+    return step(G_A, G_B, D_A, D_B, *others, **options)
+
+
+def clamped(G_A, G_B, D_A, D_B, optimizer, real_A, real_B, **options):
+    return step(G_A, G_B, D_A, D_B, optimizer, real_A.clamp_(-0.5, 0.5), real_B, **options)
+
+
 def trains_D(G_A, G_B, D_A, D_B, *others, **options):
     loss = step(G_A, G_B, D_A, D_B, *others, **options)
     torch.optim.SGD([*D_A.parameters(), *D_B.parameters()], lr=0.01).step()
@@ -146,9 +162,12 @@ RIGHT = [
     ("two backward passes", in_parts),
     ("one pass", one_pass),
     ("gradients of each part", gradients_of_each_part),
-    ("parts returned", returning(lambda s: (1, 1))),
+    ("parts returned", returning(lambda s: 1, lambda s: 1)),
 ]
 WRONG = [
+    ("two updates", two_updates, "called 2 times"),
+    ("D left in eval", D_asleep, "leaves D_B in eval mode"),
+    ("real changed", clamped, "changed real_A in place"),
     ("only D cleared", without("D only"), "zero_grad()"),
     ("zero_grad after backward", without("too late"), "zero_grad()"),
     ("no step", without("step"), "optimizer.step() was not called"),
@@ -173,6 +192,6 @@ WRONG = [
     ("no return", instead(lambda loss: None), "return statement missing"),
     ("another key", instead(lambda loss: {"loss": loss}), "'loss_G'"),
     ("pictures returned", instead(lambda loss: torch.zeros(1, 3, 4, 4)), "expected one number"),
-    ("a part halved in the dict", returning(lambda s: (0.5, 1)), "returned parts"),
+    ("a part halved in the dict", returning(lambda s: 0.5, lambda s: 1), "returned parts"),
     ("None among the parts", instead(lambda loss: dict(loss_G=loss, adversarial=loss, cycle=None, identity=loss)), "is None"),
 ]

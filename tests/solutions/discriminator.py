@@ -1,12 +1,61 @@
 """Discriminator(conv_dim): more wrong solutions, and right ones of other architectures."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from exercises.dcgan.discriminator import solution
+from facegen.models.dcgan import Discriminator
+
+
+def same(x: Tensor) -> Tensor:
+    return x
+
+
+def solution(
+    start: Callable = same,
+    middle: Callable = same,
+    last: Callable = lambda c: nn.Conv2d(8 * c, 1, 4),
+    end: Callable = lambda y: y.flatten(1),
+    norm: Callable = nn.BatchNorm2d,
+    width: int = 0,
+    inputs: int = 3,
+    padding: int = 1,
+) -> type:
+    """With something before the first, before the last or after the last layer, or with other layers."""
+
+    class Solution(nn.Module):
+        def __init__(self, conv_dim: int) -> None:
+            super().__init__()
+            c = width or conv_dim
+            layers = [nn.Conv2d(inputs, c, 4, 2, 1), nn.LeakyReLU(0.2)]
+            for a in (c, 2 * c, 4 * c):
+                layers += [nn.Conv2d(a, 2 * a, 4, 2, padding), norm(2 * a), nn.LeakyReLU(0.2)]
+            self.layers, self.last = nn.Sequential(*layers), last(c)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return end(self.last(middle(self.layers(start(x)))))
+
+    return Solution
+
+
+def forgotten(conv_dim: int) -> nn.Module:
+    """A layer that forward does not use."""
+    net = solution()(conv_dim)
+    net.conv5 = nn.Conv2d(8 * conv_dim, 8 * conv_dim, 3, 1, 1)
+    return net
+
+
+def in_a_list(conv_dim: int) -> nn.Module:
+    net = solution()(conv_dim)
+    net.blocks = [nn.Conv2d(3, conv_dim, 4, 2, 1)]
+    return net
+
+
+def without_running(c: int) -> nn.Module:
+    return nn.BatchNorm2d(c, track_running_stats=False)
 
 
 def conv(inputs, outputs, batch_norm=True):
@@ -182,6 +231,34 @@ RIGHT = [
     ("instance norm", solution(norm=nn.InstanceNorm2d)),
 ]
 WRONG = [
+    ("sigmoid at the end", solution(end=torch.sigmoid), "sigmoid at the end"),
+    ("a tanh or clamp at the end", solution(end=torch.tanh), "a tanh or clamp at the end"),
+    ("never negative", solution(end=F.relu), "never negative"),
+    ("never positive", solution(end=F.logsigmoid), "never positive"),
+    (
+        "batch norm after the last layer",
+        solution(last=lambda c: nn.Sequential(nn.Conv2d(8 * c, 1, 4), nn.BatchNorm2d(1))),
+        "batch norm after the last layer",
+    ),
+    ("squeeze() removed the batch", solution(end=torch.mean), "squeeze() removed the batch"),
+    ("one logit each", solution(last=lambda c: nn.Conv2d(8 * c, 1, 3, 1, 1)), "one logit each"),
+    ("flatten the map", solution(last=lambda c: nn.Linear(8 * c * 4, 1)), "flatten the map"),
+    ("smaller than the kernel", solution(padding=0), "smaller than the kernel"),
+    (
+        "regions of the picture",
+        solution(last=lambda c: nn.Conv2d(8 * c, 1, 1), end=lambda y: y[:, :, 0, 0]),
+        "regions of the picture",
+    ),
+    ("green and blue", solution(start=lambda x: torch.cat([x[:, :1], 0 * x[:, 1:]], 1)), "green and blue"),
+    ("the first layer takes 3 channels", solution(inputs=1), "the first layer takes 3 channels"),
+    ("batch statistics", solution(norm=without_running), "batch statistics"),
+    ("conv_dim used in every layer", solution(width=32), "conv_dim used in every layer"),
+    ("plain list", in_a_list, "plain list"),
+    ("conv5", forgotten, "conv5"),
+    ("no gradient reaches any weight", solution(end=Tensor.detach), "no gradient reaches any weight"),
+    ("return statement missing", solution(end=lambda y: None), "return statement missing"),
+    ("dropout", solution(middle=lambda x: F.dropout(x, 0.5)), "dropout"),
+    ("changed the pictures", solution(start=lambda x: x.mul_(0.5)), "changed the pictures"),
     ("no flatten", solution(last=lambda c: nn.Linear(8 * c * 16, 1)), "flatten"),
     ("the middle only", solution(start=lambda x: F.interpolate(x[:, :, 16:48, 16:48], size=64)), "regions of the picture"),
     ("compared with the batch", solution(end=compared_with_the_batch), "depends on the other"),
@@ -205,4 +282,5 @@ WRONG = [
     ("a function", a_function, "expected an nn.Module"),
     ("on the GPU", solution(start=lambda x: x.cuda()), "checks run on the CPU"),
     ("no argument", lambda: solution()(8), "check the signature"),
+    ("an object of the class", Discriminator(8), "without brackets"),
 ]

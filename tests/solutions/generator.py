@@ -1,12 +1,57 @@
 """Generator(z_size, conv_dim): more wrong solutions, and right ones of other architectures."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from exercises.dcgan.generator import solution
+from facegen.models.dcgan import Generator
+
+
+def same(x: Tensor) -> Tensor:
+    return x
+
+
+def solution(
+    start: Callable = same,
+    middle: Callable = same,
+    last: Callable = lambda c: nn.ConvTranspose2d(c, 3, 4, 2, 1),
+    end: Callable = torch.tanh,
+    norm: Callable = nn.BatchNorm2d,
+    conv: type = nn.ConvTranspose2d,
+    width: int = 0,
+    inputs: int = 0,
+) -> type:
+    """With something before the first, before the last or after the last layer, or with other layers."""
+
+    class Solution(nn.Module):
+        def __init__(self, z_size: int, conv_dim: int) -> None:
+            super().__init__()
+            c = width or conv_dim
+            layers = [nn.ConvTranspose2d(inputs or z_size, 8 * c, 4), norm(8 * c), nn.ReLU()]
+            for b in (4 * c, 2 * c, c):
+                layers += [conv(2 * b, b, 4, 2, 1), norm(b), nn.ReLU()]
+            self.layers, self.last = nn.Sequential(*layers), last(c)
+
+        def forward(self, z: Tensor) -> Tensor:
+            return end(self.last(middle(self.layers(start(z[:, :, None, None])))))
+
+    return Solution
+
+
+def forgotten(z_size: int, conv_dim: int) -> nn.Module:
+    """A layer that forward does not use."""
+    net = solution()(z_size, conv_dim)
+    net.t_conv5 = nn.ConvTranspose2d(conv_dim, conv_dim, 4, 2, 1)
+    return net
+
+
+def in_a_list(z_size: int, conv_dim: int) -> nn.Module:
+    net = solution()(z_size, conv_dim)
+    net.blocks = [nn.Conv2d(3, conv_dim, 4, 2, 1)]
+    return net
 
 
 def deconv(inputs, outputs, batch_norm=True):
@@ -131,6 +176,29 @@ RIGHT = [
     ),
 ]
 WRONG = [
+    ("tanh at the end is missing", solution(end=same), "tanh at the end is missing"),
+    ("sigmoid at the end", solution(end=torch.sigmoid), "sigmoid at the end"),
+    ("ReLU before the tanh", solution(end=lambda x: x.relu().tanh()), "ReLU before the tanh"),
+    ("cut off to exactly 1 (clamp)", solution(end=lambda x: x.clamp(-1, 1)), "cut off to exactly 1 (clamp)"),
+    ("range is not used", solution(end=lambda x: 0.5 * x.tanh()), "range is not used"),
+    ("count the doublings", solution(last=lambda c: nn.ConvTranspose2d(c, 3, 3, 1, 1)), "count the doublings"),
+    ("stride, padding are off", solution(last=lambda c: nn.ConvTranspose2d(c, 3, 4, 2, 0)), "stride, padding are off"),
+    ("3 colour channels", solution(last=lambda c: nn.ConvTranspose2d(c, 1, 4, 2, 1)), "3 colour channels"),
+    ("channels come before rows", solution(end=lambda x: x.tanh().permute(0, 2, 3, 1)), "channels come before rows"),
+    ("no squeeze", solution(end=lambda x: x.tanh().squeeze()), "no squeeze"),
+    ("[N, z_size, 1, 1]", solution(start=lambda z: z[:, :, 0, 0]), "[N, z_size, 1, 1]"),
+    ("z_size channels", solution(inputs=100), "z_size channels"),
+    ("is it ConvTranspose2d?", solution(conv=nn.Conv2d), "is it ConvTranspose2d?"),
+    ("is z used", solution(start=torch.ones_like), "is z used"),
+    ("noise", solution(start=torch.randn_like), "noise"),
+    ("mixes rows", solution(start=lambda z: z.flatten(1).T.reshape(z.shape)), "mixes rows"),
+    ("whole of z", solution(start=lambda z: torch.cat([z[:, :5], 0 * z[:, 5:]], 1)), "whole of z"),
+    ("no gradient reaches any weight", solution(end=lambda x: x.tanh().detach()), "no gradient reaches any weight"),
+    ("batch statistics", solution(norm=lambda c: nn.BatchNorm2d(c, track_running_stats=False)), "batch statistics"),
+    ("conv_dim used in every layer", solution(width=8), "conv_dim used in every layer"),
+    ("plain list", in_a_list, "plain list"),
+    ("t_conv5", forgotten, "t_conv5"),
+    ("return statement missing", solution(end=lambda x: None), "return statement missing"),
     ("values 0..255", solution(end=lambda x: 127.5 * (x.tanh() + 1)), "tanh at the end is missing"),
     ("values 0..1 by tanh", solution(end=lambda x: (x.tanh() + 1) / 2), "expected -1 and 1"),
     ("softsign", solution(end=lambda x: 0.8 * F.softsign(x)), "another function"),
@@ -151,4 +219,5 @@ WRONG = [
     ("a function", a_function, "expected an nn.Module"),
     ("arguments exchanged", lambda conv_dim, z_size: solution()(z_size, conv_dim), "takes z_size channels"),
     ("one argument", lambda z_size: solution()(z_size, 8), "check the signature"),
+    ("an object of the class", Generator(10, 8), "without brackets"),
 ]

@@ -124,7 +124,7 @@ WRONG = [
     ("ToTensor without brackets", composed(RESIZE, CROP, transforms.ToTensor), "write ToTensor() with brackets"),
     ("no ToTensor", composed(RESIZE, CROP), "is ToTensor() among the transforms"),
     ("jittered", composed(RESIZE, CROP, transforms.ColorJitter((0.6, 0.61)), transforms.ToTensor()), "nor jittered"),
-    ("random parts", composed(transforms.RandomResizedCrop, CROP, transforms.ToTensor()), "nothing random"),
+    ("random parts", composed(transforms.RandomResizedCrop, CROP, transforms.ToTensor()), "resize"),
     ("a larger side", loading(lambda p, s: TF.to_tensor(TF.center_crop(TF.resize(p, 4 * s), s))), "not the centre of its file"),
     ("opened by numpy", loading(lambda p, s: square(p, s).numpy().transpose(1, 2, 0)), "channels come before rows"),
     ("double precision", loading(lambda p, s: square(p, s).double()), "expected torch.float32"),

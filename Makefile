@@ -5,13 +5,13 @@ READY := .venv/ready
 # In a container one is often root, which Jupyter refuses unless told.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab course test student bank bench clean
+.PHONY: lab course test student bank instructions bench clean
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(AS_ROOT)
 
 course: $(READY)  ## run every notebook headless and write build/course/index.html
-	$(BIN)/python -m facegen course --notebooks notebooks --out build/course --preset cpu
+	$(BIN)/python -m teaching course --preset cpu
 
 # One thread per worker: two OpenMP threads beside another busy process are ten times slower than one.
 test: $(READY)  ## lint, the package's tests, the course's checks, and the notebooks with their stored digests
@@ -21,10 +21,13 @@ test: $(READY)  ## lint, the package's tests, the course's checks, and the noteb
 
 student: $(READY)  ## what learners get, in build/student: the course with a stub in the place of every solution
 	rm -rf build/student
-	$(BIN)/python -m facegen student build/student
+	$(BIN)/python -m teaching student build/student
 
 bank: $(READY)  ## every check against wrong and right solutions, with 20 seeds: build/bank/bank.html
-	$(BIN)/python -m facegen bank --out build/bank --seeds 20
+	$(BIN)/python -m teaching bank --seeds 20
+
+instructions: $(READY)  ## the tables of Instructions.md and the marks in the notebooks' headings, from exercises/
+	$(BIN)/python -m teaching instructions
 
 bench: $(READY)  ## our speed beside the textbook's, in the same run
 	$(BIN)/python bench/dcgan_step.py

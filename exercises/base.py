@@ -74,10 +74,10 @@ class Exercise:
     note: Callable[[Sequence[Answer]], str] | None = None  # of right answers: "" or what the learner should know
     tolerance: float = 1e-3  # of the largest value
 
-    def check(self, *component: Any) -> None:
-        """What a notebook calls: prints one line, or raises AssertionError with one. Without a component: of the reference."""
+    def check(self, component: Any) -> None:
+        """What a notebook calls: prints one line, or raises AssertionError with one."""
         __tracebackhide__ = True  # pytest and IPython leave this frame out
-        problem, note = self.examine(component[0] if component else self.reference)
+        problem, note = self.examine(component)
         if problem:
             raise AssertionError(problem)
         print(f"{self.component}: passed ({self.verified})" + (f"; but {note}" if note else ""))
@@ -148,8 +148,9 @@ class Exercise:
     def _explained(self, failure: Answer) -> str:
         """One line for an exception that came out of the learner's code."""
         kind, text, place = failure["error"], failure["text"], failure["place"]
-        if kind == "NotImplementedError" and (open_ := STUB.fullmatch(text)):
-            return f"{open_[1]} is not written yet: fill in its cell, run it, and run this check again"
+        if kind == "NotImplementedError" and (open_ := STUB.fullmatch(text) or not text):
+            name = open_[1] if text else self.component
+            return f"{name} is not written yet: fill in its cell, run it, and run this check again"
         hints = [*self.hints.items(), *_HINTS.items()]
         hint = next((hint for pattern, hint in hints if re.search(pattern, text)), None)
         if hint is None and kind == "TypeError" and failure["refused"]:

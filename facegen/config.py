@@ -1,7 +1,4 @@
-"""Settings: what a training run is made of, and the three sizes at which the course runs.
-
-The comment behind a setting is the help of its flag: `image_size` is `--image-size`.
-"""
+"""What a run is made of, and the three sizes of the course. The comment behind a setting is the help of its flag."""
 
 from __future__ import annotations
 
@@ -31,8 +28,7 @@ Size = Annotated[int, (lambda n: n >= 8 and n.bit_count() == 1, "the networks ta
 Layers = Annotated[Whole, (lambda n: n not in (1, 2), "two of StyleGAN3's layers have the full rate, so 3 is the least; 0: 14")]
 Translator = Annotated[str, (re.compile(r"resnet[1-9]\d?|unet\d{2,4}").fullmatch, "choose resnet6, resnet9, unet128 or such")]
 Precision = Literal["auto", "float32", "bfloat16"]
-# Psi of the truncation trick: of everything but sheets and folders of a StyleGAN's faces, which are to look well.
-TRUNC, TRUNC_OF_SHEETS = 1.0, 0.7
+TRUNC, TRUNC_OF_SHEETS = 1.0, 0.7  # psi of the truncation trick; of sheets and folders of faces, which are to look well
 
 
 def flag_of(name: str) -> str:
@@ -57,8 +53,6 @@ def check_values(given: object) -> None:
 class Recipe:
     """What all recipes share: settings that cannot work are refused in one line, before anything is built."""
 
-    d_steps = 1  # of D per step of G, where it is no setting
-
     def __post_init__(self) -> None:
         check_values(self)
         self.check()
@@ -66,7 +60,7 @@ class Recipe:
     @property
     def images_per_step(self) -> int:
         """Real pictures, of either domain, per step of G."""
-        return self.batch * self.d_steps
+        return self.batch * getattr(self, "d_steps", 1)
 
     @property
     def steps(self) -> int:

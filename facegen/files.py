@@ -69,7 +69,7 @@ def locked(folder: str | Path, doing: str) -> Iterator[None]:
     The lock ends with the process that holds it, however that ends. Who comes meanwhile is told `doing`, by whom, since when.
     """
     folder = Path(folder)
-    there, note, held = folder.exists(), folder / ".lock-holder", FileLock(folder / ".lock")
+    note, held = folder / ".lock-holder", FileLock(folder / ".lock")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -87,10 +87,8 @@ def locked(folder: str | Path, doing: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # while it is held; filelock sees when the file that it locks has gone
             note.unlink()
             os.unlink(held.lock_file)
+            folder.rmdir()  # it may have been filled
         held.release()
-        if not there:
-            with contextlib.suppress(OSError):  # it is not empty
-                folder.rmdir()
 
 
 @contextlib.contextmanager

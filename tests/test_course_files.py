@@ -1,6 +1,7 @@
 """The course as files: notebooks, badges, marks and rules that hold for all of them."""
 
 import ast
+import dataclasses
 import json
 import os
 import re
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from facegen.files import InputError
+from teaching.instructions import headed, instructions
+from teaching.units import read_units
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -89,31 +94,29 @@ def test_compared_cells_print_text_only(notebook):
         assert cell.outputs and all(output.output_type == "stream" for output in cell.outputs), cell.source
 
 
-def test_every_exercise_has_its_check_and_its_section():
-    called = {name for path in NOTEBOOKS for name in re.findall(r"tests\.(test_\w+)\(", path.read_text())}
-    defined = set(re.findall(r"^def (test_\w+)\(", (ROOT / "problem_unittests.py").read_text(), re.M))
-    instructions = (ROOT / "Instructions.md").read_text()
-    rows = re.findall(r"^\| (\d\d) \|[^|]*\| `tests\.(test_\w+)\(", instructions, re.M)
-    there = {path.stem[:2] for path in NOTEBOOKS}  # a notebook that is to come has its checks already
-    assert defined == {name for _, name in rows}
-    assert called == {name for number, name in rows if number in there}
+def test_tables_and_marks_are_those_of_the_exercises():
+    """`make instructions` would change nothing, and so every exercise has its check, its heading and its section."""
+    units = read_units()
+    text = (ROOT / "Instructions.md").read_text(encoding="utf-8")
+    assert instructions(text, units) == text
+    for path in NOTEBOOKS:
+        assert headed(path, [unit for unit in units if unit.notebook == path.stem]) == path.read_text(encoding="utf-8")
 
 
-def test_marks_add_up():
-    marks = {
-        path.stem: [int(m) for m in re.findall(r"## Exercises? [^\n]*?\((\d+) marks?(?: each)?\)", _text(path))]
-        for path in NOTEBOOKS
-    }
-    assert sum(marks["01_data_loading"]) == 10
-    assert sum(marks["02_dcgan"]) + 1 == 20  # exercises 4 and 5 share a heading, one mark each
-    assert sum(marks["03_cyclegan_face2fake"]) == 20
-    assert sum(marks["04_stylegan"]) == 20
-    assert sum(marks["05_stylegan_projection"]) == 15
-    assert sum(marks["06_evaluation"]) == 15
-
-
-def _text(path):
-    return "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+def test_the_tables_follow_the_exercises(tmp_path):
+    units = read_units()
+    text = (ROOT / "Instructions.md").read_text(encoding="utf-8")
+    scale = units[0]
+    other = dataclasses.replace(scale, marks=scale.marks + 3)
+    changed = instructions(text, [other, *units[1:]])
+    assert f"### `scale(x, feature_range=(-1, 1))`: {scale.marks + 3} marks" in changed
+    assert f"| 01 | `scale`: {scale.exercise.task}" in changed and changed.count("What the check may say") == len(units)
+    assert f"scale ({scale.marks + 3} marks)" in headed(NOTEBOOKS[0], [other, *units[1:3]])
+    start, end = text.index("### `unscale"), text.index("### `get_dataloader")
+    again = instructions(text[:start] + text[end:], units)  # a new exercise gets a section of its own
+    assert f"### `unscale`: {units[1].marks} mark" in again and f"**Task.** {units[1].exercise.task}" in again
+    with pytest.raises(InputError, match="has no heading `## 01 TITLE"):
+        instructions(text.replace("## 01 Data", "# Data"), units)
 
 
 def test_a_changed_digest_fails_the_strict_check(tmp_path):

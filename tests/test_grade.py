@@ -1,136 +1,195 @@
-"""Grading: what honest hand-ins get, and that none of the cheats in tests/cheats gets more than its honest part."""
+"""Grading: what honest hand-ins get, however they were saved, and that none of the cheats in tests/cheats gains a mark."""
 
-import collections
 import csv
 import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+from saved import code, save_all
 
-from facegen.course import examine, sandbox
-from facegen.course.exercises import names_of, read_cells, read_exercises
-from facegen.course.grade import _code_cells, _Plan, find_hand_ins, grade, needed_cells
-from facegen.course.report import summary, write_csv, write_junit, write_page
-from facegen.course.student import build_student
+from exercises.probing import MOST_BYTES
 from facegen.files import InputError
 from facegen.training.symptoms import HEALTHY, SICKNESSES, is_answer, recorded_letters
+from teaching import inside, sandbox
+from teaching.cells import names_of, read_cells
+from teaching.grade import grade
+from teaching.handins import find_hand_ins
+from teaching.report import summary, write_csv, write_junit, write_page
+from teaching.student import build_student
+from teaching.units import ROOT, read_units
 
-ROOT = Path(__file__).parent.parent
 STEM = "01_data_loading"
 CHEATS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parent / "cheats").glob("*.py"))}
 WRONG = "def scale(x, feature_range=(-1, 1)):\n    return x"
 RUNS_ON = 5  # seconds of processor time that an exercise may take here
 
-EXERCISES = {e.name: e for e in read_exercises(ROOT) if e.notebook == STEM}
-PRISTINE = read_cells(ROOT / "notebooks" / f"{STEM}.ipynb")
-SOLVED = {name: next(c["source"] for c in PRISTINE if c["id"] == e.cell) for name, e in EXERCISES.items()}
+UNITS = {unit.name: unit for unit in read_units()}
+OWN = {name: unit for name, unit in UNITS.items() if unit.notebook == STEM}
+PRISTINE = {path.stem: read_cells(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+FULL = {name: unit.marks for name, unit in OWN.items()}
+
+
+def solution(name):
+    return next(cell["source"] for cell in PRISTINE[UNITS[name].notebook] if cell["id"] == UNITS[name].cell)
+
+
+SOLVED = {name: solution(name) for name in OWN}
 
 
 @pytest.fixture(scope="module")
-def stubs(tmp_path_factory):
-    """The learners' notebook, as they get it."""
+def student(tmp_path_factory):
     dest = tmp_path_factory.mktemp("student") / "tree"
-    build_student(ROOT, dest)
-    return json.loads((dest / "notebooks" / f"{STEM}.ipynb").read_text(encoding="utf-8"))
+    build_student(dest)
+    return dest
 
 
-def handed_in(stubs, path, *, change=None, **sources):
-    """Write a hand-in: the learners' notebook with these sources in its exercises' cells."""
-    book = json.loads(json.dumps(stubs))
+@pytest.fixture(scope="module")
+def stubs(student):
+    """The learners' first notebook, as they get it."""
+    return json.loads((student / "notebooks" / f"{STEM}.ipynb").read_text(encoding="utf-8"))
+
+
+def filled_in(book, change=None, **sources):
+    """A notebook with these sources in its exercises' cells."""
+    book = json.loads(json.dumps(book))
     for name, source in sources.items():
-        cell_of(book, EXERCISES[name].cell)["source"] = source
+        cell_of(book, UNITS[name].cell)["source"] = source
     if change:
         change(book)
+    return book
+
+
+def handed_in(book, path, change=None, **sources):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(book), encoding="utf-8")
+    path.write_text(json.dumps(filled_in(book, change, **sources)), encoding="utf-8")
 
 
 def cell_of(book, name):
-    return next(cell for cell in book["cells"] if cell["id"] == name)
+    return next(cell for cell in book["cells"] if cell.get("id") == name)
+
+
+def of(grades, name):
+    return next(graded for graded in grades.graded if graded.name == name)
+
+
+def marks(graded):
+    return {mark.unit.name: mark.marks for mark in graded.marks}
+
+
+def messages(graded):
+    return {mark.unit.name: mark.message for mark in graded.marks}
+
+
+# -- however it was saved
+
+
+def test_a_right_solution_counts_however_it_was_saved(stubs, tmp_path):
+    own = {name: unit.cell for name, unit in OWN.items()}
+    expected = save_all(tmp_path, STEM, filled_in(stubs, **SOLVED), stubs, own)
+    assert len(expected) >= 21
+    grades = grade(tmp_path, timeout=20)
+    for name, refusal in expected.items():
+        graded = of(grades, name)
+        if refusal:
+            assert graded.total == 0 and refusal in " ".join(graded.notes), (name, graded.notes)
+        else:
+            assert marks(graded) == FULL, (name, messages(graded), graded.notes)
+    left = " ".join(of(grades, "trials").notes)
+    assert "left out" in left and "for i in range(3):" in left
+
+
+def test_one_mistake_costs_once(student, tmp_path):
+    """The step of notebook 2 that uses the losses passes with right ones in their place, and the report says so."""
+    stem = UNITS["discriminator_step"].notebook
+    book = json.loads((student / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))
+    sources = {name: solution(name) for name in ("fake_loss", "discriminator_step")}
+    handed_in(book, tmp_path / "stub.ipynb", **sources)
+    handed_in(
+        book, tmp_path / "wrong.ipynb", real_loss="def real_loss(logits, smooth=False):\n    return logits.mean()", **sources
+    )
+    gone = filled_in(book, lambda book: book["cells"].remove(cell_of(book, UNITS["real_loss"].cell)), **sources)
+    (tmp_path / "missing.ipynb").write_text(json.dumps(gone), encoding="utf-8")
+    for graded in grade(tmp_path, timeout=20).graded:
+        found = marks(graded)
+        assert found["real_loss"] == 0 and found["fake_loss"] > 0
+        assert found["discriminator_step"] == UNITS["discriminator_step"].marks, messages(graded)
+        note = next(mark.note for mark in graded.marks if mark.unit.name == "discriminator_step")
+        assert note == "passes with a right real_loss"
 
 
 # -- cheats that are no code of a solution's cell
 
 
 def edit_the_check(book):
-    cell_of(book, EXERCISES["scale"].check_cell)["source"] = 'print("scale: passed")'
+    cell_of(book, OWN["scale"].check_cell)["source"] = 'print("scale: passed")'
 
 
 def delete_the_cells(book):
-    gone = (EXERCISES["scale"].cell, EXERCISES["scale"].check_cell)
+    gone = (OWN["scale"].cell, OWN["scale"].check_cell)
     book["cells"] = [cell for cell in book["cells"] if cell["id"] not in gone]
 
 
-def two_cells_of_one_id(book):
-    at = book["cells"].index(cell_of(book, EXERCISES["scale"].cell))
-    book["cells"].insert(at + 1, {**book["cells"][at], "source": SOLVED["scale"]})
-
-
 def fake_outputs(book):
-    for exercise in EXERCISES.values():
-        text = [f"{exercise.name}: passed (verified)\n"]
-        cell = cell_of(book, exercise.check_cell)
+    for unit in OWN.values():
+        text = [f"{unit.name}: passed (verified)\n"]
+        cell = cell_of(book, unit.check_cell)
         cell["outputs"], cell["execution_count"] = [{"name": "stdout", "output_type": "stream", "text": text}], 7
 
 
-def patch_in_another_cell(book):
-    book["cells"].insert(0, {"cell_type": "code", "id": "mine", "metadata": {}, "outputs": [], "execution_count": 1,
-                             "source": "import torch\ntorch.allclose = torch.equal = lambda *a, **k: True"})  # fmt: skip
+def in_another_cell(source):
+    return lambda book: book["cells"].insert(0, code(source, "mine"))
 
 
 def no_more_code(book):
-    cell = cell_of(book, EXERCISES["scale"].cell)
-    cell["cell_type"] = "raw"
+    cell_of(book, OWN["scale"].cell)["cell_type"] = "raw"
 
 
 BOOKS = {
-    "edit_the_check": edit_the_check,
-    "delete_the_cells": delete_the_cells,
-    "two_cells_of_one_id": two_cells_of_one_id,
-    "fake_outputs": fake_outputs,
-    "patch_in_another_cell": patch_in_another_cell,
-    "no_more_code": no_more_code,
+    "edit_the_check": (edit_the_check, r"should|is .*expected"),
+    "delete_the_cells": (delete_the_cells, "no cell defines scale"),
+    "fake_outputs": (fake_outputs, "expected"),
+    "patch_in_another_cell": (in_another_cell("import torch\ntorch.equal = torch.allclose = lambda *a, **k: True"), "expected"),
+    "helper_reads_files": (
+        in_another_cell("from pathlib import Path\nfound = Path('01_data_loading.ipynb').read_text()"),
+        "expected",
+    ),
+    "helper_opens_a_socket": (
+        in_another_cell("import socket\nline = socket.create_connection(('192.0.2.1', 80), 1)"),
+        "expected",
+    ),
+    "helper_loops": (in_another_cell("while True:\n    pass"), "expected"),
+    "helper_forks": (in_another_cell("import os\nchildren = [os.fork() for _ in range(9)]"), "expected"),
+    "no_more_code": (no_more_code, "no cell defines scale"),
 }
 
-# What the check, or the grader, says about each: a part of the message.
+# What is said about some files of tests/cheats: a part of the message.
 SAID = {
-    "afterwards": "should be",
-    "assertion_error": "should be",
-    "checks_own": "AttributeError",
     "endless": "took longer than",
-    "fake_report": "should be",
     "fork_bomb": "processes|took longer|ended the process",
-    "frames": "not allowed while this is graded",
-    "lying_tensor": "class of its own|raised",
-    "memory_bomb": "MemoryError|MB of memory",
-    "memory_file": "not allowed while this is graded",
-    "network": "not allowed while this is graded",
-    "objects": "not allowed while this is graded",
-    "os_exit": "ended the process",
-    "packages_own": "switched off",
-    "patched_checks": "should be",
-    "patched_later": "could be trusted",
-    "patched_torch": "should be",
-    "prints": "should be",
-    "reads_solutions": "should be",
-    "secret": "not allowed while this is graded",
-    "sys_exit": "SystemExit",
-    "traceback_frames": "not allowed while this is graded",
-    "edit_the_check": "should be",
-    "delete_the_cells": "is missing",
-    "two_cells_of_one_id": "2 times",
-    "fake_outputs": "should be",
-    "patch_in_another_cell": "should be",
-    "no_more_code": "is missing",
+    "frames": "uses .*_getframe",
+    "lying_tensor": "is a Liar|raised",
+    "memory_bomb": "MemoryError|MB of memory|ended the process",
+    "memory_fd": "MB of memory|OSError|ended the process",
+    "network": "OSError|Network is unreachable|raised",
+    "objects": "uses .*get_objects",
+    "oversize": "larger than is allowed|MB of memory|cannot be read|allocate memory",
+    "packages_own": "the package's own facegen.data.scale",
+    "checks_own": "the package's own problem_unittests",
+    "reads_solutions": "uses exec",
+    "second_import": "uses .*(import_module|sys.modules)",
+    "wrapped": "the package's own facegen.data",
+    "getsource": "uses .*getsource",
+    "by_string": "uses (exec|eval|__import__)",
+    "frame_attributes": "uses .*tb_frame",
 }
+ELSE = "expected|raised|uses|cannot be read|ended the process|is no answer"
 
 
 @pytest.fixture(scope="module")
@@ -139,40 +198,155 @@ def handed(stubs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("handed")
     for name, source in CHEATS.items():
         handed_in(stubs, folder / name / f"{STEM}.ipynb", scale=source, unscale=SOLVED["unscale"])
-    for name, change in BOOKS.items():
-        handed_in(stubs, folder / f"{name}.ipynb", change=change, scale=WRONG, unscale=SOLVED["unscale"])
+    for name, (change, _) in BOOKS.items():
+        handed_in(stubs, folder / f"{name}.ipynb", change, scale=WRONG, unscale=SOLVED["unscale"])
     handed_in(stubs, folder / "perfect <b>&.ipynb", **SOLVED)
     handed_in(stubs, folder / "half.ipynb", scale=SOLVED["scale"], get_dataloader="def get_dataloader(:\n")
     handed_in(stubs, folder / "empty.ipynb")
     (folder / "=broken.ipynb").write_text('{"cells": ')
+    (folder / "\uff1dwide\x1b[31m;=red.ipynb").write_text('{"cells": ')
     (folder / "other").mkdir()
     (folder / "other" / "mine.ipynb").write_text('{"cells": [{"cell_type": "code", "id": "a", "source": "1"}]}')
+    (folder / "linked").symlink_to(ROOT / "notebooks")
     return folder
 
 
 @pytest.fixture(scope="module")
 def grades(handed):
-    return grade(handed, timeout=RUNS_ON, memory=1024, notebook=False)
+    return grade(handed, timeout=RUNS_ON, memory=1024)
 
 
-def of(grades, name):
-    return next(graded for graded in grades.graded if graded.name == name)
-
-
-def marks(graded):
-    return {mark.exercise.name: mark.marks for mark in graded.marks}
-
-
-def test_there_are_fifteen_cheats_and_more():
-    assert len(CHEATS) + len(BOOKS) >= 15 and set(SAID) == {*CHEATS, *BOOKS}
+def test_there_are_cheats_of_every_kind():
+    assert set(SAID) <= set(CHEATS) and len(CHEATS) + len(BOOKS) >= 35
 
 
 @pytest.mark.parametrize("name", [*CHEATS, *BOOKS])
 def test_a_cheat_gets_what_its_honest_part_deserves(name, grades):
     graded = of(grades, name)
-    assert marks(graded) == {"scale": 0, "unscale": 2, "get_dataloader": 0}, [m.message for m in graded.marks]
-    assert re.search(SAID[name], graded.marks[0].message), graded.marks[0].message
+    assert marks(graded) == {**FULL, "scale": 0, "get_dataloader": 0}, messages(graded)
+    expected = BOOKS[name][1] if name in BOOKS else SAID.get(name, ELSE)
+    assert re.search(expected, graded.marks[0].message), graded.marks[0].message
     assert "not written yet" in graded.marks[2].message
+
+
+def test_a_link_to_the_solutions_earns_nothing(grades):
+    graded = of(grades, "linked")
+    assert graded.total == 0 and "symbolic link" in graded.notes[0]
+
+
+def test_a_perfect_a_half_and_an_empty_hand_in(grades):
+    perfect, half, empty = (of(grades, name) for name in ("perfect <b>&", "half", "empty"))
+    assert marks(perfect) == FULL and not any(mark.message for mark in perfect.marks)
+    assert marks(half) == {**dict.fromkeys(FULL, 0), "scale": FULL["scale"]}
+    assert "SyntaxError" in half.marks[2].message and "line 1" in half.marks[2].message
+    assert empty.total == 0 and all("not written yet" in mark.message for mark in empty.marks)
+
+
+def test_what_cannot_be_read_gets_no_marks_and_a_note(grades):
+    for name, note in (("=broken", "not a readable notebook"), ("other", "not a notebook of the course")):
+        graded = of(grades, name)
+        assert (graded.total, graded.out_of) == (0, sum(FULL.values())) and note in graded.notes[0]
+
+
+def test_the_csv_has_one_row_for_each_hand_in_and_no_formula(grades, tmp_path):
+    write_csv(grades, tmp_path / "marks.csv")
+    with open(tmp_path / "marks.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(grades.graded)
+    assert not any(value.startswith(("=", "+", "-", "@", "\uff1d")) for row in rows for value in row.values())
+    text = (tmp_path / "marks.csv").read_text(encoding="utf-8")
+    assert "\x1b" not in text + summary(grades) and '"\'\uff1dwide?[31m;=red"' in text
+    perfect = next(row for row in rows if row["name"].startswith("perfect"))
+    assert (perfect["percent"], perfect["get_dataloader"]) == ("100.0", str(FULL["get_dataloader"]))
+
+
+def test_junit_has_a_suite_for_each_hand_in(grades, tmp_path):
+    write_junit(grades, tmp_path / "junit.xml")
+    suites = {suite.get("name"): suite for suite in ET.parse(tmp_path / "junit.xml").iter("testsuite")}
+    assert len(suites) == len(grades.graded) and suites["perfect <b>&"].get("failures") == "0"
+    cases = {case.get("name"): case.find("failure") for case in suites["frames"].iter("testcase")}
+    assert cases["unscale"] is None and "_getframe" in cases["scale"].get("message")
+
+
+def test_the_page_escapes_names_and_says_what_a_grade_says(grades, tmp_path):
+    write_page(grades, tmp_path / "marks.html")
+    page = (tmp_path / "marks.html").read_text(encoding="utf-8")
+    assert "perfect &lt;b&gt;&amp;" in page and "perfect <b>" not in page
+    assert "answered secret questions rightly, not who wrote it" in page
+    assert summary(grades).count("\n") == len(grades.graded) - 1
+
+
+@pytest.mark.skipif(not sandbox.can_fork, reason="Linux")
+def test_nothing_of_a_run_is_left(grades):
+    home = os.fsencode("HOME=" + inside.environment(Path(os.sep, "tmp"))["HOME"])  # every run's, in its own namespace
+
+    def of_a_run(path):
+        try:
+            return home in path.read_bytes()
+        except OSError:
+            return False
+
+    assert not [path for path in Path("/proc").glob("[0-9]*/environ") if of_a_run(path)]
+
+
+@pytest.mark.skipif(not sandbox.can_fork, reason="Linux")
+def test_without_namespaces_limits_hold_and_the_report_says_what_does_not(stubs, tmp_path):
+    for name in ("endless", "fork_bomb", "memory_bomb"):
+        handed_in(stubs, tmp_path / name / f"{STEM}.ipynb", scale=CHEATS[name])
+    handed_in(stubs, tmp_path / "half.ipynb", get_dataloader=SOLVED["get_dataloader"])
+    grades = grade(tmp_path, timeout=4, memory=1024, isolation="plain")
+    assert {g.name: g.total for g in grades.graded} == {
+        "endless": 0, "fork_bomb": 0, "memory_bomb": 0, "half": FULL["get_dataloader"],
+    }  # fmt: skip
+    assert not grades.whole and "can read and write your files" in grades.isolation
+
+
+@pytest.mark.skipif(not sandbox.can_fork, reason="Linux")
+def test_ctrl_c_leaves_nothing_running(stubs, tmp_path):
+    for number in range(3):
+        handed_in(stubs, tmp_path / "in" / f"{number}.ipynb", scale=CHEATS["endless"])
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); from teaching.__main__ import main; "
+    command = [sys.executable, "-c", f"{code}sys.exit(main(sys.argv[1:]))", "grade", str(tmp_path / "in"), "--jobs", "2"]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def family(top):
+        return [pid for pid in sandbox._descendants(top) if pid != top]
+
+    while process.poll() is None and len(family(process.pid)) < 5:  # two servers, and what runs in a sandbox
+        time.sleep(0.1)
+    below = family(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130 and len(below) >= 5
+    deadline = time.monotonic() + 20  # the kernel ends them, in its own time
+    while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in below):
+        time.sleep(0.1)
+    assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+    assert not list(tmp_path.glob("facegen-grade-*"))
+
+
+def test_where_there_is_no_fork_a_plain_process_gives_the_same_answer(tmp_path):
+    server = inside.Server.__new__(inside.Server)
+    server.tree, server.rooms, server.isolation = ROOT, tmp_path, sandbox.Isolation(False, fork=False)
+    reply = server.reply({"do": "outline", "sources": ["x = 1"], "timeout": 60, "memory": 1024})
+    assert reply["why"] == "" and "no namespaces" in str(server.isolation)
+
+
+def test_a_report_that_is_too_large_ends_the_run(tmp_path):
+    if not sandbox.can_fork:
+        pytest.skip("Linux")
+
+    def child(fd):
+        block = bytes(1 << 20)
+        while True:
+            os.write(fd, block)
+
+    ended = sandbox.run(child, sandbox.Limits(seconds=20), None, sandbox.Isolation(False))
+    assert (ended.why, ended.said) == ("report", b"") and sandbox.SAID_LIMIT >= MOST_BYTES
+
+
+# -- the names of the recorded runs
 
 
 ANSWERS_KNOWN = """
@@ -186,205 +360,52 @@ file_says = json.loads(recorded_folder().joinpath("answers.json").read_text())
 all_of_them = (*SICKNESSES, HEALTHY)
 answers = {run: next(name for name in all_of_them if hidden_answer(run, name) == file_says[run]) for run in file_says}
 """
-ANSWERS_ASKED = ANSWERS_KNOWN.replace("answers =", "answers = lambda:")
 
 
-@pytest.mark.parametrize("isolation", ["auto", "guards"] if sandbox.can_fork else ["auto"])
-def test_the_names_of_the_recorded_runs_cannot_be_looked_up(isolation, tmp_path):
-    stem = "06_evaluation"
-    exercise = next(e for e in read_exercises(ROOT) if e.name == "name_sickness")
+def test_the_names_of_the_recorded_runs_cannot_be_looked_up(tmp_path):
+    unit = UNITS["name_sickness"]
     named = {letter: next(n for n in (*SICKNESSES, HEALTHY) if is_answer(letter, n)) for letter in recorded_letters()}
-    sources = {
-        "known": ANSWERS_KNOWN,
-        "read": ANSWERS_READ,
-        "asked": ANSWERS_ASKED,
-        "honest": f"answers = {named}",
-        "guessed": f"answers = {dict.fromkeys(named, HEALTHY)}",
-    }
-    pristine = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))
+    sources = {"known": ANSWERS_KNOWN, "read": ANSWERS_READ, "honest": f"answers = {named}"}
+    sources["guessed"] = f"answers = {dict.fromkeys(named, HEALTHY)}"
     for name, source in sources.items():
-        book = {**pristine, "cells": [{**cell_of(pristine, exercise.cell), "source": source}]}
+        pristine = json.loads((ROOT / "notebooks" / f"{unit.notebook}.ipynb").read_text(encoding="utf-8"))
+        book = {**pristine, "cells": [{**cell_of(pristine, unit.cell), "source": source}]}
         (tmp_path / name).mkdir()
-        (tmp_path / name / f"{stem}.ipynb").write_text(json.dumps(book), encoding="utf-8")
-    grades = grade(tmp_path, timeout=RUNS_ON, notebook=False, isolation=isolation)
-    assert {graded.name: graded.total for graded in grades.graded} == {name: 2 * (name == "honest") for name in sources}
-    said = {
-        graded.name: next(m.message for m in graded.marks if m.exercise.name == "name_sickness") for graded in grades.graded
+        (tmp_path / name / f"{unit.notebook}.ipynb").write_text(json.dumps(book), encoding="utf-8")
+    grades = grade(tmp_path, timeout=RUNS_ON)
+    assert {graded.name: graded.total for graded in grades.graded} == {
+        name: unit.marks * (name == "honest") for name in sources
     }
-    assert "switched off" in said["known"] and "is_answer" in said["asked"] and "1" in said["guessed"]
-    assert re.search("not allowed|JSONDecodeError", said["read"])
-
-
-def test_another_tree_is_graded_with_its_own_package(stubs, tmp_path):
-    """Its package differs, and a hand-in imports a part of it that the checks do not."""
-    tree = tmp_path / "tree"
-    for name in ("facegen", "notebooks", "assets", "docs"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
-    for path in ROOT.iterdir():
-        if path.is_file():
-            shutil.copy(path, tree)
-    (tree / "facegen" / "theirs.py").write_text("answer = 2\n")
-    source = "from facegen.theirs import answer\n" + SOLVED["scale"]
-    handed_in(stubs, tmp_path / "ada.ipynb", scale=source)
-    assert grade(tmp_path / "ada.ipynb", tree=tree, timeout=RUNS_ON, notebook=False).graded[0].total == 2
-    message = grade(tmp_path / "ada.ipynb", timeout=RUNS_ON, notebook=False).graded[0].marks[0].message
-    assert "facegen.theirs" in message
-
-
-def test_a_perfect_a_half_and_an_empty_hand_in(grades):
-    perfect, half, empty = (of(grades, name) for name in ("perfect <b>&", "half", "empty"))
-    assert (perfect.total, perfect.out_of) == (10, 10) and not any(mark.message for mark in perfect.marks)
-    assert marks(half) == {"scale": 2, "unscale": 0, "get_dataloader": 0}
-    assert "SyntaxError" in half.marks[2].message and "line 1" in half.marks[2].message
-    assert empty.total == 0 and all("not written yet" in mark.message for mark in empty.marks)
-
-
-def test_what_cannot_be_read_gets_no_marks_and_a_note(grades):
-    for name, note in (("=broken", "not a readable notebook"), ("other", "not a notebook of the course")):
-        graded = of(grades, name)
-        assert (graded.total, graded.out_of) == (0, 10) and note in graded.notes[0]
-
-
-def test_no_message_shows_a_solution(grades):
-    said = " ".join(mark.message for graded in grades.graded for mark in graded.marks)
-    assert "x * (high - low)" not in said and "(x - low)" not in said
-
-
-def test_the_csv_has_one_row_for_each_hand_in_and_no_formula(grades, tmp_path):
-    write_csv(grades, tmp_path / "marks.csv")
-    with open(tmp_path / "marks.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(grades.graded)
-    assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
-    perfect = next(row for row in rows if row["name"].startswith("perfect"))
-    assert (perfect["marks"], perfect["out_of"], perfect["percent"], perfect["get_dataloader"]) == ("10", "10", "100.0", "6")
-
-
-def test_junit_has_a_suite_for_each_hand_in(grades, tmp_path):
-    write_junit(grades, tmp_path / "junit.xml")
-    suites = {suite.get("name"): suite for suite in ET.parse(tmp_path / "junit.xml").iter("testsuite")}
-    assert len(suites) == len(grades.graded) and suites["perfect <b>&"].get("failures") == "0"
-    cases = {case.get("name"): case.find("failure") for case in suites["frames"].iter("testcase")}
-    assert cases["unscale"] is None and "not allowed" in cases["scale"].get("message")
-
-
-def test_the_page_escapes_names_and_says_what_it_does_not_protect_against(grades, tmp_path):
-    write_page(grades, tmp_path / "marks.html")
-    page = (tmp_path / "marks.html").read_text(encoding="utf-8")
-    assert "perfect &lt;b&gt;&amp;" in page and "perfect <b>" not in page
-    assert "does not protect against" in page and "could be trusted" in page
-    assert summary(grades).count("\n") == len(grades.graded) - 1
-
-
-@pytest.fixture(scope="module")
-def guards(stubs, tmp_path_factory):
-    """The same without namespaces, for the cheats that these stop elsewhere."""
-    folder = tmp_path_factory.mktemp("guards")
-    for name in ("reads_solutions", "fork_bomb", "fake_report", "frames"):
-        handed_in(stubs, folder / name / f"{STEM}.ipynb", scale=CHEATS[name])
-    handed_in(stubs, folder / "half.ipynb", get_dataloader=SOLVED["get_dataloader"])
-    before = {path: path.stat().st_mtime_ns for path in ROOT.iterdir()}
-    grades = grade(folder, timeout=4, memory=1024, notebook=False, isolation="guards")
-    assert {path: path.stat().st_mtime_ns for path in ROOT.iterdir() if path.is_file()} == {
-        path: time for path, time in before.items() if path.is_file()
-    }
-    return grades
-
-
-@pytest.mark.skipif(not sandbox.can_fork, reason="Linux")
-def test_without_namespaces_cheats_get_nothing_either(guards):
-    assert {graded.name: graded.total for graded in guards.graded} == {
-        "reads_solutions": 0, "fork_bomb": 0, "fake_report": 0, "frames": 0, "half": 6,
-    }  # fmt: skip
-    assert not guards.whole and "compiled extension" in guards.isolation
-
-
-@pytest.mark.skipif(not sandbox.can_fork, reason="Linux")
-def test_nothing_of_a_run_is_left(grades, guards):
-    home = os.fsencode("HOME=" + examine.environment(Path(os.sep, "tmp"))["HOME"])  # every run's, in its own namespace
-
-    def of_a_run(path):
-        try:
-            return home in path.read_bytes()
-        except OSError:
-            return False
-
-    assert not [path for path in Path("/proc").glob("[0-9]*/environ") if of_a_run(path)]
-
-
-def test_the_command_writes_its_files_and_runs_the_notebook(stubs, tmp_path):
-    """Two exercises in a kernel too; the second uses nothing of the first, which would end everything."""
-    cell = "import sys\n\n\ndef scale(x, feature_range=(-1, 1)):\n    sys.exit(0)"
-    handed_in(stubs, tmp_path / "ada.ipynb", scale=cell, unscale=SOLVED["unscale"])
-    files = {"--report": "a.html", "--csv": "a.csv", "--junit": "a.xml"}
-    flags = [word for flag, name in files.items() for word in (flag, str(tmp_path / name))]
-    command = [sys.executable, "-m", "facegen", "grade", str(tmp_path / "ada.ipynb"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "ada    2 of 10  without scale, get_dataloader" in done.stdout and "SystemExit" in done.stdout
-    page = (tmp_path / "a.html").read_text(encoding="utf-8")
-    assert page.count("<td>passed</td>") == 1 and page.count("<td>failed</td>") == 2
-    assert all((tmp_path / name).is_file() for name in files.values())
-
-
-def test_where_there_is_no_fork_a_plain_process_gives_the_same_answer(tmp_path):
-    server = examine.Server.__new__(examine.Server)
-    server.tree, server.scratch, server.isolation = ROOT, tmp_path, sandbox.Isolation(False, fork=False)
-    job = {"name": "scale", "check": "test_scale", "component": "scale", "cells": [["c13", WRONG]]}
-    passed, message = server._one(job, "own", 0, 1, sandbox.Limits(60))
-    assert not passed and "x came back as it was" in message and "no namespaces" in str(server.isolation)
-
-
-@pytest.mark.skipif(not sandbox.can_fork, reason="Linux")
-def test_a_run_sees_another_tree_in_the_place_of_the_tree(tmp_path):
-    for name in ("tree", "student/build", "root"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "tree" / "solution").write_text("secret")
-    for name in ("lesson", "hidden"):
-        (tmp_path / "student" / name).write_text("text")
-    view = sandbox.View(tmp_path / "tree", tmp_path / "student", tmp_path / "root", ("build",), ("hidden",))
-    code = (
-        "import os, sys; from facegen.course import sandbox; from pathlib import Path; p = [Path(x) for x in sys.argv[1:]]\n"
-        "view = sandbox.View(*p, ('build',), ('hidden',)); here = sandbox.isolation_here(view)\n"
-        "def child(fd):\n"
-        "    (p[0] / 'build' / 'mine').write_text('x')\n"
-        "    said = [sorted(os.listdir(p[0])), (p[0] / 'lesson').read_text(), (p[0] / 'hidden').read_text()]\n"
-        "    try:\n        (p[0] / 'new').write_text('x')\n    except OSError:\n        said.append('read-only')\n"
-        "    os.write(fd, repr(said).encode())\n"
-        "print(here.namespaces, sandbox.run(child, sandbox.Limits(), view, here).said.decode() if here.namespaces else '')"
-    )
-    command = [sys.executable, "-c", code, *(str(path) for path in (view.tree, view.instead, view.root))]
-    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    if said.startswith("False"):
-        pytest.skip("namespaces are not allowed here")
-    assert said.strip() == "True [['build', 'hidden', 'lesson'], 'text', '', 'read-only']"
-    assert sorted(os.listdir(tmp_path / "student" / "build")) == []
 
 
 # -- what is found and what runs
 
 
-def test_hand_ins_are_files_and_folders_but_no_links_and_copies(tmp_path):
+def test_hand_ins_are_files_folders_and_zips_but_no_links_and_copies(tmp_path):
+    folder = tmp_path / "in"
     for name in ("b.ipynb", "a/x.ipynb", "a/deep/y.ipynb", "a/.ipynb_checkpoints/x-checkpoint.ipynb", "c/notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("{}")
-    if hasattr(os, "symlink"):
-        (tmp_path / "link.ipynb").symlink_to(tmp_path / "b.ipynb")
-    found = {hand_in.name: [path.name for path in hand_in.files] for hand_in in find_hand_ins(tmp_path)}
-    assert found == {"a": ["y.ipynb", "x.ipynb"], "b": ["b.ipynb"]}
-    assert [hand_in.name for hand_in in find_hand_ins(tmp_path / "a" / "deep", {"y", "z"})] == ["deep"]  # one learner's
-    with pytest.raises(InputError, match="no such file"):
-        find_hand_ins(tmp_path / "nobody")
-    with pytest.raises(InputError, match=r"no \.ipynb file"):
-        find_hand_ins(tmp_path / "c")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    (folder / "d.zip").write_bytes(b"no zip")
+    found = {h.name: [path.name for path in h.files] for h in find_hand_ins(folder, tmp_path / "scratch")}
+    assert found == {"a": ["y.ipynb", "x.ipynb"], "b": ["b.ipynb"], "d": []}
+    assert [h.name for h in find_hand_ins(folder / "a" / "deep", tmp_path / "scratch", {"y", "z"})] == ["deep"]  # one learner's
+    for path, said in (
+        (folder / "nobody", "no such file"),
+        (folder / "c", r"no \.ipynb file"),
+        (folder / "d.zip", "not a readable zip"),
+    ):
+        with pytest.raises(InputError, match=said):
+            find_hand_ins(path, tmp_path / "scratch")
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(InputError, match="is a symbolic link"):
+        find_hand_ins(tmp_path / "link", tmp_path / "scratch")
 
 
-def test_one_hand_in_that_is_nothing_is_refused_before_any_work(tmp_path):
+def test_one_hand_in_that_is_nothing_is_refused(tmp_path):
     (tmp_path / "a.ipynb").write_text('{"cells": []}')
     with pytest.raises(InputError, match=r"nothing to grade: a\.ipynb: not a notebook of the course"):
         grade(tmp_path / "a.ipynb")
-    with pytest.raises(InputError, match="is not the course"):
-        grade(tmp_path / "a.ipynb", tree=tmp_path)
 
 
 def test_names_of_a_piece_of_code():
@@ -394,70 +415,13 @@ def test_names_of_a_piece_of_code():
     assert "torch" in names_of("%time torch.ones(2)")[0]
 
 
-def test_only_what_an_exercise_needs_runs():
-    before = [
-        ("a", "import torch\ntorch.manual_seed(0)\nprint(torch.pi)", False),
-        ("b", "base = 3\nother = train(base)\nbase = base + 1", False),
-        ("c", "def helper(x):\n    return x * base", True),
-        ("d", "raise SystemExit", True),
-    ]
-    cells = needed_cells(before, "def f(x):\n    total = helper(x)\n    return total")
-    assert cells == [["a", "import torch"], ["b", "base = 3\nbase = base + 1"], ["c", before[2][1]]]
-
-
-def test_every_exercise_of_the_course_needs_few_cells():
-    """Its own, those of earlier exercises that it calls, and imports: no training."""
-    exercises = read_exercises(ROOT)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        plan = _Plan(path.stem, read_cells(path), exercises, _code_cells(path), {})
-        for exercise in plan.exercises:
-            cells, _ = plan.cells_of(exercise)
-            assert cells[-1][0] == exercise.cell and sum(len(source) for _, source in cells) < 6000
-
-
-# -- known solutions with a learner's code in them
-
-
-def test_a_shadow_gives_the_wrong_result_and_calls_the_learners():
-    seen = []
-
-    def learner(x):
-        seen.append(x)
-        x += 1
-        torch.manual_seed(0)
-        raise SystemExit
-
-    x, state = torch.zeros(2), torch.get_rng_state()
-    assert examine.shadowed(lambda x: x - 5, learner)(x).tolist() == [-5, -5]
-    assert len(seen) == 1 and x.tolist() == [0, 0] and torch.equal(torch.get_rng_state(), state)
-
-    class Wrong(torch.nn.Module):
-        def forward(self, x):
-            return -x
-
-    class Learners(torch.nn.Module):
-        def forward(self, x):
-            seen.append(x)
-            return x
-
-    net = examine.shadowed(Wrong, Learners)()
-    assert isinstance(net, Wrong) and net(torch.ones(1)).item() == -1 and len(seen) == 2
-
-
-def test_results_that_could_lie_are_named():
-    class Number(float):
-        def __le__(self, other):
-            return True
-
-    class Pretender:
-        __class__ = torch.Tensor
-
-        def __eq__(self, other):
-            return True
-
-    pair = collections.namedtuple("pair", "a b")
-    fine = [1.0, np.float64(2), torch.ones(1), torch.nn.Parameter(torch.ones(1)), pair(1, torch.ones(2)), {"a": None}]
-    loader = torch.utils.data.DataLoader([1, 2])
-    assert [examine._lie(value) for value in (*fine, loader, torch.nn.ReLU(), collections.OrderedDict(a=1))] == [""] * 9
-    lies = [Number(1), [Pretender()], {"a": (Number(2),)}, torch.ones(1).as_subclass(type("Liar", (torch.Tensor,), {}))]
-    assert [examine._lie(value) for value in lies] == ["Number", "Pretender", "Number", "Liar"]
+def test_the_outline_of_a_cell():
+    source = "import torch as t\n%timeit t.ones(1)\n@t.no_grad()\ndef f(x):\n    return t.ones(x)\na = 1; b = f(2)\nprint(a)"
+    found = inside.outline(source)
+    assert [(piece["kind"], piece["lines"]) for piece in found["pieces"]] == [
+        ("import", [1, 1]), ("other", [2, 2]), ("define", [3, 5]), ("plain", [6, 6]), ("other", [7, 7]),
+    ]  # fmt: skip
+    assert found["bindings"] == {"t": "torch"} and "t.ones" in found["pieces"][2]["chains"]
+    assert "SyntaxError, line 1" in inside.outline("def f(:")["error"]
+    assert inside.outline("x = eval('1')")["pieces"][0]["hidden"] == ["eval"]
+    assert inside.outline("net = net.eval()")["pieces"][0]["hidden"] == []

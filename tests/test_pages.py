@@ -59,7 +59,7 @@ def test_a_missing_value_is_no_empty_place(folder):
 
 
 def test_no_template_trusts_what_it_is_given():
-    files = [*TEMPLATES.glob("*.html"), *(ROOT / "facegen/course/templates").glob("*.html")]
+    files = [*TEMPLATES.glob("*.html"), *(ROOT / "teaching/templates").glob("*.html")]
     assert len(files) > 10
     for path in files:
         text = path.read_text(encoding="utf-8")

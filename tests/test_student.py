@@ -12,10 +12,14 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from facegen.__main__ import main
-from facegen.course.exercises import read_cells, read_exercises, without_solution
-from facegen.course.student import build_student
+from exercises.base import Exercise
+from exercises.judging import number
 from facegen.files import InputError
+from teaching import units
+from teaching.__main__ import main
+from teaching.cells import read_cells, without_solution
+from teaching.student import build_student
+from teaching.units import read_units
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "a picture"})
@@ -33,7 +37,20 @@ HALF = 'def half(x):\n    """x -> x / 2."""\n    ### BEGIN SOLUTION\n    y = x /
 CHECK = "tests.test_half(half)"
 
 
-def a_course(folder, *cells, rows=("| 01 | `half` | `tests.test_half(half)` | 3 |", "| 02 | Later | to come | 4 |")):
+def exercise(chapter=1, component="half"):
+    return Exercise(
+        component=component, chapter=chapter, place=1, minutes=5, difficulty=1, task="Half of it.", verified="a value",
+        reference=lambda x: x / 2, cases=lambda g: [{"x": 3.0}], judge=lambda case, answer: {"": number(answer["value"])},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def half(monkeypatch):
+    """A course of one exercise."""
+    monkeypatch.setattr(units, "all_exercises", lambda: {"half": exercise()})
+
+
+def a_course(folder, *cells):
     """A whole tree with one notebook: by default an exercise, its check, and what comes of it."""
     cells = cells or (
         new_markdown_cell("[badge](https://x.org/blob/main/notebooks/01_a.ipynb)"),
@@ -50,9 +67,8 @@ def a_course(folder, *cells, rows=("| 01 | `half` | `tests.test_half(half)` | 3 
     book = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (folder / "notebooks").mkdir(parents=True)
     (folder / "notebooks" / "01_a.ipynb").write_text(json.dumps(book, indent=1))
-    table = "# Marks\n\n| Notebook | Exercise | Check | Marks |\n|---|---|---|---|\n" + "\n".join(rows)
-    (folder / "Instructions.md").write_text(table + "\n\n---\n\n## For teachers\n\nThe bank.\n")
-    for name in ("facegen/course", "assets", "docs", "tests/wrong", "bench", "build"):
+    (folder / "Instructions.md").write_text("# Marks\n\n---\n\n## For teachers\n\nThe bank.\n")
+    for name in ("facegen/show", "exercises", "assets", "docs", "tests/solutions", "teaching", "bench", "build"):
         (folder / name).mkdir(parents=True)
         (folder / name / "thing.py").write_text("half = lambda x: x / 2\n")
     (folder / "facegen" / "__pycache__").mkdir()
@@ -66,7 +82,7 @@ def a_course(folder, *cells, rows=("| 01 | `half` | `tests.test_half(half)` | 3 
 
 def test_a_stub_says_what_to_write_and_keeps_to_its_depth():
     cells = {cell["id"]: cell["source"] for cell in read_cells(ROOT / "notebooks" / "02_dcgan.ipynb")}
-    exercise = {e.name: e for e in read_exercises(ROOT)}["discriminator_step"]
+    exercise = {unit.name: unit for unit in read_units()}["discriminator_step"]
     stub = without_solution(cells[exercise.cell])
     assert "    # The lines around it use real_logits, fake_logits and loss: keep to these names." in stub
     assert '    raise NotImplementedError("discriminator_step is not written yet' in stub
@@ -123,59 +139,44 @@ def test_an_exercise_outside_of_every_function():
         ("## BEGIN SOLUTION\n### END SOLUTION", "line 1: '## BEGIN SOLUTION' is not a marker"),
     ],
 )
-def test_bad_markers_are_refused_with_notebook_cell_and_line(source, words, tmp_path):
+def test_bad_markers_are_refused_with_notebook_cell_and_line(source, words, half, tmp_path):
     with pytest.raises(InputError, match=words):
         without_solution(source)
     tree = a_course(tmp_path / "tree", code(source, "bad"), code(CHECK, "c2"))
     with pytest.raises(InputError, match=rf"01_a.ipynb, cell bad, {words}"):
-        build_student(tree, tmp_path / "out")
+        build_student(tmp_path / "out", tree=tree)
     assert not (tmp_path / "out").exists()
 
 
-ROW = "| 01 | `half` | `tests.test_half(half)` | 3 |"
-
-
 @pytest.mark.parametrize(
-    ("cells", "rows", "words"),
+    ("cells", "words"),
     [
-        ([code(HALF, "c1"), code("print(1)", "c2")], [ROW], "01_a.ipynb, cell c1: a solution without a check"),
-        ([code(HALF, "c1")], [ROW], "cell c1: a solution without a check"),
-        ([code(HALF, "c1"), code(CHECK, "c2")], [], "cell c2: test_half has no row with marks"),
-        ([code(HALF, "c1"), code(CHECK, "c2")], [ROW.replace("01", "02", 1)], "cell c2: test_half has no row with marks"),
-        ([code(HALF, "c1"), code(CHECK, "c2")], [ROW, ROW], "the row of test_half comes twice"),
-        ([code(HALF, "c1"), code(CHECK, "c2")], [ROW, ROW.replace("half", "third")], "marks to test_third, but notebook 01"),
-        ([code("print(1)", "c1"), code(CHECK, "c2")], [ROW], "marks to test_half, but notebook 01"),
-        (
-            [code(HALF, "c1"), code(CHECK, "c2"), code(HALF, "c3"), code(CHECK, "c4")],
-            [ROW],
-            "already the check of 01_a, cell c1",
-        ),
-        ([code(HALF, "c1"), code(CHECK, "c2"), code("x", "c1")], [ROW], "needs an id of its own"),
+        ([code(HALF, "c1"), code("print(1)", "c2")], "01_a.ipynb, cell c1: a solution without a check"),
+        ([code(HALF, "c1")], "cell c1: a solution without a check"),
+        ([code(HALF, "c1"), code("tests.test_third(half)", "c2")], r"exercises/ has no test_third\(half\) of this notebook"),
+        ([code(HALF, "c1"), code("tests.test_half(third)", "c2")], r"exercises/ has no test_half\(third\) of this notebook"),
+        ([code("print(1)", "c1")], "is not the course: it holds no notebook with exercises"),
+        ([code(HALF, "c1"), code(CHECK, "c2"), code(HALF, "c3"), code(CHECK, "c4")], "half has 2 cells with a solution"),
+        ([code(HALF, "c1"), code(CHECK, "c2"), code("x", "c1")], "needs an id of its own"),
     ],
 )
-def test_an_exercise_without_check_or_marks_is_refused(cells, rows, words, tmp_path):
+def test_an_exercise_without_its_check_is_refused(cells, words, half, tmp_path):
     with pytest.raises(InputError, match=words):
-        read_exercises(a_course(tmp_path / "tree", *cells, rows=rows))
+        read_units(a_course(tmp_path / "tree", *cells) / "notebooks")
 
 
-def test_rows_to_come_and_of_notebooks_to_come_do_no_harm(tmp_path):
-    rows = (ROW, "| 01 | More | to come | 4 |", "| 07 | `x` | `tests.test_x(x)` | 5 |")
-    (exercise,) = read_exercises(a_course(tmp_path / "tree", rows=rows))
-    assert (exercise.notebook, exercise.name, exercise.cell, exercise.check_cell) == ("01_a", "half", "c1", "c2")
-    assert exercise.check == "test_half" and exercise.marks == 3
-
-
-def test_what_is_no_course_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is not the course"):
-        read_exercises(tmp_path)
+def test_an_exercise_without_its_cell_and_a_broken_notebook_are_refused(monkeypatch, tmp_path):
     tree = a_course(tmp_path / "tree")
+    monkeypatch.setattr(units, "all_exercises", lambda: {"half": exercise(), "third": exercise(2, "third")})
+    with pytest.raises(InputError, match="notebook 02: the exercise third has 0 cells"):
+        read_units(tree / "notebooks")
     (tree / "notebooks" / "02_b.ipynb").write_text('{"cells": ')
     with pytest.raises(InputError, match=r"02_b.ipynb: not a readable notebook"):
-        read_exercises(tree)
+        read_units(tree / "notebooks")
 
 
-def test_texts_that_the_exercise_had_a_hand_in_are_cleared_and_pictures_stay(tmp_path):
-    build_student(a_course(tmp_path / "tree"), tmp_path / "out")
+def test_texts_that_the_exercise_had_a_hand_in_are_cleared_and_pictures_stay(half, tmp_path):
+    build_student(tmp_path / "out", tree=a_course(tmp_path / "tree"))
     cells = nbformat.read(tmp_path / "out" / "notebooks" / "01_a.ipynb", 4).cells
     outputs = {cell.id: [o.output_type for o in cell.outputs] for cell in cells if cell.cell_type == "code"}
     assert outputs["c1"] == outputs["c2"] == outputs["direct"] == []
@@ -187,32 +188,39 @@ def test_texts_that_the_exercise_had_a_hand_in_are_cleared_and_pictures_stay(tmp
     assert counts["c2"] is None and counts["set-up"] == 1, "a cell without outputs has not run, so nothing is compared"
 
 
-def test_links_lead_to_the_branch_of_the_learners(tmp_path):
-    build_student(a_course(tmp_path / "tree"), tmp_path / "out", branch="autumn")
+def test_links_lead_to_the_branch_of_the_learners(half, tmp_path):
+    build_student(tmp_path / "out", branch="autumn", tree=a_course(tmp_path / "tree"))
     for name in ("README.md", "notebooks/01_a.ipynb"):
         written = (tmp_path / "out" / name).read_text()
         assert "/blob/autumn/notebooks/01_a.ipynb" in written and "/blob/main/" not in written
     cells = read_cells(tmp_path / "out" / "notebooks" / "01_a.ipynb")
     assert '"--depth", "1", "--branch", "autumn", REPOSITORY' in cells[1]["source"]
     with pytest.raises(InputError, match="not the name of a branch"):
-        build_student(tmp_path / "tree", tmp_path / "other", branch="a b")
+        build_student(tmp_path / "other", branch="a b", tree=tmp_path / "tree")
 
 
-def test_solutions_stay_behind_and_nothing_is_overwritten(tmp_path, capsys):
+def test_solutions_stay_behind_and_nothing_is_overwritten(half, tmp_path):
     tree, out = a_course(tmp_path / "tree"), tmp_path / "deep" / "out"
-    assert main(["student", str(out), "--tree", str(tree)]) == 0
-    assert "1 notebooks, 1 exercises, 3 marks" in capsys.readouterr().out
+    assert build_student(out, tree=tree).marks == 100
     there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert there == {"Instructions.md", "LICENSE", "Makefile", "README.md", "assets/thing.py", "docs/thing.py",
-                     "facegen/course/thing.py", "notebooks/01_a.ipynb", "problem_unittests.py", "pyproject.toml",
-                     "requirements.txt"}  # fmt: skip
+                     "exercises/thing.py", "facegen/show/thing.py", "notebooks/01_a.ipynb", "problem_unittests.py",
+                     "pyproject.toml", "requirements.txt"}  # fmt: skip
     assert "For teachers" not in (out / "Instructions.md").read_text()
-    assert main(["student", str(out), "--tree", str(tree)]) == 2
-    assert "already exists and is not empty" in capsys.readouterr().err
+    with pytest.raises(InputError, match="already exists and is not empty"):
+        build_student(out, tree=tree)
     assert [path.name for path in out.parent.iterdir()] == ["out"], "no part is left"
     (tree / "LICENSE").unlink()
-    assert main(["student", str(tmp_path / "new"), "--tree", str(tree)]) == 2
-    assert "LICENSE is missing" in capsys.readouterr().err and not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="LICENSE is missing"):
+        build_student(tmp_path / "new", tree=tree)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_says_what_it_built(tmp_path, capsys):
+    assert main(["student", str(tmp_path / "out")]) == 0
+    assert "6 notebooks, 47 exercises, 100 marks" in capsys.readouterr().out
+    assert main(["student", str(tmp_path / "out")]) == 2
+    assert "teaching: error:" in capsys.readouterr().err
 
 
 # -- the course itself
@@ -221,7 +229,7 @@ def test_solutions_stay_behind_and_nothing_is_overwritten(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
     out = tmp_path_factory.mktemp("student") / "tree"
-    return build_student(ROOT, out)
+    return build_student(out)
 
 
 def test_the_learners_tree_differs_from_the_course_in_solutions_only(student):
@@ -229,7 +237,7 @@ def test_the_learners_tree_differs_from_the_course_in_solutions_only(student):
         ours, theirs = (nbformat.read(p, 4) for p in (path, student.folder / "notebooks" / path.name))
         nbformat.validate(theirs)
         assert [cell.id for cell in ours.cells] == [cell.id for cell in theirs.cells]
-        exercises = [e.cell for e in student.exercises if e.notebook == path.stem]
+        exercises = [e.cell for e in student.units if e.notebook == path.stem]
         changed = [a.id for a, b in zip(ours.cells, theirs.cells) if a.source != b.source]
         set_up = next(cell.id for cell in ours.cells if cell.cell_type == "code")
         assert changed == [ours.cells[0].id, set_up, *exercises], "badge, set-up cell, exercises"
@@ -238,15 +246,15 @@ def test_the_learners_tree_differs_from_the_course_in_solutions_only(student):
             if cell.cell_type == "code":
                 ast.parse(cell.source)
                 assert ("raise NotImplementedError(" in cell.source) == (cell.id in exercises)
-    assert student.marks == sum(e.marks for e in student.exercises) >= 70
+    assert student.marks == sum(e.marks for e in student.units) == 100
 
 
 def test_nothing_of_the_bank_and_no_test_is_in_the_learners_tree(student):
     names = [path.relative_to(student.folder).as_posix() for path in student.folder.rglob("*")]
-    assert not [n for n in names if n.startswith(("tests", "bench", "build", "runs", ".")) or "__pycache__" in n]
+    assert not [n for n in names if n.startswith(("tests", "teaching", "bench", "build", "runs", ".")) or "__pycache__" in n]
     assert student.files == sum(path.is_file() for path in student.folder.rglob("*"))
     makefile = (student.folder / "Makefile").read_text()
-    assert re.findall(r"^([\w$()]+):(?!=)", makefile, re.M) == ["lab", "course", "test", "$(READY)", "clean"]
+    assert re.findall(r"^([\w$()]+):(?!=)", makefile, re.M) == ["lab", "test", "$(READY)", "clean"]
     assert "tests" not in makefile.replace("problem_unittests", "")
 
 
@@ -259,7 +267,7 @@ def test_every_link_of_the_learners_pages_leads_somewhere(student):
 
 
 def test_the_same_tree_gives_the_same_bytes(student, tmp_path):
-    again = build_student(ROOT, tmp_path / "again")
+    again = build_student(tmp_path / "again")
     for path in sorted(student.folder.rglob("*")):
         if path.is_file() and path.suffix in (".ipynb", ".md", "", ".py"):
             assert path.read_bytes() == (again.folder / path.relative_to(student.folder)).read_bytes(), path.name
@@ -280,7 +288,7 @@ def test_every_stub_fails_its_check_in_one_line_and_every_solution_passes(path, 
         {cell["id"]: cell["source"] for cell in read_cells(p) if cell["cell_type"] == "code"}
         for p in (path, student.folder / "notebooks" / path.name)
     )
-    checks = {e.cell: stubs[e.check_cell] for e in student.exercises if e.notebook == path.stem}
+    checks = {e.cell: stubs[e.check_cell] for e in student.units if e.notebook == path.stem}
     learner, teacher = {"__name__": "notebook"}, {"__name__": "notebook"}
     for cell, source in solved.items():
         if cell in checks:
@@ -295,7 +303,7 @@ def test_every_stub_fails_its_check_in_one_line_and_every_solution_passes(path, 
 def test_later_cells_name_the_exercise_that_is_missing(student):
     cells = {cell["id"]: cell["source"] for cell in read_cells(student.folder / "notebooks" / "01_data_loading.ipynb")}
     names = {}
-    exec(cells[next(e.cell for e in student.exercises if e.name == "scale")], names)
+    exec(cells[next(e.cell for e in student.units if e.name == "scale")], names)
     with pytest.raises(NotImplementedError, match=r"^scale is not written yet"):
         names["scale"](1.0)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NET = "--network assets/weights/stylegan2-64.safetensors"  # for NET in an example
 WIDTH = 100  # columns of the help
 FILMS = (".mp4", ".gif", ".webp")
-GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files", "teach")
+GROUPS = ("get pictures", "train", "make pictures", "edit faces", "measure", "look into files")
 VERBS: dict[str, type] = {}
 
 
@@ -49,14 +49,14 @@ class Kind:
 flags = dataclasses.dataclass(kw_only=True)  # what verbs and their base classes are made by
 
 
-def verb(group: str, example: str, name: str = "", alias: str = "") -> Callable[[type], type]:
-    """Make a verb of a class, called like it: PrepareUnpaired is `prepare-unpaired`."""
+def verb(group: str, example: str, name: str = "", alias: str = "", program: str = "facegen") -> Callable[[type], type]:
+    """Make a verb of a class, called like it: PrepareUnpaired is `prepare-unpaired`. `facegen` knows only its own."""
 
     def declare(cls: type) -> type:
         cls = flags(cls)
         cls.verb = name or re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        cls.group, cls.example = group, f"facegen {example.replace('NET', NET)}"
-        VERBS.update({word: cls for word in (cls.verb, alias) if word})
+        cls.group, cls.program, cls.example = group, program, f"{program} {example.replace('NET', NET)}"
+        VERBS.update({word: cls for word in (cls.verb, alias) if word and program == "facegen"})
         return cls
 
     return declare
@@ -126,7 +126,7 @@ def parser_of(cls: type, abbreviations: bool = True) -> argparse.ArgumentParser:
     about = (textwrap.fill(text, WIDTH) for text in inspect.cleandoc(cls.__doc__).split("\n\n"))
     example = " \\\n    ".join(textwrap.wrap(cls.example, WIDTH - 2, break_long_words=False, break_on_hyphens=False))
     parser = _Parser(
-        prog=f"facegen {cls.verb}",
+        prog=f"{cls.program} {cls.verb}",
         usage=argparse.SUPPRESS,
         description="\n\n".join([example, *about]),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=WIDTH),

@@ -30,7 +30,7 @@ VERBS = (
     *("", "data", "data list", "data fetch", "dataset", "dataset_tool", *(f"train --cfg={recipe}" for recipe in RECIPES)),
     *("generate", "fakes", "portrait", "spectra", "align", "prepare-unpaired", "translate", "gallery", "project", "walk"),
     *("mix", "directions", "edit", "transfer", "blend", "compare", "search", "evaluate", "diagnose", "audit", "convert"),
-    *("info", "models", "course", "student", "grade", "bank"),
+    *("info", "models"),
 )
 USAGE = "(usage)"  # stands for whatever is said of a command line that cannot be read
 
@@ -139,10 +139,10 @@ def facts_of(text: str) -> dict[str, str]:
 
 def bank() -> dict[str, dict[str, str]]:
     """Exercise -> wrong solution -> what its check says, with the check's own seed; lines of source files are left out."""
-    from facegen.course.bank import run_bank
+    from teaching.bank import run_bank
 
     found: dict[str, dict[str, str]] = {}
-    for entry in run_bank(ROOT, seeds=1, workers=1).entries:
+    for entry in run_bank(seeds=1, workers=1).entries:
         if not entry.right:
             found.setdefault(entry.exercise, {})[entry.label] = re.sub(r"\bline \d+", "line N", entry.message)
     return found

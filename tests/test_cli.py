@@ -346,7 +346,6 @@ def test_dry_run_prints_settings_and_writes_nothing(tmp_path, capsys):
         (["train", "--outdir", "{tmp}/run", "--device", "meta"], "meta"),
         (["data", "fetch", "imagenet"], "imagenet"),
         (["dataset", "--source", "{tmp}/nowhere", "--dest", "{tmp}/out.zip"], "nowhere"),
-        (["course", "--notebooks", "{tmp}"], "notebook"),
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(args, words, tmp_path, capsys):

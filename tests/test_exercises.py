@@ -12,7 +12,7 @@ import problem_unittests as tests
 from exercises import probing
 from exercises.base import SEED, all_exercises, marks_of
 from facegen.files import InputError
-from teaching.bank import LEAST_WRONG, solutions
+from teaching.bank import solutions
 from teaching.units import ROOT, probe_of, read_units, reference_of
 
 NAMES = list(all_exercises())
@@ -27,16 +27,12 @@ def said_of(name, component):
     return str(raised.value)
 
 
+@pytest.mark.parametrize("seed", [SEED, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_right_solutions_pass_and_wrong_ones_are_named(name):
-    exercise, found = all_exercises()[name], solutions(name)
-    assert len([entry for entry, _ in found if not entry.right]) >= LEAST_WRONG
-    for entry, component in found:
-        message = exercise.examine(component, SEED)[0]
-        assert (message == "") == entry.right and entry.expected in message, entry.label
-        assert "\n" not in message and len(message) < 420 and "tensor(" not in message
-        if entry.right:
-            assert exercise.examine(component, 1)[0] == ""
+def test_right_solutions_pass(name, seed):
+    """The wrong ones, and what is said of each, are in tests/oracles/bank.json."""
+    right = [(entry.label, component) for entry, component in solutions(name) if entry.right]
+    assert [label for label, component in right if all_exercises()[name].examine(component, seed)[0]] == []
 
 
 def test_every_file_of_solutions_has_an_exercise():

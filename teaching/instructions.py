@@ -74,7 +74,7 @@ def _with_table(text: str, start: str, rows: Sequence[str], what: str) -> str:
 
 
 def headed(path: Path, units: Sequence[Unit]) -> str:
-    """A notebook's file with today's marks in the headings above its exercises; nothing else of it changes."""
+    """A notebook's file with today's marks at its start and in the headings above its exercises; nothing else changes."""
     text, cells = path.read_text(encoding="utf-8"), read_cells(path)
     places = {cell.get("id"): number for number, cell in enumerate(cells)}
     shared: dict[str, list[Unit]] = {}
@@ -83,6 +83,8 @@ def headed(path: Path, units: Sequence[Unit]) -> str:
         if not above:
             raise InputError(f"{path.name}: no heading `## Exercise N · TITLE (N marks)` stands above the cell {unit.cell}")
         shared.setdefault(above[-1], []).append(unit)
+    total = sum(unit.marks for unit in units)
+    text = re.sub(r"(\*\*Marks(?::\*\*|\*\* in this notebook:) )\d+( of the course's 100)", rf"\g<1>{total}\2", text)
     for line, under in shared.items():
         each = [unit.marks for unit in under]
         said = f"{', '.join(map(str, each[:-1]))} and {each[-1]} marks" if each[1:] else marks(each[0])

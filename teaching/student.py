@@ -25,7 +25,8 @@ _TEST = """test: $(READY)  ## the course's checks on the package's own component
 
 _NOTE = """> **For learners.** These are the notebooks without their solutions: complete each cell with `### BEGIN SOLUTION`
 > and run the check below it; [Instructions.md](Instructions.md) says what it looks at. `make test` runs the checks on the
-> package's own components. The package's tests (`tests/`) and benchmarks (`bench/`) are not part of this version."""
+> package's own components. Tests (`tests/`), benchmarks (`bench/`) and what a teacher runs (`teaching/`)
+> are not part of this version."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def _makefile(text: str) -> str:
 def _readme(text: str, branch: str) -> str:
     """The README with a note to learners under its title."""
     title, rest = text.split("\n", 1)
+    rest = re.sub(r"^    make course .*\n", "", rest, flags=re.MULTILINE)  # without solutions nothing runs through
     return f"{title}\n\n{_NOTE}\n{_on_branch(rest, branch)}"
 
 

@@ -253,6 +253,7 @@ def test_nothing_of_the_bank_and_no_test_is_in_the_learners_tree(student):
     names = [path.relative_to(student.folder).as_posix() for path in student.folder.rglob("*")]
     assert not [n for n in names if n.startswith(("tests", "teaching", "bench", "build", "runs", ".")) or "__pycache__" in n]
     assert student.files == sum(path.is_file() for path in student.folder.rglob("*"))
+    assert "make course" not in (student.folder / "README.md").read_text()
     makefile = (student.folder / "Makefile").read_text()
     assert re.findall(r"^([\w$()]+):(?!=)", makefile, re.M) == ["lab", "test", "$(READY)", "clean"]
     assert "tests" not in makefile.replace("problem_unittests", "")

@@ -180,6 +180,7 @@ EXERCISE = Exercise(
     hints={
         SIZES: "means and covariances are over the pictures; torch.cov and np.cov want features as rows, so give them real.T",
         "positive.definite": "fewer pictures than features give a covariance which has no such factor: take eigh",
+        "math domain error": "the distance stays squared: no root of the whole, which may be just below 0",
         "converge|infs or NaNs": "there is NaN in it, a root of something negative: clamp eigenvalues at 0 before their roots",
         "[Ss]ingular": "fewer pictures than features give a matrix without an inverse: none is needed",
         "complex|without overflow": "eigenvalues of C1 C2 are complex numbers, with an imaginary part of 0: drop it with .real",

@@ -105,15 +105,15 @@ def judge(case: Case, answer: Answer) -> None:
     narrow = f"a layer goes from z_dim={z_dim} to z_dim, expected the first from z_dim to w_dim, all others from w_dim to w_dim"
     require(z_dim == w_dim or [z_dim, z_dim] not in shapes, narrow)
     gradients_reach(answer["structure"], answer["gradients"])
-    size = float(w.square().mean().sqrt())
-    large = f"the entries of w begin at about {size:.3g}, those after pixel_norm at 1: weights of spread 1 make each layer's"
-    require(size < 4, f"{large} result larger, expected nn.init.kaiming_normal_(weight, 0.2)")
     one, other, second = (tensor(answer[name], "the result") for name in ("one", "other", "second"))
     batch = "w depends on the other z of its batch: a batch norm, or a pixel_norm over the batch (dim=0)"
     require(close(other, one, 1e-3), batch)
     require(close(second, one, 1e-3), "the same z gives another w the second time: is there dropout or noise?")
     rows_alone(answer["rows"], "z")
     length_is_removed(answer, z)
+    size = float(w.square().mean().sqrt())
+    large = f"the entries of w begin at about {size:.3g}, those after pixel_norm at 1: weights of spread 1 make each layer's"
+    require(size < 4, f"{large} result larger, expected nn.init.kaiming_normal_(weight, 0.2)")
     only_leaky_layers(answer, layers)
 
 

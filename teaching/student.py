@@ -52,13 +52,13 @@ def build_student(dest: Path, *, branch: str = "student", tree: Path = ROOT) -> 
     The notebooks keep their cells and ids, their depth in the tree, and the pictures that show what is to come. The
     outputs of an exercise and of its check are cleared, and so is every text that was computed with an exercise's code,
     directly or through a name that such code made: numbers like those are for the learner to compute. Left out are
-    tests/ (with its bank of solutions), bench/ (with textbook loops), the teachers' part of Instructions.md, and the
+    tests/ (with more solutions), teaching/, bench/ (with textbook loops), the teachers' part of Instructions.md, and the
     targets of the Makefile that need any of it; `make test` runs the course's checks. The links to Colab, and what the
     notebooks fetch there, point to `branch`, because those of the solved notebooks would show the solutions.
 
     What is not hidden: the package has components of its own beside the learner's (`facegen.models.dcgan` beside
-    notebook 02, say), which later notebooks need, and the checks hold formulas to compare with. Who looks there finds
-    an answer; grading does not notice it. The same tree gives the same bytes.
+    notebook 02, say), which later notebooks need, and exercises/ holds references and mistakes. Who looks there finds an
+    answer; grading names code that calls it, not code that was copied by hand. The same tree gives the same bytes.
 
     Args:
         tree: the course's folder, with notebooks/, facegen/ and so on.
